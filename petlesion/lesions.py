@@ -1,0 +1,56 @@
+"""The result of every segmenter: a label volume on the PET grid, one integer a lesion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from petlesion.report import NO_REFERENCE, MethodRecord, Reference, Review
+from petlesion.volume import Grid
+
+LABEL_DTYPE = np.uint16
+
+
+@dataclass(frozen=True, eq=False)
+class Lesions:
+    """Disjoint lesions on the grid of the PET.
+
+    Attributes
+    ----------
+    labels
+        (z, y, x) uint16; 0 is background, lesions are 1..n without gaps, ordered by decreasing volume.
+    grid
+        Grid of the PET.
+    method
+        What made them.
+    reference
+        Reference region and threshold, or `NO_REFERENCE`.
+    review
+        Whether they are candidates, filtered by a network, or reviewed by a person.
+    locations, confidences
+        Per lesion number, where known.
+    warnings
+        What the user must know about this segmentation.
+    """
+
+    labels: NDArray[np.uint16]
+    grid: Grid
+    method: MethodRecord
+    reference: Reference = NO_REFERENCE
+    review: Review = Review.CANDIDATES
+    locations: dict[int, str] = field(default_factory=dict)
+    confidences: dict[int, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.labels.dtype != LABEL_DTYPE:
+            raise ValueError(f"labels must be uint16, not {self.labels.dtype}")
+        if self.labels.shape != self.grid.shape:
+            raise ValueError(f"labels of shape {self.labels.shape} on a grid of shape {self.grid.shape}")
+
+    @property
+    def count(self) -> int:
+        """Number of lesions."""
+        return int(self.labels.max(initial=0))

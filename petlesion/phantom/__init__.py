@@ -1,0 +1,1 @@
+"""Simulated patients with known truth, as arrays and as DICOM."""

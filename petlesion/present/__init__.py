@@ -1,0 +1,1 @@
+"""Reports for people: PDF, projections, tables."""

@@ -1,0 +1,1 @@
+"""PetCt to Lesions: reference regions, thresholds, gradient edges, components, clicks."""
