@@ -47,7 +47,8 @@ class SuvRecord:
     """How stored values became SUVbw.
 
     `factor` multiplies rescaled stored values (Bq/mL for BQML) and is None when it differs between slices, or when the
-    input was already SUV without a header. Times are those of the scanner's clock, with a zone only where the header gives one.
+    input was already SUV without a header. Times are those of the scanner's clock, with a zone only where the header
+    gives one.
     """
 
     units: str

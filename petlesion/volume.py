@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-
 GRID_TOLERANCE_MM = 0.1
 """Two grids are the same when no corner differs by more than this (other vendors' SEGs are off by 0.05 mm)."""
 
@@ -26,7 +25,8 @@ class Grid:
     shape
         Number of voxels (z, y, x).
     affine
-        (4, 4) matrix from the homogeneous index (z, y, x, 1) to the homogeneous LPS point (x, y, z, 1) in mm of the voxel centre.
+        (4, 4) matrix from the homogeneous index (z, y, x, 1) to the homogeneous LPS point (x, y, z, 1), in mm, of
+        that voxel's centre.
     """
 
     shape: tuple[int, int, int]
@@ -95,11 +95,12 @@ class Grid:
 
     def to_world(self, index: ArrayLike) -> NDArray[np.float64]:
         """LPS points (..., 3) as (x, y, z) in mm of fractional indices (..., 3) as (z, y, x)."""
-        return np.asarray(index, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]
+        return np.asarray(np.asarray(index, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3])
 
     def to_index(self, point_mm: ArrayLike) -> NDArray[np.float64]:
         """Fractional indices (..., 3) as (z, y, x) of LPS points (..., 3) as (x, y, z) in mm."""
-        return (np.asarray(point_mm, dtype=np.float64) - self.affine[:3, 3]) @ np.linalg.inv(self.affine[:3, :3]).T
+        offset = np.asarray(point_mm, dtype=np.float64) - self.affine[:3, 3]
+        return np.asarray(offset @ np.linalg.inv(self.affine[:3, :3]).T)
 
     def contains(self, point_mm: ArrayLike) -> bool:
         """Whether the LPS point (x, y, z) in mm lies inside a voxel of the grid."""
