@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ class Organs:
         Which labels belong to which organ.
     """
 
-    labels: NDArray[np.integer]
+    labels: NDArray[np.integer[Any]]
     grid: Grid
     values: Mapping[Organ, tuple[int, ...]]
 

@@ -1,0 +1,111 @@
+"""Result folders that are complete or untouched: written in a staging folder, moved in at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from petlesion.errors import OutputError
+
+RESULT_NAMES = ("seg.dcm", "sr.dcm", "rtstruct.dcm", "report.pdf", "report.json", "lesions.csv", "lesions.nii.gz")
+"""Every file name a result folder may hold; contracts with scripts and containers."""
+
+
+@contextlib.contextmanager
+def staged_results(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a staging folder whose files appear in `out` together, or not at all.
+
+    The staging folder lies inside `out`, so that moving is a rename on the same file system even where `out` is
+    the mount point of a container. Results of an earlier run are removed only after the new ones are complete.
+
+    Parameters
+    ----------
+    out
+        Folder of the results; created with its parents where missing, and removed again on failure if it was created.
+    overwrite
+        Whether results of an earlier run may be replaced.
+
+    Yields
+    ------
+    Path
+        Empty folder to write into.
+
+    Raises
+    ------
+    OutputError
+        If `out` cannot be created or written (permission, no space), or holds results and `overwrite` is False.
+    """
+    first_created = _first_missing(out)
+    try:
+        _refuse_existing_results(out, overwrite)
+        out.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".petlesion-", dir=out))
+    except OSError as error:
+        _remove_created(first_created)
+        raise _not_written(out, error) from error
+    try:
+        yield staging
+        _move_in(staging, out)
+    except OSError as error:
+        raise _not_written(out, error) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        if not any(out.iterdir()):
+            _remove_created(first_created)
+
+
+def _refuse_existing_results(out: Path, overwrite: bool) -> None:
+    existing = [name for name in RESULT_NAMES if (out / name).exists()]
+    if existing and not overwrite:
+        raise OutputError(
+            f"{existing[0]} exists already",
+            where=out,
+            remedy="give another folder with -o, or replace it with --overwrite",
+        )
+
+
+def _move_in(staging: Path, out: Path) -> None:
+    """Rename all files into `out`; when one fails, put everything back as it was."""
+    backup = staging / ".previous"
+    backup.mkdir()
+    moved: list[Path] = []
+    new = [path for path in sorted(staging.iterdir()) if path != backup]
+    try:
+        for name in RESULT_NAMES:
+            if (out / name).exists():
+                (out / name).replace(backup / name)
+        for path in new:
+            path.replace(out / path.name)
+            moved.append(out / path.name)
+    except OSError:
+        for path in moved:
+            path.unlink()
+        for path in backup.iterdir():
+            path.replace(out / path.name)
+        raise
+
+
+def _first_missing(folder: Path) -> Path | None:
+    """The topmost folder of `folder`'s path that does not exist yet."""
+    missing = None
+    for candidate in (folder, *folder.parents):
+        if candidate.exists():
+            break
+        missing = candidate
+    return missing
+
+
+def _remove_created(first_created: Path | None) -> None:
+    if first_created is not None:
+        shutil.rmtree(first_created, ignore_errors=True)
+
+
+def _not_written(out: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"results cannot be written ({error.strerror or error})",
+        where=out,
+        remedy="give a folder with -o that is writable and has space; nothing was left behind",
+    )

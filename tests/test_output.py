@@ -1,0 +1,69 @@
+"""Result folders are complete or untouched."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from petlesion.errors import OutputError
+from petlesion.output import staged_results
+
+
+def test_files_appear_together_at_the_end(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "folder"
+    with staged_results(out) as staging:
+        (staging / "report.json").write_text("{}")
+        (staging / "seg.dcm").write_bytes(b"seg")
+        assert not (out / "report.json").exists()
+    assert sorted(path.name for path in out.iterdir()) == ["report.json", "seg.dcm"]
+
+
+def test_failure_leaves_no_folder_behind(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), staged_results(tmp_path / "new" / "folder") as staging:
+        (staging / "report.json").write_text("half")
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failure_keeps_results_of_an_earlier_run(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("earlier")
+    with pytest.raises(OutputError, match="No space left"), staged_results(tmp_path, overwrite=True) as staging:
+        (staging / "report.json").write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert (tmp_path / "report.json").read_text() == "earlier"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_overwriting_removes_results_that_the_new_run_did_not_make(tmp_path: Path) -> None:
+    (tmp_path / "seg.dcm").write_text("lesions of the earlier run")
+    (tmp_path / "notes.txt").write_text("the user's own")
+    with staged_results(tmp_path, overwrite=True) as staging:
+        (staging / "report.json").write_text("none")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "report.json"]
+
+
+def test_existing_results_are_refused_without_overwrite(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("earlier")
+    with pytest.raises(OutputError, match="--overwrite"), staged_results(tmp_path):
+        pytest.fail("must not start")
+    assert (tmp_path / "report.json").read_text() == "earlier"
+
+
+def test_a_file_in_the_way_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"), staged_results(tmp_path / "file" / "out"):
+        pytest.fail("must not start")
+
+
+def test_a_failed_move_puts_everything_back(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("earlier")
+    (tmp_path / "seg.dcm").mkdir()
+    (tmp_path / "seg.dcm" / "in-the-way").write_text("")
+    with pytest.raises(OutputError), staged_results(tmp_path, overwrite=True) as staging:
+        (staging / "report.json").write_text("new")
+        (staging / "zzz").write_text("moves last")
+        (tmp_path / "zzz").mkdir()
+    assert (tmp_path / "report.json").read_text() == "earlier"
+    assert (tmp_path / "seg.dcm").is_dir()
