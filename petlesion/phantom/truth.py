@@ -1,0 +1,264 @@
+"""Truth of simulated patients: lesions and physiological foci, as shapes that any grid can be asked about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from petlesion.phantom.anatomy import Block
+from petlesion.phantom.labels import Label
+from petlesion.volume import Grid
+
+SAMPLE_MM = 1.2
+"""A voxel of a target grid is sampled at points no further apart than this when asked how much of it a shape fills."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """A small region of the body at its own fine resolution.
+
+    Attributes
+    ----------
+    grid
+        Small axial grid around the region, LPS mm.
+    inside
+        (z, y, x) bool on `grid`; its border voxels are False.
+    """
+
+    grid: Grid
+    inside: NDArray[np.bool_]
+
+    @property
+    def volume_ml(self) -> float:
+        """Volume, mL."""
+        return float(np.count_nonzero(self.inside)) * self.grid.voxel_ml
+
+    @property
+    def centroid_mm(self) -> tuple[float, float, float]:
+        """LPS centroid (x, y, z), mm."""
+        x, y, z = self.grid.to_world(np.argwhere(self.inside).mean(axis=0))
+        return float(x), float(y), float(z)
+
+    def occupancy(self, grid: Grid) -> tuple[Block, NDArray[np.float32]] | None:
+        """How much of each voxel of `grid` the shape fills.
+
+        Parameters
+        ----------
+        grid
+            Axial grid (its axes parallel to the patient's), any spacing.
+
+        Returns
+        -------
+        tuple or None
+            Block of `grid` that the shape touches, and (z, y, x) float32 fractions 0..1 of its voxels; None where the
+            shape lies outside the grid.
+        """
+        corners = np.array([[-0.5] * 3, np.array(self.grid.shape) - 0.5])
+        ends = grid.to_index(self.grid.to_world(corners))
+        first = np.maximum(np.ceil(ends.min(axis=0) - 0.5).astype(int), 0)
+        last = np.minimum(np.floor(ends.max(axis=0) + 0.5).astype(int), np.array(grid.shape) - 1)
+        if np.any(first > last):
+            return None
+        axes = [self._samples(grid, axis, first[axis], last[axis]) for axis in range(3)]
+        hits = self.inside[np.ix_(*[index for index, _ in axes])]
+        (nz, kz), (ny, ky), (nx, kx) = ((int(last[a] - first[a] + 1), axes[a][1]) for a in range(3))
+        fraction = hits.reshape(nz, kz, ny, ky, nx, kx).mean(axis=(1, 3, 5), dtype=np.float32)
+        block = tuple(slice(int(a), int(b) + 1) for a, b in zip(first, last, strict=True))
+        return (block[0], block[1], block[2]), fraction
+
+    def _samples(self, grid: Grid, axis: int, first: int, last: int) -> tuple[NDArray[np.intp], int]:
+        """Indices into `inside` along one axis of all sample points, and how many samples a voxel has."""
+        count = max(1, int(np.ceil(grid.spacing_mm[axis] / SAMPLE_MM)))
+        offsets = (np.arange(count) + 0.5) / count - 0.5
+        index = (np.arange(first, last + 1)[:, None] + offsets).ravel()
+        points = np.zeros((index.size, 3))
+        points[:, axis] = index
+        own = np.rint(self.grid.to_index(grid.to_world(points))[:, axis]).astype(np.intp)
+        # Points outside fall on the border, where `inside` is False by contract.
+        return np.clip(own, 0, self.grid.shape[axis] - 1), count
+
+
+class Region(StrEnum):
+    """Where a lesion sits, as staging and location networks name it."""
+
+    LIVER = "liver"
+    LUNG = "lung"
+    PERITONEUM = "peritoneum"
+    BONE = "bone"
+    BRAIN = "brain"
+    ADRENAL = "adrenal"
+    SPLEEN = "spleen"
+    SOFT_TISSUE = "soft tissue"
+    PROSTATE = "prostate"
+    PANCREAS = "pancreas"
+    SMALL_BOWEL = "small bowel"
+    COLORECTUM = "colorectum"
+    NODE_INTERNAL_ILIAC = "internal iliac node"
+    NODE_EXTERNAL_ILIAC = "external iliac node"
+    NODE_COMMON_ILIAC = "common iliac node"
+    NODE_OBTURATOR = "obturator node"
+    NODE_PRESACRAL = "presacral node"
+    NODE_MESORECTAL = "mesorectal node"
+    NODE_INGUINAL = "inguinal node"
+    NODE_RETROPERITONEAL = "retroperitoneal node"
+    NODE_MESENTERIC = "mesenteric node"
+    NODE_HEPATIC_HILUM = "hepatic hilum node"
+    NODE_MEDIASTINAL = "mediastinal node"
+    NODE_HILAR = "hilar node"
+    NODE_AXILLARY = "axillary node"
+    NODE_SUPRACLAVICULAR = "supraclavicular node"
+    NODE_CERVICAL = "cervical node"
+
+
+PELVIC_NODES = frozenset(
+    {
+        Region.NODE_INTERNAL_ILIAC,
+        Region.NODE_EXTERNAL_ILIAC,
+        Region.NODE_COMMON_ILIAC,
+        Region.NODE_OBTURATOR,
+        Region.NODE_PRESACRAL,
+        Region.NODE_MESORECTAL,
+    }
+)
+"""Regional nodes of the prostate in PROMISE miTNM: those of the true pelvis and, by its table, the common iliac ones."""
+
+
+class Growth(StrEnum):
+    """Outline and inside of a lesion."""
+
+    ELLIPSOID = "ellipsoid"
+    LOBULATED = "lobulated"
+    SPICULATED = "spiculated"
+    CONFLUENT = "confluent"
+
+
+@dataclass(frozen=True, eq=False)
+class Lesion:
+    """One lesion of the truth.
+
+    Attributes
+    ----------
+    id
+        Its value in the lesion map, from 1.
+    region
+        Kind of place.
+    place
+        The place by name, with side: "right lobe of the liver", "left external iliac node", "T11", "right rib 5".
+    label
+        Anatomical structure it was placed in (FAT for nodes and peritoneum).
+    shape
+        What it fills.
+    growth
+        Outline.
+    suv_rim
+        True SUVbw of its living part, before the scanner.
+    necrosis
+        Fraction of its volume that is a cold core.
+    suv_mean
+        True SUVbw mean over its whole shape, core included, before the scanner.
+    volume_ml
+        True volume, mL.
+    suv_local
+        True SUVbw of the tissue around it.
+    """
+
+    id: int
+    region: Region
+    place: str
+    label: Label
+    shape: Shape
+    growth: Growth
+    suv_rim: float
+    necrosis: float
+    suv_mean: float
+    volume_ml: float
+    suv_local: float
+
+
+class FocusKind(StrEnum):
+    """Physiological or benign uptake that is mistaken for a lesion."""
+
+    UNCINATE = "uncinate process"
+    ADRENAL = "adrenal gland"
+    URETER = "ureter"
+    GANGLION = "ganglion"
+    BOWEL = "bowel focus"
+    BROWN_FAT = "brown fat"
+    TONSIL = "tonsil"
+    JOINT = "inflamed joint"
+    INJECTION = "injection site"
+    RIB = "unspecific rib uptake"
+    THYROID = "thyroid nodule"
+    SPINE = "degenerative spine"
+    BREAST = "gynaecomastia"
+    NODE = "reactive node"
+    MUSCLE = "tense muscle"
+    SPLENUNCULUS = "accessory spleen"
+    HAEMANGIOMA = "vertebral haemangioma"
+    FRACTURE = "healing fracture"
+    GRANULOMA = "granulomatous lung nodule"
+
+
+@dataclass(frozen=True, eq=False)
+class Focus:
+    """One physiological focus that a reader must not call a lesion.
+
+    Attributes
+    ----------
+    id
+        Its value in the map of foci, from 1.
+    kind
+        What it is.
+    place
+        Where, in words.
+    shape
+        What it fills.
+    suv
+        True SUVbw before the scanner, mean over its shape.
+    """
+
+    id: int
+    kind: FocusKind
+    place: str
+    shape: Shape
+    suv: float
+
+
+class NClass(StrEnum):
+    """Regional nodes, as S3 stages them (PROMISE N1a is N1 here, N1b is N2)."""
+
+    N0 = "N0"
+    N1 = "N1"
+    N2 = "N2"
+
+
+class MClass(StrEnum):
+    """Distant disease, PROMISE miTNM v1; the highest class present counts."""
+
+    M0 = "M0"
+    M1A = "M1a"
+    M1B = "M1b"
+    M1C = "M1c"
+
+
+@dataclass(frozen=True)
+class Staging:
+    """The miTNM classes that follow from the lesions.
+
+    Attributes
+    ----------
+    local
+        Whether the prostate (or another primary organ) holds a lesion.
+    n, m
+        N and M class.
+    bone_pattern
+        "u" one, "o" two or three, "d" four or more bone lesions; "" without.
+    """
+
+    local: bool
+    n: NClass
+    m: MClass
+    bone_pattern: str
