@@ -1,0 +1,1 @@
+"""How good a segmentation is: voxels, lesions, patients, and the uncertainty of each number."""
