@@ -1,0 +1,139 @@
+"""What was injected and how much: the radiopharmaceutical information of a PET header."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydicom import Dataset
+
+from petlesion.dicom.attributes import items, number, series_label, shown, text
+from petlesion.dicom.radionuclide import (
+    HALF_LIFE_S,
+    HALF_LIFE_TOLERANCE,
+    coded_radionuclide,
+    radionuclide_in_text,
+    radionuclide_of_half_life,
+)
+from petlesion.errors import SuvError
+
+MEGABECQUEREL_BELOW = 1e5
+"""A dose below was entered in MBq instead of Bq (IBSI manual for SUV computation)."""
+PLAUSIBLE_DOSE_BQ = (1e7, 5e9)
+"""Doses outside are used, with a warning."""
+
+
+def read_radiopharmaceutical(headers: Sequence[Dataset], warnings: list[str], *, replaced: bool = False) -> Dataset:
+    """Item of the RadiopharmaceuticalInformationSequence (0054,0016) that SUV is computed from.
+
+    Items that hold no dose, and repetitions, are left out. Without any item an empty data set is returned: each
+    attribute is then found missing where it is needed.
+
+    Parameters
+    ----------
+    headers
+        One per slice.
+    warnings
+        Assumptions are appended, a sentence each.
+    replaced
+        Whether the user replaces dose and time, so that several injections need not agree on them.
+
+    Raises
+    ------
+    SuvError
+        If items or slices differ in dose, half-life or time: the image is then the sum of injections.
+    """
+    each = [items(header, "RadiopharmaceuticalInformationSequence") for header in headers]
+    found = [item for of_slice in each for item in of_slice]
+    distinct = {_identity(item): item for item in reversed(found) if number(item, "RadionuclideTotalDose")}
+    if len(distinct) > 1 and not (replaced and len({identity[1] for identity in distinct}) == 1):
+        raise SuvError(
+            f"RadiopharmaceuticalInformationSequence (0054,0016) holds {len(distinct)} injections with different "
+            "dose, half-life or time",
+            where=series_label(headers[0]),
+            remedy="give the effective --dose MBQ and --injection-time, or choose a series of a single injection",
+        )
+    if len(each[0]) > 1:
+        warnings.append(
+            f"RadiopharmaceuticalInformationSequence has {len(each[0])} items; the first injection with a dose is used."
+        )
+    if distinct:
+        return next(reversed(distinct.values()))
+    return found[0] if found else Dataset()
+
+
+def _identity(item: Dataset) -> tuple[object, ...]:
+    return (
+        number(item, "RadionuclideTotalDose"),
+        number(item, "RadionuclideHalfLife"),
+        text(item, "RadiopharmaceuticalStartDateTime"),
+        text(item, "RadiopharmaceuticalStartTime"),
+    )
+
+
+def administered_dose_bq(header: Dataset, item: Dataset, override_bq: float | None, warnings: list[str]) -> float:
+    """Administered activity in Bq: of the user, else RadionuclideTotalDose (0018,1074), from MBq if need be.
+
+    The activity is that at the injection time, not corrected for residual activity.
+
+    Raises
+    ------
+    SuvError
+        If neither gives a positive number.
+    """
+    if override_bq is not None:
+        return override_bq
+    dose = number(item, "RadionuclideTotalDose")
+    if dose is None or dose <= 0:
+        raise SuvError(
+            f"{shown(item, 'RadionuclideTotalDose')}, not a dose",
+            where=series_label(header),
+            remedy="give the administered activity with --dose MBQ",
+        )
+    if dose < MEGABECQUEREL_BELOW:
+        warnings.append(f"RadionuclideTotalDose is {dose:g}, taken as MBq.")
+        dose *= 1e6
+    low, high = PLAUSIBLE_DOSE_BQ
+    if not low <= dose <= high:
+        warnings.append(
+            f"An administered activity of {dose / 1e6:g} MBq is implausible, but used; --dose MBQ replaces it."
+        )
+    return dose
+
+
+def half_life_s(header: Dataset, item: Dataset, warnings: list[str]) -> float:
+    """Half-life in s: RadionuclideHalfLife (0018,1075), else that of the radionuclide which the item names.
+
+    Raises
+    ------
+    SuvError
+        If there is no half-life and no known radionuclide.
+    """
+    stated = number(item, "RadionuclideHalfLife")
+    coded = coded_radionuclide(item)
+    if stated is not None and stated > 0:
+        return _checked_half_life(stated, HALF_LIFE_S[coded] if coded else None, warnings)
+    nuclide = coded or radionuclide_in_text(text(item, "Radiopharmaceutical"))
+    if nuclide is None:
+        raise SuvError(
+            f"{shown(item, 'RadionuclideHalfLife')} and no known radionuclide is named beside it",
+            where=series_label(header),
+            remedy="restore RadionuclideHalfLife or RadionuclideCodeSequence (0054,0300) from the original series",
+        )
+    warnings.append(f"{shown(item, 'RadionuclideHalfLife')}; {HALF_LIFE_S[nuclide]:g} s of {nuclide} is used.")
+    return HALF_LIFE_S[nuclide]
+
+
+def _checked_half_life(stated_s: float, coded_s: float | None, warnings: list[str]) -> float:
+    if coded_s is None:
+        if radionuclide_of_half_life(stated_s) is None:
+            warnings.append(f"RadionuclideHalfLife {stated_s:g} s is that of no usual PET radionuclide.")
+        return stated_s
+    if abs(60 * stated_s / coded_s - 1) <= HALF_LIFE_TOLERANCE:
+        warnings.append(f"RadionuclideHalfLife is {stated_s:g}, taken as minutes.")
+        return 60 * stated_s
+    if abs(stated_s / coded_s - 1) > HALF_LIFE_TOLERANCE:
+        warnings.append(
+            f"RadionuclideHalfLife {stated_s:g} s contradicts the coded radionuclide, whose half-life is "
+            f"{coded_s:g} s; the stated one is used."
+        )
+    return stated_s

@@ -1,0 +1,171 @@
+"""Which tracer a PET header names.
+
+A threshold that fits one tracer is wrong for another. So the tracer is only named where code, text and radionuclide of
+the radiopharmaceutical information agree, and never from the description of the study or series.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydicom import Dataset
+from pydicom.sr.coding import Code
+
+from petlesion.dicom.attributes import items, number, text
+from petlesion.dicom.radionuclide import (
+    Radionuclide,
+    coded_radionuclide,
+    radionuclide_in_text,
+    radionuclide_of_half_life,
+    read_code,
+)
+from petlesion.tracers import TRACERS, Tracer, TracerName
+
+
+class Ligand(StrEnum):
+    """What carries the radionuclide to its target."""
+
+    DOTATATE = "DOTATATE"
+    DOTATOC = "DOTATOC"
+    PSMA_11 = "PSMA-11"
+    PSMA_1007 = "PSMA-1007"
+    DCFPYL = "DCFPyL"
+    FDG = "FDG"
+    PSMA = "PSMA"
+    """Some ligand of the prostate-specific membrane antigen, not said which."""
+    OTHER = "other"
+    """Known, and none of the above."""
+
+
+@dataclass(frozen=True)
+class TracerIdentification:
+    """A tracer and why it is that.
+
+    Attributes
+    ----------
+    tracer
+        The tracer, or the unknown one.
+    reason
+        What the header says, a sentence.
+    """
+
+    tracer: Tracer
+    reason: str
+
+
+_CODES = (
+    (Code("35321007", "SCT", ""), Ligand.FDG, Radionuclide.F18),
+    (Code("724025002", "SCT", ""), Ligand.DOTATATE, Radionuclide.GA68),
+    (Code("C2713594", "UMLS", ""), Ligand.DOTATOC, Radionuclide.GA68),
+    (Code("C118961", "NCIt", ""), Ligand.PSMA_11, Radionuclide.GA68),
+    (Code("126758", "DCM", ""), Ligand.PSMA_1007, Radionuclide.F18),
+    (Code("C116352", "NCIt", ""), Ligand.DCFPYL, Radionuclide.F18),
+)
+"""Codes of CID 4021, PET Radiopharmaceutical (PS3.16); C-B1031 of SNOMED RT equals 35321007 of SNOMED CT."""
+
+_BRANDS = (
+    ("netspot", Ligand.DOTATATE, Radionuclide.GA68),
+    ("detectnet", Ligand.DOTATATE, Radionuclide.CU64),
+    ("somakit", Ligand.DOTATOC, Radionuclide.GA68),
+    ("illuccix|locametz|gozellix", Ligand.PSMA_11, Radionuclide.GA68),
+    ("pylarify|pylclari", Ligand.DCFPYL, Radionuclide.F18),
+    ("radelumin", Ligand.PSMA_1007, Radionuclide.F18),
+)
+"""Trade names; each is of one radionuclide."""
+
+_NAMES = (
+    (r"rh-?psma|flotufolastat|posluma|psma[ -]?(?:617|i ?& ?t)|dcfbc|dota-?noc|jr-?11|choline", Ligand.OTHER),
+    (r"dota-?[ ]?tate|oxodotreotide|octreotate", Ligand.DOTATATE),
+    (r"dota-?[ ]?toc|edotreotide", Ligand.DOTATOC),
+    (r"psma[ -]*1007", Ligand.PSMA_1007),
+    (r"psma[ -]*11(?!\d)|psma[ -]*hbed|hbed[ -]*cc|gozetotide", Ligand.PSMA_11),
+    (r"dcf-?pyl|piflufolastat", Ligand.DCFPYL),
+    (r"fdg|flu(?:oro?)?-?des?oxy-?glucose|deoxy.{0,12}fluoro.{0,4}glucose", Ligand.FDG),
+    (r"psma", Ligand.PSMA),
+)
+"""Names as vendors and sites write them; the first that matches counts."""
+
+_TRACER = {
+    (Ligand.DOTATATE, Radionuclide.GA68): TracerName.GA68_DOTATATE,
+    (Ligand.DOTATATE, Radionuclide.CU64): TracerName.CU64_DOTATATE,
+    (Ligand.DOTATOC, Radionuclide.GA68): TracerName.GA68_DOTATOC,
+    (Ligand.PSMA_11, Radionuclide.GA68): TracerName.GA68_PSMA11,
+    (Ligand.PSMA, Radionuclide.GA68): TracerName.GA68_PSMA11,
+    (Ligand.PSMA_1007, Radionuclide.F18): TracerName.F18_PSMA1007,
+    (Ligand.DCFPYL, Radionuclide.F18): TracerName.F18_DCFPYL,
+    (Ligand.FDG, Radionuclide.F18): TracerName.F18_FDG,
+}
+"""PSMA of 68Ga without a number is PSMA-11, the only one in routine use; of 18F it may be any of several."""
+
+_ONLY_RADIONUCLIDE = {
+    Ligand.FDG: Radionuclide.F18,
+    Ligand.PSMA_1007: Radionuclide.F18,
+    Ligand.DCFPYL: Radionuclide.F18,
+}
+"""Ligands that are made with one radionuclide for PET, which a header then need not name."""
+
+
+def tracer_of(header: Dataset) -> Tracer:
+    """Tracer that a PET header names; the unknown one where it names none, or contradicts itself."""
+    return identify_tracer(header).tracer
+
+
+def identify_tracer(header: Dataset) -> TracerIdentification:
+    """Tracer that a PET header names, and why.
+
+    Parameters
+    ----------
+    header
+        Header of a PET image. Only its RadiopharmaceuticalInformationSequence (0054,0016) is read.
+    """
+    ligands: set[Ligand] = set()
+    nuclides: set[Radionuclide] = set()
+    said: list[str] = []
+    for item in items(header, "RadiopharmaceuticalInformationSequence"):
+        _read_item(item, ligands, nuclides, said)
+    if Ligand.PSMA in ligands and len(ligands) > 1:
+        ligands.discard(Ligand.PSMA)
+    if len(ligands) == 1 and not nuclides:
+        nuclides |= {_ONLY_RADIONUCLIDE[ligand] for ligand in ligands if ligand in _ONLY_RADIONUCLIDE}
+    name = TracerName.UNKNOWN
+    if len(ligands) == len(nuclides) == 1:
+        name = _TRACER.get((next(iter(ligands)), next(iter(nuclides))), TracerName.UNKNOWN)
+    evidence = ", ".join(dict.fromkeys(said)) or "nothing"
+    return TracerIdentification(TRACERS[name], f"The radiopharmaceutical information says {evidence}.")
+
+
+def _read_item(item: Dataset, ligands: set[Ligand], nuclides: set[Radionuclide], said: list[str]) -> None:
+    """Collect what one radiopharmaceutical is said to be; contradictions show as several ligands or radionuclides."""
+    labels = [text(item, "Radiopharmaceutical")]
+    for code_item in items(item, "RadiopharmaceuticalCodeSequence"):
+        code = read_code(code_item)
+        labels.append(code.meaning)
+        for known, ligand, nuclide in _CODES:
+            if code == known:
+                ligands.add(ligand)
+                nuclides.add(nuclide)
+                said.append(f"code {code.value} ({ligand}, {nuclide})")
+    for label in filter(None, labels):
+        said.append(repr(label))
+        _read_label(label, ligands, nuclides)
+    for found in (coded_radionuclide(item), radionuclide_of_half_life(number(item, "RadionuclideHalfLife"))):
+        if found is not None:
+            nuclides.add(found)
+            said.append(found.value)
+
+
+def _read_label(label: str, ligands: set[Ligand], nuclides: set[Radionuclide]) -> None:
+    named = radionuclide_in_text(label)
+    if named is not None:
+        nuclides.add(named)
+    for brand, ligand, nuclide in _BRANDS:
+        if re.search(brand, label, re.IGNORECASE):
+            ligands.add(ligand)
+            nuclides.add(nuclide)
+            return
+    for pattern, ligand in _NAMES:
+        if re.search(pattern, label, re.IGNORECASE):
+            ligands.add(ligand)
+            return
