@@ -24,6 +24,18 @@ class Sex(StrEnum):
     FEMALE = "F"
 
 
+class Layer(StrEnum):
+    """Which layer of a structure a part is, where they differ in uptake or density."""
+
+    WHOLE = "whole"
+    CORTEX = "cortex"
+    """Compact bone."""
+    CORE = "core"
+    """White matter of the brain; medulla of a kidney."""
+    NUCLEUS = "nucleus"
+    """Deep grey matter of the brain."""
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """One painted structure: how much of each voxel it fills.
@@ -36,11 +48,14 @@ class Part:
         Its bounding box in the grid of the anatomy.
     occupancy
         (z, y, x) uint8 of the bounding box; 255 is a voxel filled by it before parts painted later cover it.
+    layer
+        Which layer of the structure.
     """
 
     label: Label
     block: Block
     occupancy: NDArray[np.uint8]
+    layer: Layer = Layer.WHOLE
 
 
 @dataclass(frozen=True, eq=False)
