@@ -1,0 +1,51 @@
+.DEFAULT_GOAL := help
+.PHONY: help env demo test lint format lock system-tools clean distclean
+
+python := .venv/bin/python
+# Tools of the environment first: monailabel looks for its own and for dcmqi's on the path.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+env: ## create .venv from requirements.txt, or bring it up to date
+	@scripts/environment.sh
+
+demo: env ## segment and measure a study: make demo STUDY=folder [OUT=folder]
+ifdef STUDY
+	petlesion segment "$(STUDY)" -o "$(or $(OUT),demo-output)"
+else
+	@echo 'Which study? make demo STUDY=path/to/study, a folder of DICOM files or one with pet.nii.gz in SUV.'
+endif
+
+# Small arrays gain nothing from many threads, and shared hosts lose a lot.
+test: export OMP_NUM_THREADS := 2
+test: export OPENBLAS_NUM_THREADS := 2
+test: export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS := 2
+test: env system-tools ## run all tests with coverage; options for pytest: make test ARGS="-k suv"
+	$(python) -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+
+lint: env ## check style, types and spelling
+	ruff check
+	ruff format --check
+	mypy
+	codespell
+
+format: env ## bring the code into the style that lint checks
+	ruff check --fix
+	ruff format
+
+lock: env ## update requirements.txt from requirements.in; to newest versions: make lock UPGRADE=1
+	uv pip compile requirements.in --override overrides.txt --python-version 3.11 \
+	    --python-platform x86_64-manylinux_2_35 $(if $(UPGRADE),--upgrade) --quiet --output-file requirements.txt
+
+system-tools: ## install Orthanc, dcmtk, dicom3tools and poppler-utils (Debian, as root), or say what is missing
+	@scripts/system-tools.sh
+
+clean: ## remove caches, build products and demo output
+	rm -rf build dist demo-output .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name .venv -prune -o -name node_modules -prune -o \
+	    \( -name __pycache__ -o -name '*.egg-info' \) -prune -exec rm -rf {} +
+
+distclean: clean ## remove the environment too
+	rm -rf .venv .venv.lock
