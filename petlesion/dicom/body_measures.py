@@ -20,19 +20,19 @@ PLAUSIBLE_HEIGHT_M = (0.4, 2.5)
 
 
 class SuvScale(StrEnum):
-    """What the activity concentration per administered activity is multiplied by.
+    """What the activity concentration per administered activity is multiplied by, as named in PS3.16 CID 85.
 
     Units: g/mL, except `BSA`, which is m2/L = 10 cm2/mL (DICOM's CM2ML counts in cm2/mL).
     """
 
     BW = "SUVbw"
     """Body weight."""
-    LBM_JANMAHASATIAN = "SULjanma"
-    """Lean body mass, Janmahasatian et al., Clin. Pharmacokinet. 44, 1051 (2005); that of EANM and QIBA."""
-    LBM_JAMES = "SULjames128"
-    """Lean body mass, James (1976), with the factor 128 for men."""
-    LBM_MORGAN = "SULmorgan"
-    """Lean body mass, Morgan and Bray (1994): as James, but with the factor 120 for men."""
+    LBM_JANMAHASATIAN = "SUVlbm(Janma)"
+    """SUL by lean body mass of Janmahasatian et al., Clin. Pharmacokinet. 44, 1051 (2005); that of EANM and QIBA."""
+    LBM_JAMES = "SUVlbm(James128)"
+    """SUL by lean body mass of James (1976), with the factor 128 for men."""
+    LBM_MORGAN = "SUVlbm"
+    """SUL by lean body mass of Morgan and Bray (1994): as James, but with the factor 120 for men."""
     BSA = "SUVbsa"
     """Body surface area, DuBois and DuBois (1916)."""
     IBW = "SUVibw"
@@ -120,7 +120,7 @@ def patient_weight_kg(header: Dataset, override_kg: float | None, warnings: list
         If neither gives a positive number.
     """
     weight = override_kg if override_kg is not None else number(header, "PatientWeight")
-    if weight is None or weight <= 0:
+    if weight is None or not 0 < weight < GRAMS_ABOVE_KG**2:
         raise SuvError(
             f"{shown(header, 'PatientWeight')}, not a weight",
             where=series_label(header),

@@ -9,6 +9,7 @@ from pydicom import Dataset
 
 from petlesion.dicom.attributes import (
     on_scanner_clock,
+    parse_date,
     parse_datetime,
     parse_time,
     private_text,
@@ -98,16 +99,19 @@ class InjectionSearch:
         return -CLOCK_SKEW <= uptake < timedelta(seconds=BELIEVED_HALF_LIVES * self.half_life_s)
 
     def _full(self, clock: time | None) -> datetime | None:
-        stated = parse_datetime(text(self.item, "RadiopharmaceuticalStartDateTime"))
+        """RadiopharmaceuticalStartDateTime on the scanner's clock, whether it fits the scan or not."""
+        value = text(self.item, "RadiopharmaceuticalStartDateTime")
+        stated = parse_datetime(value)
         if stated is None:
-            return None
+            day = parse_date(value)
+            return None if day is None or clock is None else datetime.combine(day, clock)
         full = on_scanner_clock(stated, self.zone)
         if stated.tzinfo is not None and self.zone is None:
             full = self._without_scanner_zone(full, clock)
         if not self._believable(full):
             self.warnings.append(
-                f"RadiopharmaceuticalStartDateTime {full:%Y-%m-%d %H:%M:%S} does not fit the reference time "
-                f"{self.reference:%Y-%m-%d %H:%M:%S} and is not believed."
+                f"RadiopharmaceuticalStartDateTime {full:%Y-%m-%d %H:%M:%S} does not fit the scan, "
+                f"whose reference time is {self.reference:%Y-%m-%d %H:%M:%S}, and is not believed."
             )
         elif clock is not None and abs(nearest(clock, full) - full) >= timedelta(minutes=1):
             self.warnings.append(

@@ -35,10 +35,10 @@ HALF_LIFE_S: dict[Radionuclide, float] = {
     Radionuclide.F18: F18_HALF_LIFE_S,
     Radionuclide.CU64: CU64_HALF_LIFE_S,
     Radionuclide.GA68: GA68_HALF_LIFE_S,
-    Radionuclide.ZR89: 282100.0,
-    Radionuclide.I124: 360800.0,
+    Radionuclide.ZR89: 282096.0,
+    Radionuclide.I124: 360806.0,
 }
-"""Half-lives in s; those not in `petlesion.tracers` from NUBASE2020 (Kondev et al., Chin. Phys. C 45, 030001)."""
+"""Half-lives in s; those not in `petlesion.tracers` from NUBASE2020 (Kondev et al., Chin. Phys. C 45, 030001, 2021)."""
 
 _SCT_CODE = {
     Radionuclide.C11: "40565003",

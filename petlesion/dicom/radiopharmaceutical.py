@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
 
 from petlesion.dicom.attributes import items, number, series_label, shown, text
 from petlesion.dicom.radionuclide import (
@@ -18,8 +19,13 @@ from petlesion.errors import SuvError
 
 MEGABECQUEREL_BELOW = 1e5
 """A dose below was entered in MBq instead of Bq (IBSI manual for SUV computation)."""
+LONGEST_HALF_LIFE_S = 1e9
+"""Half-lives beyond 30 years are not those of a tracer."""
 PLAUSIBLE_DOSE_BQ = (1e7, 5e9)
 """Doses outside are used, with a warning."""
+
+
+_SEQUENCE = "RadiopharmaceuticalInformationSequence"
 
 
 def read_radiopharmaceutical(headers: Sequence[Dataset], warnings: list[str], *, replaced: bool = False) -> Dataset:
@@ -42,7 +48,7 @@ def read_radiopharmaceutical(headers: Sequence[Dataset], warnings: list[str], *,
     SuvError
         If items or slices differ in dose, half-life or time: the image is then the sum of injections.
     """
-    each = [items(header, "RadiopharmaceuticalInformationSequence") for header in headers]
+    each = [items(header, _SEQUENCE) for header in _with_different_sequences(headers)]
     found = [item for of_slice in each for item in of_slice]
     distinct = {_identity(item): item for item in reversed(found) if number(item, "RadionuclideTotalDose")}
     if len(distinct) > 1 and not (replaced and len({identity[1] for identity in distinct}) == 1):
@@ -59,6 +65,16 @@ def read_radiopharmaceutical(headers: Sequence[Dataset], warnings: list[str], *,
     if distinct:
         return next(reversed(distinct.values()))
     return found[0] if found else Dataset()
+
+
+def _with_different_sequences(headers: Sequence[Dataset]) -> list[Dataset]:
+    """Headers whose sequence may differ: where pydicom still holds its bytes, equal ones need not be parsed again."""
+    different: dict[object, Dataset] = {}
+    for header in headers:
+        element = header.get_item(_SEQUENCE) if _SEQUENCE in header else None
+        key = element.value if isinstance(element, RawDataElement) else id(header)
+        different.setdefault(key, header)
+    return list(different.values())
 
 
 def _identity(item: Dataset) -> tuple[object, ...]:
@@ -92,7 +108,9 @@ def administered_dose_bq(header: Dataset, item: Dataset, override_bq: float | No
     if dose < MEGABECQUEREL_BELOW:
         warnings.append(f"RadionuclideTotalDose is {dose:g}, taken as MBq.")
         dose *= 1e6
-    low, high = PLAUSIBLE_DOSE_BQ
+    low, high = LONGEST_HALF_LIFE_S = 1e9
+"""Half-lives beyond 30 years are not those of a tracer."""
+PLAUSIBLE_DOSE_BQ
     if not low <= dose <= high:
         warnings.append(
             f"An administered activity of {dose / 1e6:g} MBq is implausible, but used; --dose MBQ replaces it."
@@ -110,7 +128,7 @@ def half_life_s(header: Dataset, item: Dataset, warnings: list[str]) -> float:
     """
     stated = number(item, "RadionuclideHalfLife")
     coded = coded_radionuclide(item)
-    if stated is not None and stated > 0:
+    if stated is not None and 1 <= stated <= LONGEST_HALF_LIFE_S:
         return _checked_half_life(stated, HALF_LIFE_S[coded] if coded else None, warnings)
     nuclide = coded or radionuclide_in_text(text(item, "Radiopharmaceutical"))
     if nuclide is None:

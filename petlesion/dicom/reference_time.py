@@ -30,7 +30,7 @@ SIEMENS_PET_CREATOR = "SIEMENS MED PT"
 SAME_TIME = timedelta(seconds=2)
 """Times that differ by less are one time: headers round to whole seconds (2 s change SUV of 68Ga by 0.03 %)."""
 LONGEST_SCAN = timedelta(hours=6)
-"""A recorded reference time is not believed further before the acquisition."""
+"""A recorded start of the scan is not believed further before the acquisition of a slice."""
 REMEDY = "use the series as the scanner wrote it"
 """What solves missing acquisition times."""
 
@@ -52,14 +52,18 @@ def read_frame(header: Dataset, zone: timezone | None, warnings: list[str]) -> F
     SuvError
         If there is no acquisition time.
     """
-    duration_ms = number(header, "ActualFrameDuration")
-    reference_ms = number(header, "FrameReferenceTime")
     return Frame(
-        acquisition_start(header, zone, warnings),
-        None if duration_ms is None or duration_ms <= 0 else duration_ms / 1000,
-        None if reference_ms is None or reference_ms < 0 else reference_ms / 1000,
-        number(header, "DecayFactor"),
+        start=acquisition_start(header, zone, warnings),
+        duration_s=_seconds(header, "ActualFrameDuration") or None,
+        reference_s=_seconds(header, "FrameReferenceTime"),
+        decay_factor=number(header, "DecayFactor"),
     )
+
+
+def _seconds(header: Dataset, keyword: str) -> float | None:
+    milliseconds = number(header, keyword)
+    believable = milliseconds is not None and 0 <= milliseconds < 1000 * LONGEST_SCAN.total_seconds()
+    return milliseconds / 1000 if milliseconds is not None and believable else None
 
 
 def acquisition_start(header: Dataset, zone: timezone | None, warnings: list[str]) -> datetime:
@@ -92,11 +96,21 @@ def acquisition_start(header: Dataset, zone: timezone | None, warnings: list[str
     return datetime.combine(other, clock)
 
 
-def series_start(header: Dataset) -> datetime | None:
-    """SeriesDate and SeriesTime (0008,0021), (0008,0031) on the scanner's clock; None where either is missing."""
-    day = parse_date(text(header, "SeriesDate"))
+def series_start(header: Dataset, first: datetime, warnings: list[str]) -> datetime | None:
+    """SeriesDate and SeriesTime (0008,0021), (0008,0031) on the scanner's clock; None without a time.
+
+    Where the date is missing, or that of another day while the time is that of the first acquisition, the date was
+    removed or changed by de-identification, and that of the acquisition is used.
+    """
     clock = parse_time(text(header, "SeriesTime"))
-    return None if day is None or clock is None else datetime.combine(day, clock)
+    if clock is None:
+        return None
+    day = parse_date(text(header, "SeriesDate"))
+    same_scan = nearest(clock, first)
+    if day is not None and (abs(same_scan - first) >= SAME_TIME or day == same_scan.date()):
+        return datetime.combine(day, clock)
+    warnings.append(f"{shown(header, 'SeriesDate')}; the date of the acquisition, {same_scan:%Y-%m-%d}, is used.")
+    return same_scan
 
 
 def uncorrected_reference_times(
@@ -123,9 +137,9 @@ def start_reference_times(
 ) -> list[datetime]:
     """Reference time of each slice of a series that is decay-corrected to its start (DecayCorrection START).
 
-    All images of a series shall be corrected to the same time (PS3.3 C.8.9.1), the start of the scan. In this order:
-    the series time, where it is that of the first acquisition; the private date-time of Siemens (0071,xx22) or GE
-    (0009,xx0D); DecayCorrectionDateTime (0018,9701); the time calculated back from the acquisition and frame
+    All images of a series shall be corrected to the same time, the start of the scan (PS3.3 C.8.9.1.1.5). In this
+    order: the series time, where it is that of the first acquisition; the private date-time of Siemens (0071,xx22)
+    or GE (0009,xx0D); DecayCorrectionDateTime (0018,9701); the time calculated back from the acquisition and frame
     reference time of each slice (IBSI manual for SUV computation, version 1).
 
     Parameters
@@ -151,8 +165,9 @@ def start_reference_times(
     """
     frames = [read_frame(header, zone, warnings) for header in headers]
     first = min(frame.start for frame in frames)
-    series = series_start(headers[0])
-    calculated = _back_calculated(frames, _is_ge(headers[0]), half_life_s)
+    series = series_start(headers[0], first, warnings)
+    ge = _is_ge(headers[0])
+    calculated = _back_calculated(frames, ge, half_life_s)
     if series is not None and abs(series - first) < SAME_TIME:
         _warn_of_other_starts(frames, calculated, series, warnings)
         return [series] * len(frames)
@@ -166,6 +181,8 @@ def start_reference_times(
         )
     if calculated is None:
         return _without_frame_reference(headers[0], frames, series, half_life_s, warnings)
+    if not ge and any(frame.reference_s == 0 for frame in frames):
+        warnings.append("FrameReferenceTime 0 cannot be that of the average count rate; taken as the start of frames.")
     if max(calculated) - min(calculated) > SAME_TIME:
         return _scattered(frames, calculated, half_life_s, warnings)
     common = sorted(calculated)[len(calculated) // 2]
@@ -238,33 +255,34 @@ def _recorded(
         times = []
         for header, frame in zip(headers, frames, strict=True):
             value = private_text(header, group, creator, offset) if group else text(header, name)
-            time = _recorded_time(value, frame.start, zone, name, warnings)
+            time = _recorded_time(value, frame.start, zone)
             if time is None:
                 break
             times.append(time)
         else:
-            return times
+            if all(_is_start_of_scan(time, frame.start) for time, frame in zip(times, frames, strict=True)):
+                return times
+            same_day = [nearest(time.time(), frame.start) for time, frame in zip(times, frames, strict=True)]
+            stated = (
+                f"{name} {times[0]:%Y-%m-%d %H:%M:%S} does not fit the acquisition {frames[0].start:%Y-%m-%d %H:%M:%S}"
+            )
+            if all(_is_start_of_scan(time, frame.start) for time, frame in zip(same_day, frames, strict=True)):
+                warnings.append(f"{stated}; only its time of day is used.")
+                return same_day
+            warnings.append(f"{stated} and is not used.")
     return None
 
 
-def _recorded_time(
-    value: str, start: datetime, zone: timezone | None, name: str, warnings: list[str]
-) -> datetime | None:
+def _recorded_time(value: str, start: datetime, zone: timezone | None) -> datetime | None:
     full = parse_datetime(value)
-    clock = parse_time(value) if full is None else full.time()
-    if clock is None:
-        return None
-    moment = nearest(clock, start) if full is None else on_scanner_clock(full, zone)
-    if -SAME_TIME < start - moment < LONGEST_SCAN:
-        return moment
-    same_clock = nearest(moment.time(), start)
-    if -SAME_TIME < start - same_clock < LONGEST_SCAN:
-        warnings.append(
-            f"{name} {moment:%Y-%m-%d %H:%M:%S} is days away from the acquisition; its time of day is used."
-        )
-        return same_clock
-    warnings.append(f"{name} {moment:%Y-%m-%d %H:%M:%S} does not fit the acquisition at {start:%H:%M:%S}; not used.")
-    return None
+    if full is not None:
+        return on_scanner_clock(full, zone)
+    clock = parse_time(value)
+    return None if clock is None else nearest(clock, start)
+
+
+def _is_start_of_scan(moment: datetime, start: datetime) -> bool:
+    return -SAME_TIME < start - moment < LONGEST_SCAN
 
 
 def _from_decay_factors(frames: Sequence[Frame], half_life_s: float) -> datetime | None:
@@ -275,6 +293,8 @@ def _from_decay_factors(frames: Sequence[Frame], half_life_s: float) -> datetime
             return None
         average = average_count_rate_time_s(frame.duration_s, half_life_s)
         elapsed = math.log2(frame.decay_factor) * half_life_s
+        if elapsed > LONGEST_SCAN.total_seconds():
+            return None
         times.append(frame.start + timedelta(seconds=average - elapsed))
     return min(times) if max(times) - min(times) <= SAME_TIME else None
 
@@ -285,7 +305,7 @@ def _without_frame_reference(
     common = _from_decay_factors(frames, half_life_s)
     if common is not None:
         warnings.append(f"The reference time {common:%Y-%m-%d %H:%M:%S} is calculated from DecayFactor.")
-    elif series is not None and series < min(frame.start for frame in frames):
+    elif series is not None and _is_start_of_scan(series, min(frame.start for frame in frames)):
         common = series
         warnings.append(f"The reference time is SeriesTime {series:%Y-%m-%d %H:%M:%S}, before the first acquisition.")
     else:
