@@ -12,9 +12,9 @@ from petlesion.dicom.radionuclide import (
     HALF_LIFE_S,
     HALF_LIFE_TOLERANCE,
     coded_radionuclide,
-    radionuclide_in_text,
     radionuclide_of_half_life,
 )
+from petlesion.dicom.tracer import named_radionuclide
 from petlesion.errors import SuvError
 
 MEGABECQUEREL_BELOW = 1e5
@@ -23,7 +23,6 @@ LONGEST_HALF_LIFE_S = 1e9
 """Half-lives beyond 30 years are not those of a tracer."""
 PLAUSIBLE_DOSE_BQ = (1e7, 5e9)
 """Doses outside are used, with a warning."""
-
 
 _SEQUENCE = "RadiopharmaceuticalInformationSequence"
 
@@ -50,7 +49,10 @@ def read_radiopharmaceutical(headers: Sequence[Dataset], warnings: list[str], *,
     """
     each = [items(header, _SEQUENCE) for header in _with_different_sequences(headers)]
     found = [item for of_slice in each for item in of_slice]
-    distinct = {_identity(item): item for item in reversed(found) if number(item, "RadionuclideTotalDose")}
+    distinct: dict[tuple[object, ...], Dataset] = {}
+    for item in found:
+        if number(item, "RadionuclideTotalDose"):
+            distinct.setdefault(_identity(item), item)
     if len(distinct) > 1 and not (replaced and len({identity[1] for identity in distinct}) == 1):
         raise SuvError(
             f"RadiopharmaceuticalInformationSequence (0054,0016) holds {len(distinct)} injections with different "
@@ -62,9 +64,7 @@ def read_radiopharmaceutical(headers: Sequence[Dataset], warnings: list[str], *,
         warnings.append(
             f"RadiopharmaceuticalInformationSequence has {len(each[0])} items; the first injection with a dose is used."
         )
-    if distinct:
-        return next(reversed(distinct.values()))
-    return found[0] if found else Dataset()
+    return next(iter([*distinct.values(), *found]), Dataset())
 
 
 def _with_different_sequences(headers: Sequence[Dataset]) -> list[Dataset]:
@@ -108,9 +108,7 @@ def administered_dose_bq(header: Dataset, item: Dataset, override_bq: float | No
     if dose < MEGABECQUEREL_BELOW:
         warnings.append(f"RadionuclideTotalDose is {dose:g}, taken as MBq.")
         dose *= 1e6
-    low, high = LONGEST_HALF_LIFE_S = 1e9
-"""Half-lives beyond 30 years are not those of a tracer."""
-PLAUSIBLE_DOSE_BQ
+    low, high = PLAUSIBLE_DOSE_BQ
     if not low <= dose <= high:
         warnings.append(
             f"An administered activity of {dose / 1e6:g} MBq is implausible, but used; --dose MBQ replaces it."
@@ -127,13 +125,13 @@ def half_life_s(header: Dataset, item: Dataset, warnings: list[str]) -> float:
         If there is no half-life and no known radionuclide.
     """
     stated = number(item, "RadionuclideHalfLife")
-    coded = coded_radionuclide(item)
     if stated is not None and 1 <= stated <= LONGEST_HALF_LIFE_S:
+        coded = coded_radionuclide(item)
         return _checked_half_life(stated, HALF_LIFE_S[coded] if coded else None, warnings)
-    nuclide = coded or radionuclide_in_text(text(item, "Radiopharmaceutical"))
+    nuclide = named_radionuclide(item)
     if nuclide is None:
         raise SuvError(
-            f"{shown(item, 'RadionuclideHalfLife')} and no known radionuclide is named beside it",
+            f"{shown(item, 'RadionuclideHalfLife')}, and beside it stands no known radionuclide, or several",
             where=series_label(header),
             remedy="restore RadionuclideHalfLife or RadionuclideCodeSequence (0054,0300) from the original series",
         )

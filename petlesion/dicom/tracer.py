@@ -7,7 +7,7 @@ the radiopharmaceutical information agree, and never from the description of the
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pydicom import Dataset
@@ -120,52 +120,68 @@ def identify_tracer(header: Dataset) -> TracerIdentification:
     header
         Header of a PET image. Only its RadiopharmaceuticalInformationSequence (0054,0016) is read.
     """
-    ligands: set[Ligand] = set()
-    nuclides: set[Radionuclide] = set()
-    said: list[str] = []
+    evidence = _Evidence()
     for item in items(header, "RadiopharmaceuticalInformationSequence"):
-        _read_item(item, ligands, nuclides, said)
-    if Ligand.PSMA in ligands and len(ligands) > 1:
-        ligands.discard(Ligand.PSMA)
-    if len(ligands) == 1 and not nuclides:
-        nuclides |= {_ONLY_RADIONUCLIDE[ligand] for ligand in ligands if ligand in _ONLY_RADIONUCLIDE}
+        evidence.read(item)
+    ligand, nuclide = evidence.ligand(), evidence.radionuclide()
     name = TracerName.UNKNOWN
-    if len(ligands) == len(nuclides) == 1:
-        name = _TRACER.get((next(iter(ligands)), next(iter(nuclides))), TracerName.UNKNOWN)
-    evidence = ", ".join(dict.fromkeys(said)) or "nothing"
-    return TracerIdentification(TRACERS[name], f"The radiopharmaceutical information says {evidence}.")
+    if ligand is not None and nuclide is not None:
+        name = _TRACER.get((ligand, nuclide), TracerName.UNKNOWN)
+    said = ", ".join(dict.fromkeys(evidence.said)) or "nothing"
+    return TracerIdentification(TRACERS[name], f"The radiopharmaceutical information says {said}.")
 
 
-def _read_item(item: Dataset, ligands: set[Ligand], nuclides: set[Radionuclide], said: list[str]) -> None:
-    """Collect what one radiopharmaceutical is said to be; contradictions show as several ligands or radionuclides."""
-    labels = [text(item, "Radiopharmaceutical")]
-    for code_item in items(item, "RadiopharmaceuticalCodeSequence"):
-        code = read_code(code_item)
-        labels.append(code.meaning)
-        for known, ligand, nuclide in _CODES:
-            if code == known:
-                ligands.add(ligand)
-                nuclides.add(nuclide)
-                said.append(f"code {code.value} ({ligand}, {nuclide})")
-    for label in filter(None, labels):
-        said.append(repr(label))
-        _read_label(label, ligands, nuclides)
-    for found in (coded_radionuclide(item), radionuclide_of_half_life(number(item, "RadionuclideHalfLife"))):
-        if found is not None:
-            nuclides.add(found)
-            said.append(found.value)
+def named_radionuclide(item: Dataset) -> Radionuclide | None:
+    """Radionuclide that an item of the radiopharmaceutical information names; None where it names none, or several."""
+    evidence = _Evidence()
+    evidence.read(item)
+    return evidence.radionuclide()
 
 
-def _read_label(label: str, ligands: set[Ligand], nuclides: set[Radionuclide]) -> None:
-    named = radionuclide_in_text(label)
-    if named is not None:
-        nuclides.add(named)
-    for brand, ligand, nuclide in _BRANDS:
-        if re.search(brand, label, re.IGNORECASE):
-            ligands.add(ligand)
-            nuclides.add(nuclide)
-            return
-    for pattern, ligand in _NAMES:
-        if re.search(pattern, label, re.IGNORECASE):
-            ligands.add(ligand)
-            return
+@dataclass
+class _Evidence:
+    """What radiopharmaceuticals are said to be; contradictions show as several ligands or radionuclides."""
+
+    ligands: set[Ligand] = field(default_factory=set)
+    nuclides: set[Radionuclide] = field(default_factory=set)
+    said: list[str] = field(default_factory=list)
+
+    def ligand(self) -> Ligand | None:
+        """The only ligand; one that is named exactly counts before PSMA of any kind."""
+        exact = self.ligands - {Ligand.PSMA} or self.ligands
+        return next(iter(exact)) if len(exact) == 1 else None
+
+    def radionuclide(self) -> Radionuclide | None:
+        """The only radionuclide, be it by the ligand."""
+        ligand = self.ligand()
+        if not self.nuclides and ligand is not None:
+            return _ONLY_RADIONUCLIDE.get(ligand)
+        return next(iter(self.nuclides)) if len(self.nuclides) == 1 else None
+
+    def read(self, item: Dataset) -> None:
+        """Add what an item of the radiopharmaceutical information says."""
+        labels = [text(item, "Radiopharmaceutical")]
+        for code_item in items(item, "RadiopharmaceuticalCodeSequence"):
+            code = read_code(code_item)
+            labels.append(code.meaning)
+            for known, ligand, nuclide in _CODES:
+                if code == known:
+                    self._add(f"code {code.value} ({ligand}, {nuclide})", ligand, nuclide)
+        for label in filter(None, labels):
+            self._add(repr(label), _ligand_in_text(label), radionuclide_in_text(label))
+            for brand, ligand, nuclide in _BRANDS:
+                if re.search(brand, label, re.IGNORECASE):
+                    self._add(repr(label), ligand, nuclide)
+        for found in (coded_radionuclide(item), radionuclide_of_half_life(number(item, "RadionuclideHalfLife"))):
+            if found is not None:
+                self._add(found.value, None, found)
+
+    def _add(self, said: str, ligand: Ligand | None, nuclide: Radionuclide | None) -> None:
+        self.said.append(said)
+        self.ligands |= {ligand} if ligand else set()
+        self.nuclides |= {nuclide} if nuclide else set()
+
+
+def _ligand_in_text(label: str) -> Ligand | None:
+    matches = (ligand for pattern, ligand in _NAMES if re.search(pattern, label, re.IGNORECASE))
+    return next(matches, None)
