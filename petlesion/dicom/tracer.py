@@ -76,16 +76,16 @@ _BRANDS = (
 """Trade names; each is of one radionuclide."""
 
 _NAMES = (
-    (r"rh-?psma|flotufolastat|posluma|psma[ -]?(?:617|i ?& ?t)|dcfbc|dota-?noc|jr-?11|choline", Ligand.OTHER),
-    (r"dota-?[ ]?tate|oxodotreotide|octreotate", Ligand.DOTATATE),
-    (r"dota-?[ ]?toc|edotreotide", Ligand.DOTATOC),
-    (r"psma[ -]*1007", Ligand.PSMA_1007),
-    (r"psma[ -]*11(?!\d)|psma[ -]*hbed|hbed[ -]*cc|gozetotide", Ligand.PSMA_11),
-    (r"dcf-?pyl|piflufolastat", Ligand.DCFPYL),
-    (r"fdg|flu(?:oro?)?-?des?oxy-?glucose|deoxy.{0,12}fluoro.{0,4}glucose", Ligand.FDG),
-    (r"psma", Ligand.PSMA),
+    (r"rh-?psma|flotufolastat|posluma|psma[ -]?(?:617|i ?& ?t)|dcfbc|dota-?noc|jr-?11|choline", Ligand.OTHER, None),
+    (r"dota-?[ ]?tate|oxodotreotide|octreotate", Ligand.DOTATATE, None),
+    (r"dota-?[ ]?toc|edotreotide", Ligand.DOTATOC, None),
+    (r"psma[ -]*1007", Ligand.PSMA_1007, None),
+    (r"psma[ -]*11(?!\d)|psma[ -]*hbed|hbed[ -]*cc|gozetotide", Ligand.PSMA_11, None),
+    (r"dcf-?pyl|piflufolastat", Ligand.DCFPYL, None),
+    (r"fdg|flu(?:oro?)?-?des?oxy-?glucose|deoxy.{0,12}fluoro.{0,4}glucose", Ligand.FDG, None),
+    (r"psma", Ligand.PSMA, None),
 )
-"""Names as vendors and sites write them; the first that matches counts."""
+"""Names as vendors and sites write them."""
 
 _TRACER = {
     (Ligand.DOTATATE, Radionuclide.GA68): TracerName.GA68_DOTATATE,
@@ -168,10 +168,10 @@ class _Evidence:
                 if code == known:
                     self._add(f"code {code.value} ({ligand}, {nuclide})", ligand, nuclide)
         for label in filter(None, labels):
-            self._add(repr(label), _ligand_in_text(label), radionuclide_in_text(label))
-            for brand, ligand, nuclide in _BRANDS:
-                if re.search(brand, label, re.IGNORECASE):
-                    self._add(repr(label), ligand, nuclide)
+            self._add(repr(label), None, radionuclide_in_text(label))
+            for pattern, named, of_brand in (*_BRANDS, *_NAMES):
+                if re.search(pattern, label, re.IGNORECASE):
+                    self._add(repr(label), named, of_brand)
         for found in (coded_radionuclide(item), radionuclide_of_half_life(number(item, "RadionuclideHalfLife"))):
             if found is not None:
                 self._add(found.value, None, found)
@@ -180,8 +180,3 @@ class _Evidence:
         self.said.append(said)
         self.ligands |= {ligand} if ligand else set()
         self.nuclides |= {nuclide} if nuclide else set()
-
-
-def _ligand_in_text(label: str) -> Ligand | None:
-    matches = (ligand for pattern, ligand in _NAMES if re.search(pattern, label, re.IGNORECASE))
-    return next(matches, None)
