@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final, Literal
 
-SCHEMA = "petlesion-report/1"
+SCHEMA: Final = "petlesion-report/1"
 
 
 class ReferenceOrgan(StrEnum):
@@ -140,7 +140,7 @@ class Report:
     totals: Totals
     review: Review
     warnings: tuple[str, ...] = ()
-    schema: str = SCHEMA
+    schema: Literal["petlesion-report/1"] = SCHEMA
 
     def to_json(self) -> str:
         """The document as indented JSON text; the same report gives the same bytes."""
@@ -153,7 +153,7 @@ class Report:
         Raises
         ------
         pydantic.ValidationError
-            If a key is missing or has the wrong type.
+            If a key is missing or has the wrong type, or the document follows another schema.
         """
         from pydantic import TypeAdapter
 

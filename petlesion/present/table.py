@@ -1,0 +1,81 @@
+"""`lesions.csv`: one row a lesion, for spreadsheets and statistics programs."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from petlesion.report import LesionRecord, Report
+
+COLUMNS = (
+    "study_instance_uid",
+    "pet_series_instance_uid",
+    "id",
+    "tracking_uid",
+    "location",
+    "confidence",
+    "volume_ml",
+    "suv_max_g_ml",
+    "suv_mean_g_ml",
+    "suv_min_g_ml",
+    "suv_sd_g_ml",
+    "suv_peak_g_ml",
+    "tlu_g",
+    "centroid_x_mm",
+    "centroid_y_mm",
+    "centroid_z_mm",
+)
+"""Header of `lesions.csv`: the keys of `report.json` with their units (SUVbw in g/mL, TLU in g, LPS in mm)."""
+
+NO_LESION = "none"
+"""The `id` in the only row of a study without lesions."""
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_lesions_csv(report: Report, path: Path) -> None:
+    """Write the lesions of a report as CSV (RFC 4180, UTF-8, decimal point).
+
+    Every row names the study, so that files of many patients can be appended to one table. There is no row of totals;
+    they are in `report.json`. A study without lesions has one row, whose `id` is "none" and whose measurements are
+    empty: it does not vanish from such a table, and an empty file is never mistaken for a result.
+
+    Parameters
+    ----------
+    report
+        What was measured.
+    path
+        File to write; an existing one is replaced.
+    """
+    study = (report.study.study_instance_uid, report.study.pet_series_instance_uid)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows((*study, *_row(lesion)) for lesion in report.lesions)
+        if not report.lesions:
+            writer.writerow((*study, NO_LESION, *[""] * (len(COLUMNS) - 3)))
+
+
+def _row(lesion: LesionRecord) -> tuple[str, ...]:
+    measures = (
+        lesion.volume_ml,
+        lesion.suv_max,
+        lesion.suv_mean,
+        lesion.suv_min,
+        lesion.suv_sd,
+        lesion.suv_peak,
+        lesion.tlu,
+    )
+    return (
+        str(lesion.id),
+        lesion.tracking_uid,
+        _plain_text(lesion.location or ""),
+        "" if lesion.confidence is None else f"{lesion.confidence:.4f}",
+        *(f"{value:.4f}" for value in measures),
+        *(f"{value:.2f}" for value in lesion.centroid_mm),
+    )
+
+
+def _plain_text(text: str) -> str:
+    """The text such that a spreadsheet does not run it as a formula (OWASP, CSV injection)."""
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
