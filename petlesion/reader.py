@@ -1,0 +1,154 @@
+"""A folder on disk → `PetCt`: DICOM, or NIfTI with the names `pet.nii.gz` and `ct.nii.gz`."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from petlesion.dicom.reader import AIR_HU, AUTOMATIC, SeriesChoice, given_tracer, read_dicom
+from petlesion.dicom.scan import scan
+from petlesion.dicom.suv import NO_OVERRIDES, SuvOverrides
+from petlesion.errors import SuvError, UsageError
+from petlesion.identifiers import derived_uid
+from petlesion.nifti import read_image
+from petlesion.progress import Progress, silent
+from petlesion.report import SuvRecord
+from petlesion.resample import resample
+from petlesion.study import Patient, PetCt
+from petlesion.tracers import TRACERS, TracerName
+from petlesion.volume import Volume
+
+NIFTI_SUFFIXES = (".nii.gz", ".nii")
+"""Endings of `pet` and `ct`; the first that exists is read."""
+BQML_ABOVE = 1000.0
+"""A PET with higher values than this draws a warning: SUVbw stays below even in the bladder, Bq/mL does not."""
+
+
+def read_study(
+    folder: Path,
+    *,
+    tracer: TracerName | None = None,
+    overrides: SuvOverrides = NO_OVERRIDES,
+    choice: SeriesChoice = AUTOMATIC,
+    ct: bool = True,
+    progress: Progress = silent,
+) -> PetCt:
+    """Read a study.
+
+    Parameters
+    ----------
+    folder
+        With `pet.nii.gz` or `pet.nii` (SUVbw) and, where there is one, `ct.nii.gz` or `ct.nii` (HU, any grid);
+        otherwise DICOM files, nested, mixed, with other series and files among them.
+    tracer
+        Replaces what the header says.
+    overrides
+        Replace body weight, dose or injection time of the DICOM header.
+    choice
+        Study and series to read from DICOM.
+    ct
+        Whether to read the CT.
+    progress
+        Told how many files are looked at, then how many slices are decoded.
+
+    Returns
+    -------
+    PetCt
+        PET in SUVbw; CT, if any, on its grid.
+
+    Raises
+    ------
+    UsageError
+        If `folder` is no folder, or options do not go with it.
+    PetlesionError
+        If it holds no DICOM, no usable PET, no SUV, or no static volume; see `petlesion.dicom.reader.read_dicom`.
+
+    Examples
+    --------
+    >>> read_study(Path("no-such-folder"))
+    Traceback (most recent call last):
+    petlesion.errors.UsageError: no-such-folder does not exist; give a folder of DICOM files, or one with pet.nii.gz
+    """
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise UsageError(f"{folder} {what}", remedy="give a folder of DICOM files, or one with pet.nii.gz")
+    pet_file = _nifti_file(folder, "pet")
+    if pet_file is None:
+        index = scan(folder, progress)
+        return read_dicom(index, tracer=tracer, overrides=overrides, choice=choice, ct=ct, progress=progress)
+    if overrides != NO_OVERRIDES or choice != AUTOMATIC:
+        raise UsageError(
+            f"{pet_file.name} is SUVbw of one series already",
+            where=folder,
+            remedy="leave out --weight, --dose, --injection-time, --study-uid and --pet-series",
+        )
+    return _read_nifti(pet_file, _nifti_file(folder, "ct") if ct else None, tracer)
+
+
+def _nifti_file(folder: Path, name: str) -> Path | None:
+    return next(
+        (folder / f"{name}{suffix}" for suffix in NIFTI_SUFFIXES if (folder / f"{name}{suffix}").is_file()), None
+    )
+
+
+def _read_nifti(pet_file: Path, ct_file: Path | None, tracer: TracerName | None) -> PetCt:
+    warnings: list[str] = []
+    pet = read_image(pet_file, warnings)
+    content = _content_hash(pet)
+    return PetCt(
+        pet=pet,
+        ct=None if ct_file is None else _read_ct(ct_file, pet, warnings),
+        tracer=TRACERS[tracer or TracerName.UNKNOWN],
+        patient=Patient(),
+        suv=_suv_record(pet, pet_file),
+        study_instance_uid=derived_uid("study", content),
+        pet_series_instance_uid=derived_uid("series", content),
+        selection=(
+            f"PET {pet_file.name}, SUVbw by its name.",
+            "No ct.nii.gz." if ct_file is None else f"CT {ct_file.name}, HU by its name.",
+            "NIfTI files name no tracer." if tracer is None else given_tracer(tracer).reason,
+        ),
+        warnings=tuple(warnings),
+    )
+
+
+def _read_ct(ct_file: Path, pet: Volume, warnings: list[str]) -> Volume | None:
+    ct = read_image(ct_file, warnings)
+    bad = ~np.isfinite(ct.array)
+    if bad.any():
+        warnings.append(f"{np.count_nonzero(bad)} voxels of {ct_file.name} are not finite and taken as air.")
+        ct.array[bad] = AIR_HU
+    np.maximum(ct.array, AIR_HU, out=ct.array)
+    on_pet = resample(ct, pet.grid, outside=AIR_HU)
+    if not np.any(on_pet.array > AIR_HU):
+        warnings.append(f"{ct_file.name} does not overlap the PET and is not used.")
+        return None
+    return on_pet
+
+
+def _suv_record(pet: Volume, pet_file: Path) -> SuvRecord:
+    """Values taken as SUVbw.
+
+    Raises
+    ------
+    SuvError
+        If a value is not finite.
+    """
+    low, high = float(pet.array.min()), float(pet.array.max())
+    if not np.isfinite([low, high]).all():
+        raise SuvError(
+            "values that are not finite (NaN or infinity)", where=pet_file, remedy="give SUVbw in every voxel"
+        )
+    warnings = ["SUVbw as the file holds it; how it was computed is not known."]
+    if high > BQML_ABOVE:
+        warnings.append(f"The highest value is {high:.0f}: this may be Bq/mL, not SUVbw.")
+    return SuvRecord("g/ml", "unknown", None, None, None, tuple(warnings))
+
+
+def _content_hash(volume: Volume) -> str:
+    """SHA-256 of values and geometry, however the file was written."""
+    digest = hashlib.sha256(repr((volume.grid.shape, volume.grid.affine.round(4).tolist())).encode())
+    digest.update(np.ascontiguousarray(volume.array).data)
+    return digest.hexdigest()
