@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 find_python() {
-    local name
+    local name PATH=${PATH//"$PWD/.venv/bin:"/} # not the one to be removed
     for name in ${PYTHON:-python3.11 python3}; do
         if "$name" -c 'import sys, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
             command -v "$name"
@@ -25,7 +25,7 @@ pip() {
 }
 
 exec 9>.venv.lock
-flock 9 # another make may be creating the same environment
+flock --nonblock 9 || { echo "Another make is creating .venv: waiting for it." && flock 9; }
 
 locked=$(sha256sum <requirements.txt)
 if ! .venv/bin/python -c '' 2>/dev/null || [ "$(cat .venv/locked 2>/dev/null)" != "$locked" ]; then
