@@ -26,6 +26,7 @@ _UNREADABLE = (
     AttributeError,
     LookupError,
     NotImplementedError,
+    OSError,
     EOFError,
     RecursionError,
     struct.error,
@@ -147,11 +148,12 @@ def parse_datetime(value: str) -> datetime | None:
 
     A DT may stop after the year (PS3.5 section 6.2). Without an hour it is a date, and None is returned.
     """
-    match = re.fullmatch(r"(\d{10}|\d{12}|\d{14}(?:\.\d{1,6})?)\d*([+-]\d{4})?", value)
+    match = re.fullmatch(r"(\d{10}|\d{12}|\d{14})(\.\d+)?([+-]\d{4})?", value)
     if match is None:
         return None
+    digits, fraction, offset = match.groups(default="")
     try:
-        parsed = DT(match[1] + (match[2] or ""))
+        parsed = DT(digits + fraction[:7] + offset)
     except ValueError:
         return None
     if parsed is None or not EARLIEST_YEAR <= parsed.year <= LATEST_YEAR:
