@@ -1,0 +1,223 @@
+"""What all derived DICOM objects have in common: patient, study, source images, equipment, date and UIDs."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from pydicom import Dataset
+from pydicom.sr.coding import Code
+from pydicom.uid import PositronEmissionTomographyImageStorage
+from pydicom.valuerep import format_number_as_ds
+
+from petlesion import __version__
+from petlesion.dicom.attributes import items, number, parse_date, parse_time, text
+from petlesion.identifiers import derived_uid
+from petlesion.report import LesionRecord, MethodRecord, Report
+from petlesion.study import DicomSource, PetCt
+
+MANUFACTURER = "petlesion"
+"""Manufacturer and model name of the equipment that makes the objects, and of the algorithm."""
+VERSION = __version__
+"""SoftwareVersions of the objects."""
+SERIAL_NUMBER = "0"
+"""DeviceSerialNumber: software has none, and enhanced objects must give one (DICOM PS3.3 C.7.5.2)."""
+CHARACTER_SET = "ISO_IR 192"
+"""UTF-8: holds the names of any PET header and the text of any warning."""
+NO_DATE, NO_TIME = "19700101", "000000"
+"""Of objects made from headers without any date (de-identified); objects must have a date."""
+
+PRIVATE_SCHEME = "99PETLESION"
+"""Coding scheme of concepts for which no standard code exists."""
+
+
+class ResultKind(Enum):
+    """The three objects: name in UIDs and descriptions, and series number."""
+
+    SEG = ("SEG", 9001)
+    SR = ("SR", 9002)
+    RTSTRUCT = ("RTSTRUCT", 9003)
+
+    @property
+    def series_number(self) -> int:
+        """SeriesNumber, the same in every study, far from those of scanners."""
+        return self.value[1]
+
+
+@dataclass(frozen=True)
+class ObjectUids:
+    """SeriesInstanceUID and SOPInstanceUID of a derived object."""
+
+    series: str
+    instance: str
+
+
+def dicom_source(study: PetCt) -> DicomSource:
+    """Headers of the study.
+
+    Raises
+    ------
+    ValueError
+        If the study was not read from DICOM, so that no DICOM object can refer to it.
+    """
+    if study.source is None or not study.source.pet_headers:
+        raise ValueError("a study without DICOM headers has no DICOM results; write NIfTI instead")
+    return study.source
+
+
+def object_uids(study: PetCt, report: Report, kind: ResultKind, content: bytes) -> ObjectUids:
+    """UIDs that depend on the study, the report and `content` alone: the same input gives the same object.
+
+    Parameters
+    ----------
+    study, report
+        What the object is made of.
+    kind
+        Which object.
+    content
+        What distinguishes objects with the same report, such as pixel data.
+    """
+    fingerprint = hashlib.sha256(report.to_json().encode() + content).hexdigest()
+    parts = (study.study_instance_uid, study.pet_series_instance_uid, kind.name, VERSION, fingerprint)
+    return ObjectUids(series=derived_uid(*parts, "series"), instance=derived_uid(*parts, "instance"))
+
+
+def source_header(study: PetCt) -> Dataset:
+    """Patient, study, frame of reference and size of the PET as a clean data set.
+
+    Real headers lack attributes that derived objects must hold, carry malformed values and private elements. This one
+    holds readable values only, those of type 2 at least empty.
+
+    Returns
+    -------
+    Dataset
+        For `highdicom` to copy from; that of the first slice where slices differ.
+    """
+    header = dicom_source(study).pet_headers[0]
+    clean = Dataset()
+    _copy_patient(clean, header)
+    _copy_study(clean, header)
+    _add_image_reference(clean, study, header)
+    clean.FrameOfReferenceUID = frame_of_reference_uid(study)
+    clean.PositionReferenceIndicator = text(header, "PositionReferenceIndicator")
+    clean.Modality = "PT"
+    _, clean.Rows, clean.Columns = study.pet.grid.shape
+    return clean
+
+
+def frame_of_reference_uid(study: PetCt) -> str:
+    """FrameOfReferenceUID of the PET; one derived from its series where de-identification removed it."""
+    header = dicom_source(study).pet_headers[0]
+    return text(header, "FrameOfReferenceUID") or derived_uid(study.pet_series_instance_uid, "frame of reference")
+
+
+def image_references(study: PetCt) -> list[Dataset]:
+    """Study, series, class and instance UID of every PET image, as `highdicom` takes evidence; patient in the first."""
+    references = []
+    for header in dicom_source(study).pet_headers[1:]:
+        reference = Dataset()
+        _add_image_reference(reference, study, header)
+        references.append(reference)
+    return [source_header(study), *references]
+
+
+def content_moment(study: PetCt) -> tuple[str, str]:
+    """Date (DA) and time (TM) of derived objects: those of the PET series, so that equal input gives equal bytes."""
+    header = dicom_source(study).pet_headers[0]
+    for event in ("Series", "Acquisition", "Study", "Content"):
+        date = _dicom_date(text(header, f"{event}Date"))
+        if date:
+            return date, _dicom_time(text(header, f"{event}Time")) or NO_TIME
+    return NO_DATE, NO_TIME
+
+
+def stamp(dataset: Dataset, study: PetCt) -> None:
+    """Replace the creation time that a library set to now by that of the PET series; keep its time zone."""
+    date, time = content_moment(study)
+    dataset.InstanceCreationDate, dataset.InstanceCreationTime = date, time
+    if "ContentDate" in dataset:
+        dataset.ContentDate, dataset.ContentTime = date, time
+    zone = text(dicom_source(study).pet_headers[0], "TimezoneOffsetFromUTC")
+    if zone:
+        dataset.TimezoneOffsetFromUTC = zone
+
+
+def sop_class_uid(header: Dataset) -> str:
+    """SOPClassUID of a PET image."""
+    return text(header, "SOPClassUID") or str(PositronEmissionTomographyImageStorage)
+
+
+def lesion_name(lesion: LesionRecord) -> str:
+    """Name of a lesion in every object: label of its segment and ROI, and its tracking identifier."""
+    return f"Lesion {lesion.id}"
+
+
+def algorithm_family(method: MethodRecord) -> Code:
+    """Algorithm family (DICOM PS3.16 CID 7162): artificial intelligence with a network, else histogram analysis."""
+    if method.weights_sha256 is not None:
+        return Code("123110", "DCM", "Artificial Intelligence")
+    return Code("123105", "DCM", "Histogram Analysis")
+
+
+def algorithm_parameters(report: Report) -> dict[str, str]:
+    """Parameters, threshold and reference that the segmentation depends on, as text."""
+    parameters = {name: f"{value}" for name, value in report.method.parameters.items() if value is not None}
+    reference = report.reference
+    if reference.threshold is not None:
+        parameters["threshold SUVbw"] = f"{reference.threshold:.4g}"
+    if reference.mean is not None:
+        parameters[f"{reference.organ} mean SUVbw"] = f"{reference.mean:.4g}"
+    if reference.sd is not None:
+        parameters[f"{reference.organ} SD SUVbw"] = f"{reference.sd:.4g}"
+    if report.method.weights_sha256 is not None:
+        parameters["weights SHA-256"] = report.method.weights_sha256
+    return parameters
+
+
+def _copy_patient(clean: Dataset, header: Dataset) -> None:
+    clean.PatientName = str(header.get("PatientName") or "")
+    clean.PatientID = text(header, "PatientID")
+    clean.PatientBirthDate = _dicom_date(text(header, "PatientBirthDate"))
+    sex = text(header, "PatientSex").upper()
+    clean.PatientSex = sex if sex in ("M", "F", "O") else ""
+    if re.fullmatch(r"\d{3}[DWMY]", text(header, "PatientAge")):
+        clean.PatientAge = text(header, "PatientAge")
+    for keyword in ("PatientSize", "PatientWeight"):
+        value = number(header, keyword)
+        if value is not None:
+            setattr(clean, keyword, format_number_as_ds(value))
+    for keyword in ("IssuerOfPatientID", "PatientIdentityRemoved", "DeidentificationMethod"):
+        if text(header, keyword):
+            setattr(clean, keyword, text(header, keyword))
+    if items(header, "DeidentificationMethodCodeSequence"):
+        clean["DeidentificationMethodCodeSequence"] = header["DeidentificationMethodCodeSequence"]
+
+
+def _copy_study(clean: Dataset, header: Dataset) -> None:
+    clean.StudyDate = _dicom_date(text(header, "StudyDate"))
+    clean.StudyTime = _dicom_time(text(header, "StudyTime"))
+    clean.StudyID = text(header, "StudyID")
+    clean.AccessionNumber = text(header, "AccessionNumber")
+    clean.ReferringPhysicianName = str(header.get("ReferringPhysicianName") or "")
+    for keyword in ("StudyDescription", "TimezoneOffsetFromUTC"):
+        if text(header, keyword):
+            setattr(clean, keyword, text(header, keyword))
+
+
+def _dicom_date(value: str) -> str:
+    date = parse_date(value)
+    return "" if date is None else f"{date:%Y%m%d}"
+
+
+def _add_image_reference(dataset: Dataset, study: PetCt, header: Dataset) -> None:
+    dataset.StudyInstanceUID = study.study_instance_uid
+    dataset.SeriesInstanceUID = study.pet_series_instance_uid
+    dataset.SOPClassUID = sop_class_uid(header)
+    dataset.SOPInstanceUID = text(header, "SOPInstanceUID")
+
+
+def _dicom_time(value: str) -> str:
+    time = parse_time(value)
+    return "" if time is None else f"{time:%H%M%S.%f}"
