@@ -1,0 +1,139 @@
+"""Read a mask of lesions, whatever its format, onto the grid of the PET."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+from pydicom.misc import is_dicom
+from scipy import ndimage
+
+from petlesion import __version__
+from petlesion.errors import UsageError
+from petlesion.lesions import LABEL_DTYPE, Lesions
+from petlesion.nifti import read_labels
+from petlesion.regions import Region, chosen, cut, disjoint
+from petlesion.report import MethodRecord, Review
+from petlesion.resample import Interpolation, resample
+from petlesion.study import PetCt
+from petlesion.volume import Grid, Volume
+
+METHOD_NAME = "mask"
+"""Name of the method that reports of masks carry."""
+_NAMES_LENGTH = 2000
+_REMEDY = "give a DICOM SEG, a DICOM RTSTRUCT or a NIfTI file (.nii, .nii.gz)"
+
+
+def read_mask(path: Path, study: PetCt, roi_names: Collection[str] = ()) -> Lesions:
+    """Read lesions from a DICOM SEG, an RTSTRUCT or a NIfTI file; its content decides which.
+
+    - Each segment, ROI or value is one lesion. Where a file has a single segment without TrackingUID, or a single
+      value, its parts (26-connected) are lesions: such a mask says where tumour is, not which lesions there are.
+    - Masks on another grid are sampled at the centres of the PET's voxels.
+    - Where regions overlap, the smaller one keeps the voxels.
+    - Lesions are numbered by decreasing volume. `method.parameters` holds the file's name and those of its regions.
+
+    Parameters
+    ----------
+    path
+        The file.
+    study
+        PET that the mask belongs to.
+    roi_names
+        Segment labels, ROI names or values to read; default all.
+
+    Returns
+    -------
+    Lesions
+        On the grid of the PET; none where the mask is empty.
+
+    Raises
+    ------
+    UsageError
+        If the file is missing, unreadable or of another kind, has no region of these names, belongs to another patient
+        space, or lies outside the PET.
+    """
+    kind, regions, warnings = _read_regions(path, study, roi_names)
+    labels = disjoint(regions, study.pet.grid)
+    if regions and not labels.names:
+        raise UsageError(
+            f"none of the {len(regions)} regions of the mask has a voxel on the PET", where=path.name, remedy=_REMEDY
+        )
+    parameters: dict[str, float | int | str | bool | None] = {"file": path.name, "kind": kind}
+    if labels.names:
+        parameters["regions"] = ", ".join(labels.names)[:_NAMES_LENGTH]
+    return Lesions(
+        labels=labels.labels,
+        grid=study.pet.grid,
+        method=MethodRecord(METHOD_NAME, __version__, None, parameters),
+        review=Review.REVIEWED,
+        warnings=(*warnings, *labels.warnings),
+    )
+
+
+def split(region: Region) -> list[Region]:
+    """Parts of a region that do not touch, not even at a corner (26-connected); numbered where there are several.
+
+    Parameters
+    ----------
+    region
+        On the PET grid.
+    """
+    parts, count = ndimage.label(region.mask, structure=np.ones((3, 3, 3)))
+    if count < 2:
+        return [region]
+    return [
+        cut(f"{region.name} {number}", parts == number, region.corner, box)
+        for number, box in enumerate(ndimage.find_objects(parts), start=1)
+    ]
+
+
+def _read_regions(path: Path, study: PetCt, names: Collection[str]) -> tuple[str, Sequence[Region], tuple[str, ...]]:
+    """Kind of the file, its regions, and what was tolerated."""
+    from petlesion.dicom.rtstruct_reader import is_rtstruct, read_rtstruct
+    from petlesion.dicom.segmentation_reader import is_segmentation, read_segmentation, tracks_segments
+
+    if not path.is_file():
+        raise UsageError(f"mask {path} does not exist", remedy=_REMEDY)
+    if not is_dicom(path):
+        warnings: list[str] = []
+        regions = _read_nifti(path, study.pet.grid, names, warnings)
+        return "NIfTI", split(regions[0]) if len(regions) == 1 else regions, tuple(warnings)
+    dataset = _read_dicom(path)
+    if is_rtstruct(dataset):
+        return "RTSTRUCT", *read_rtstruct(dataset, study, path, names)
+    if is_segmentation(dataset):
+        regions, tolerated = read_segmentation(dataset, study, path, names)
+        single = len(regions) == 1 and not tracks_segments(dataset)
+        return "SEG", split(regions[0]) if single else regions, tolerated
+    kind = getattr(dataset.get("SOPClassUID"), "name", "of unknown class")
+    raise UsageError(f"mask is a DICOM object, {kind}", where=path.name, remedy=_REMEDY)
+
+
+def _read_nifti(path: Path, grid: Grid, names: Collection[str], warnings: list[str]) -> list[Region]:
+    """Regions of a label map: one a value, by increasing value; 0 is background."""
+    labels = read_labels(path, warnings)
+    occupied = labels.array != 0
+    values, ranks = np.unique(labels.array[occupied], return_inverse=True)
+    if len(values) > np.iinfo(LABEL_DTYPE).max:
+        raise UsageError(f"mask has {len(values)} different values", where=path.name, remedy=_REMEDY)
+    numbers = chosen(dict(enumerate(map(str, values.tolist()))), names, path)
+    compact = np.zeros(labels.array.shape, dtype=LABEL_DTYPE)
+    compact[occupied] = ranks.ravel() + 1
+    file_ml = np.bincount(ranks.ravel(), minlength=len(values)) * labels.grid.voxel_ml
+    if labels.grid.is_close(grid):
+        on_pet = compact
+    else:
+        on_pet = resample(Volume(compact, labels.grid), grid, Interpolation.NEAREST).array
+    boxes = ndimage.find_objects(on_pet, max_label=len(values))
+    return [cut(str(values[n]), on_pet == n + 1, (0, 0, 0), boxes[n], float(file_ml[n])) for n in sorted(numbers)]
+
+
+def _read_dicom(path: Path) -> Dataset:
+    try:
+        return dcmread(path)
+    except (InvalidDicomError, EOFError, OSError, ValueError, AttributeError, TypeError, LookupError) as error:
+        raise UsageError(f"mask cannot be read ({error})", where=path.name, remedy=_REMEDY) from error
