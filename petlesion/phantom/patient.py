@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from petlesion.errors import UsageError
+from petlesion.phantom.activity import render_activity
 from petlesion.phantom.anatomy import Anatomy
+from petlesion.phantom.attenuation import render_ct
+from petlesion.phantom.body.build import build_body
 from petlesion.phantom.cohort import CohortOptions
+from petlesion.phantom.cohort_models import disease_model
+from petlesion.phantom.disease import Finding, draw_disease, staging_of
+from petlesion.phantom.foci import draw_foci
 from petlesion.phantom.labels import Label
+from petlesion.phantom.manifest import describe
+from petlesion.phantom.placing import Places
 from petlesion.phantom.truth import Focus, Lesion, Shape, Staging
+from petlesion.phantom.tumour import LARGEST_SHARE, paint_foci, paint_lesions, paint_lesions_on_ct, tumour_share
+from petlesion.phantom.uptake import draw_uptake, table_of
 from petlesion.tracers import TracerName
 from petlesion.volume import Grid
 
@@ -121,4 +132,60 @@ def simulate_patient(tracer: TracerName, seed: int, options: CohortOptions) -> S
     petlesion.errors.UsageError
         If the tracer has no uptake table or the seed is negative.
     """
-    raise NotImplementedError
+    table_of(tracer)
+    if seed < 0:
+        raise UsageError(f"seed {seed} is negative", remedy="give a seed of 0 or more")
+    body = build_body(seed, tracer, options)
+    findings = draw_disease(tracer, seed, options, body.anatomy)
+    return image_patient(tracer, seed, options, body.anatomy, findings, visit=0)
+
+
+def image_patient(
+    tracer: TracerName,
+    seed: int,
+    options: CohortOptions,
+    anatomy: Anatomy,
+    findings: Sequence[Finding],
+    visit: int,
+) -> SimulatedPatient:
+    """Give a body with its lesions the uptake of one visit.
+
+    Parameters
+    ----------
+    tracer, seed, options, anatomy
+        Whose body.
+    findings
+        His lesions at this visit.
+    visit
+        0 for the first scan, 1, 2, ... for later ones.
+    """
+    share = tumour_share(findings, anatomy.weight_kg)
+    uptake = draw_uptake(tracer, anatomy, seed, visit, min(share, LARGEST_SHARE))
+    activity = render_activity(anatomy, uptake, seed, visit)
+    ct = render_ct(anatomy, seed)
+    contrast = disease_model(options.cohort, tracer).contrast
+    lesions = paint_lesions(findings, anatomy, uptake, contrast, seed, activity)
+    paint_lesions_on_ct(lesions, tracer, anatomy, seed, ct)
+    places = Places(anatomy)
+    for lesion in lesions:
+        places.keep(lesion.shape)
+    foci = tuple(draw_foci(tracer, seed, visit, places, uptake))
+    paint_foci(foci, anatomy, activity)
+    staging = staging_of(lesions, tracer)
+    organ_suv = {label: uptake.of(label) for label in Label if label not in (Label.AIR, Label.TABLE)}
+    name = f"{tracer.value}-{options.cohort.value}-{seed:06d}" + (f"-visit{visit}" if visit else "")
+    return SimulatedPatient(
+        patient_id=name,
+        seed=seed,
+        options=options,
+        tracer=tracer,
+        anatomy=anatomy,
+        activity_suv=activity,
+        ct_hu=ct,
+        lesions=paint_instances([lesion.shape for lesion in lesions], anatomy.grid),
+        lesion_table=lesions,
+        foci=foci,
+        organ_suv=organ_suv,
+        staging=staging,
+        parameters=describe(name, seed, visit, options, tracer, anatomy, uptake, share, lesions, foci, staging),
+    )

@@ -123,7 +123,7 @@ PELVIC_NODES = frozenset(
         Region.NODE_MESORECTAL,
     }
 )
-"""Regional nodes of the prostate in PROMISE miTNM: those of the true pelvis and, by its table, the common iliac ones."""
+"""Regional nodes of the prostate in PROMISE miTNM: all pelvic ones, the common iliac ones among them."""
 
 
 class Growth(StrEnum):
@@ -135,6 +135,34 @@ class Growth(StrEnum):
     CONFLUENT = "confluent"
 
 
+@dataclass(frozen=True)
+class Blob:
+    """Recipe of a shape: the same recipe with another volume is the same lesion grown or shrunk.
+
+    Attributes
+    ----------
+    center_mm
+        LPS point (x, y, z) it grows from.
+    volume_ml
+        Volume aimed at, mL.
+    growth
+        Kind of outline.
+    seed
+        Of its random form.
+    necrosis
+        Fraction of the volume that is a cold core.
+    flatness
+        Shortest over longest axis at most this.
+    """
+
+    center_mm: tuple[float, float, float]
+    volume_ml: float
+    growth: Growth
+    seed: int
+    necrosis: float = 0.0
+    flatness: float = 1.0
+
+
 @dataclass(frozen=True, eq=False)
 class Lesion:
     """One lesion of the truth.
@@ -142,39 +170,42 @@ class Lesion:
     Attributes
     ----------
     id
-        Its value in the lesion map, from 1.
+        Its value in the lesion map, from 1, by decreasing volume.
     region
         Kind of place.
     place
         The place by name, with side: "right lobe of the liver", "left external iliac node", "T11", "right rib 5".
     label
-        Anatomical structure it was placed in (FAT for nodes and peritoneum).
+        Anatomical structure it was placed in (visceral fat for nodes).
+    room
+        Structures it may grow in.
+    blob
+        Recipe of its shape.
     shape
         What it fills.
-    growth
-        Outline.
+    core
+        Its cold core, or None.
+    volume_ml
+        True volume of `shape`, mL.
     suv_rim
         True SUVbw of its living part, before the scanner.
-    necrosis
-        Fraction of its volume that is a cold core.
     suv_mean
         True SUVbw mean over its whole shape, core included, before the scanner.
-    volume_ml
-        True volume, mL.
     suv_local
-        True SUVbw of the tissue around it.
+        True SUVbw of the tissue that it lies in.
     """
 
     id: int
     region: Region
     place: str
     label: Label
+    room: tuple[Label, ...]
+    blob: Blob
     shape: Shape
-    growth: Growth
-    suv_rim: float
-    necrosis: float
-    suv_mean: float
+    core: Shape | None
     volume_ml: float
+    suv_rim: float
+    suv_mean: float
     suv_local: float
 
 
@@ -218,6 +249,8 @@ class Focus:
         What it fills.
     suv
         True SUVbw before the scanner, mean over its shape.
+    whole_organ
+        Whether it is a whole small organ of the label map (an adrenal gland).
     """
 
     id: int
@@ -225,6 +258,7 @@ class Focus:
     place: str
     shape: Shape
     suv: float
+    whole_organ: bool = False
 
 
 class NClass(StrEnum):

@@ -42,7 +42,7 @@ def paint_lungs(canvas: Canvas, thorax: Outline, dome_mm: float) -> None:
     inside = canvas.distance(cage, block)
     floor = (diaphragm(p, dome_mm) + 3 - p.z) * np.float32(0.75)
     pleura = smooth_max(inside + 2, floor, 6.0)
-    canvas.fill(Label.FAT, block, np.maximum(inside + 3, (diaphragm(p, dome_mm) - p.z) * np.float32(0.75)))
+    canvas.fill(Label.VISCERAL_FAT, block, np.maximum(inside + 3, (diaphragm(p, dome_mm) - p.z) * np.float32(0.75)))
     # The mediastinum is narrow in front, wide around the spine and the heart.
     spine = 30 * np.exp(-(((p.y - 62) / 34) ** 2))
     heart = np.where(p.x > 0, 36.0, 16.0) * np.exp(-(((p.z - 392) / 46) ** 2)) * np.exp(-(((p.y + 30) / 52) ** 2))

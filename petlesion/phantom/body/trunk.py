@@ -111,7 +111,7 @@ def paint_muscle_and_cavity(canvas: Canvas, habitus: Habitus, lean: NDArray[np.f
             canvas.paint(Label.BREASTS, ellipsoid(center + (0, -0.2 * r, 0), (0.7 * r, 0.5 * r, 0.62 * r)), 3.0)
             canvas.mark(f"breast {'left' if side > 0 else 'right'}", center)
     _paint_fat_planes(canvas)
-    canvas.paint(Label.FAT, outline_solid(cavity_outline(habitus), 2.3))
+    canvas.paint(Label.VISCERAL_FAT, outline_solid(cavity_outline(habitus), 2.3))
 
 
 def _paint_fat_planes(canvas: Canvas) -> None:

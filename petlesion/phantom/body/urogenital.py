@@ -30,7 +30,7 @@ def paint_kidneys(canvas: Canvas, habitus: Habitus, seed: int) -> None:
         axes = rotation((0.2, -0.12, -1.0))
         frame = axes * (side, 1, 1)
         place = s(center)
-        canvas.paint(Label.FAT, ellipsoid(place, np.array((67, 42, 42)) * size, frame), rough_mm=2.0)
+        canvas.paint(Label.VISCERAL_FAT, ellipsoid(place, np.array((67, 42, 42)) * size, frame), rough_mm=2.0)
         body = ellipsoid(place, np.array((56, 30, 28)) * size, frame)
         block = canvas.block(body[1])
         if block is None:
@@ -42,7 +42,7 @@ def paint_kidneys(canvas: Canvas, habitus: Habitus, seed: int) -> None:
         distance = np.maximum(canvas.distance(body[0], block, 0.8), -canvas.distance(hollow[0], block))
         canvas.fill(kidney, block, distance)
         canvas.fill(kidney, block, distance + 9, Layer.CORE)
-        canvas.paint(Label.FAT, ellipsoid(s(center + (-15 * size, -6, 0)), np.array((11, 11, 24)) * size))
+        canvas.paint(Label.VISCERAL_FAT, ellipsoid(s(center + (-15 * size, -6, 0)), np.array((11, 11, 24)) * size))
         wide = truncated_normal(rng, 1.0, 0.2)
         basin = s(center + (-17 * size, -6, 0))
         calyces = [capsule(basin, s(center + (-5 * size, -2, dz * size)), 4 * wide, 3 * wide) for dz in (30, 6, -24)]
