@@ -12,7 +12,7 @@ from petlesion.dicom.attributes import items, text
 from petlesion.tracers import CU64_HALF_LIFE_S, F18_HALF_LIFE_S, GA68_HALF_LIFE_S
 
 HALF_LIFE_TOLERANCE = 0.02
-"""Half-lives in headers differ by less from the evaluated ones (68Ga: 4057 to 4080 s, against 4070 s)."""
+"""Half-lives in headers differ by less from each other (68Ga: 4057 to 4080 s)."""
 
 
 class Radionuclide(StrEnum):

@@ -268,10 +268,10 @@ def coded(scheme: str, value: str, meaning: str = "") -> list[Dataset]:
     [
         ({"RadionuclideCodeSequence": coded("SRT", "C-111A1")}, 6586.2),
         ({"RadionuclideCodeSequence": coded("SCT", "77004003")}, 6586.2),
-        ({"RadionuclideCodeSequence": coded("SNM3", "C-131A3"), "Radiopharmaceutical": None}, 4069.8),
+        ({"RadionuclideCodeSequence": coded("SNM3", "C-131A3"), "Radiopharmaceutical": None}, 4057.74),
         ({"RadionuclideCodeSequence": coded("99SDM", "C-127A2"), "Radiopharmaceutical": ""}, 45721.4),
-        ({"RadionuclideCodeSequence": coded("99LOCAL", "1", "^68^Gallium"), "Radiopharmaceutical": ""}, 4069.8),
-        ({"Radiopharmaceutical": "[68Ga]Ga-PSMA-11"}, 4069.8),
+        ({"RadionuclideCodeSequence": coded("99LOCAL", "1", "^68^Gallium"), "Radiopharmaceutical": ""}, 4057.74),
+        ({"Radiopharmaceutical": "[68Ga]Ga-PSMA-11"}, 4057.74),
         ({"Radiopharmaceutical": "FDG"}, 6586.2),
     ],
 )
