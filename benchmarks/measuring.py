@@ -1,7 +1,7 @@
-"""Time and memory of measuring 100 lesions, on three sizes of whole-body PET; and ways to compute SUVpeak.
+"""Time and memory of measuring 100 lesions and writing the PDF, on three sizes of PET; and ways to compute SUVpeak.
 
-Run as `python benchmarks/measuring.py`. Memory is the peak of what Python and numpy allocate while measuring
-(tracemalloc), divided by the size of PET and labels.
+Run as `python benchmarks/measuring.py`. Memory is the peak of what Python and numpy allocate (tracemalloc), divided by
+the size of PET and labels.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from __future__ import annotations
 import time
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +20,7 @@ from scipy import ndimage, signal
 from petlesion.lesions import Lesions
 from petlesion.measure.biomarkers import measure
 from petlesion.measure.peak import sphere_means, sphere_offsets
+from petlesion.present.pdf import write_pdf
 from petlesion.report import MethodRecord, SuvRecord
 from petlesion.study import Patient, PetCt
 from petlesion.tracers import TRACERS, TracerName
@@ -64,23 +68,36 @@ def patient(shape: tuple[int, int, int], mm: float) -> tuple[PetCt, Lesions]:
 
 
 def measuring() -> None:
-    """Print time and memory of measuring, one line a size."""
-    print(f"{'voxels':>12} {'lesions':>8} {'lesion voxels':>14} {'time s':>8} {'ns/voxel':>9} {'memory / input':>15}")
+    """Print time and memory of measuring and of the PDF, one line a size."""
+    print(f"{'':>36} {'measure':>28} {'PDF':>20}")
+    print(
+        f"{'voxels':>12} {'lesions':>8} {'lesion voxels':>14} {'s':>10} {'ns/voxel':>9} {'mem/input':>9}"
+        f" {'s':>10} {'mem/input':>9}"
+    )
     for shape, mm in SIZES:
         study, lesions = patient(shape, mm)
-        start = time.perf_counter()
         report = measure(study, lesions)
-        seconds = time.perf_counter() - start
-        tracemalloc.start()
-        measure(study, lesions)
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
         voxels = int(np.prod(shape))
         size = study.pet.array.nbytes + lesions.labels.nbytes
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "report.pdf"
+            write_pdf(study, lesions, report, path)  # imports and fonts, once a process
+            calls = (partial(measure, study, lesions), partial(write_pdf, study, lesions, report, path))
+            (seconds, peak), (pdf_seconds, pdf_peak) = (_cost(call) for call in calls)
         print(
-            f"{voxels:>12,} {report.totals.n_lesions:>8} {np.count_nonzero(lesions.labels):>14,} {seconds:>8.2f}"
-            f" {1e9 * seconds / voxels:>9.2f} {peak / size:>15.3f}"
+            f"{voxels:>12,} {report.totals.n_lesions:>8} {np.count_nonzero(lesions.labels):>14,} {seconds:>10.2f}"
+            f" {1e9 * seconds / voxels:>9.2f} {peak / size:>9.3f} {pdf_seconds:>10.2f} {pdf_peak / size:>9.3f}"
         )
+
+
+def _cost(call: Callable[[], object]) -> tuple[float, int]:
+    """Seconds, and in a second run the peak of allocated bytes."""
+    seconds = _milliseconds(call) / 1000
+    tracemalloc.start()
+    call()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return seconds, peak
 
 
 def peak_methods() -> None:
@@ -101,9 +118,9 @@ def peak_methods() -> None:
         crop = pet.array[tuple(slice(0, n) for n in padded.shape)]
         voxels = np.argwhere(mask) + reach
         times = [
-            _milliseconds(lambda voxels=voxels: sphere_means(pet, voxels)),
-            _milliseconds(lambda crop=crop: ndimage.convolve(crop, kernel, output=np.float64)),
-            _milliseconds(lambda crop=crop: signal.fftconvolve(crop, kernel, mode="same")),
+            _milliseconds(partial(sphere_means, pet, voxels)),
+            _milliseconds(partial(ndimage.convolve, crop, kernel, output=np.float64)),
+            _milliseconds(partial(signal.fftconvolve, crop, kernel, mode="same")),
         ]
         print(f"{name:>28} {len(voxels):>8,} {times[0]:>10.2f} {times[1]:>12.2f} {times[2]:>8.2f}")
 

@@ -273,7 +273,7 @@ def _grey_image(projection: Projection, display_suv: float, width: float, height
 
     grey = np.round(255 * (1 - np.clip(projection.image / display_suv, 0, 1))).astype(np.uint8)
     size = tuple(max(int(_DOTS_PER_MM * length / mm), 1) for length in (width, height))
-    return _pil_image(grey).resize(size, Resampling.BICUBIC)
+    return _pil_image(grey).resize(size, Resampling.BILINEAR)
 
 
 def _pil_image(grey: NDArray[np.uint8]) -> Any:

@@ -29,6 +29,9 @@ WIDTH = 182 * mm
 MOST_ROWS = 200
 """Lesions listed in the PDF; all of them are in lesions.csv."""
 
+_NARROW = 300
+"""Characters shown of a text in a narrow column."""
+
 BODY = ParagraphStyle("body", fontName=REGULAR, fontSize=7.5, leading=9.5, textColor=INK)
 SMALL = ParagraphStyle("small", parent=BODY, fontSize=6.5, leading=8.2)
 LABEL = ParagraphStyle("label", parent=BODY, fontSize=6.5, leading=9.5, textColor=FAINT)
@@ -59,10 +62,13 @@ def patient_and_study(study: PetCt, report: Report) -> Any:
         ("Threshold", _threshold(report)),
     ]
     rows = [
-        [Paragraph(markup(text), LABEL if column % 2 == 0 else BODY) for column, text in enumerate((*one, *two))]
+        [
+            Paragraph(markup(text, _NARROW), LABEL if column % 2 == 0 else BODY)
+            for column, text in enumerate((*one, *two))
+        ]
         for one, two in zip(left, right, strict=True)
     ]
-    rows[0][1] = Paragraph(f"<b>{markup(left[0][1]) or '–'}</b>", BODY)
+    rows[0][1] = Paragraph(f"<b>{markup(left[0][1], _NARROW) or '–'}</b>", BODY)
     table = Table(rows, colWidths=[18 * mm, 58 * mm, 18 * mm, WIDTH - 94 * mm], hAlign="LEFT")
     table.setStyle(_tight())
     return table
@@ -182,7 +188,7 @@ def details(report: Report) -> list[Any]:
         ("Model", f"SHA-256 {method.weights_sha256}" if method.weights_sha256 else "none: no network was used"),
         ("Reference", _reference(report)),
         ("Reference spheres", spheres),
-        ("Selection", " ".join(study.selection)),
+        *(("Selection", text) for text in study.selection),
         ("Definitions", _DEFINITIONS),
         ("Study UID", study.study_instance_uid),
         ("PET series UID", study.pet_series_instance_uid),
@@ -235,7 +241,7 @@ def _scanner(study: PetCt) -> str:
 
 
 def _ct(study: PetCt) -> str:
-    return "none" if study.ct is None else "on the grid of the PET"
+    return "none" if study.ct is None else "yes, resampled to the PET"
 
 
 def _threshold(report: Report) -> str:
@@ -257,7 +263,7 @@ def _reference(report: Report) -> str:
 
 def _factor(report: Report) -> str:
     factor = report.suv.factor
-    return "factor differs between slices or is not known" if factor is None else f"factor {factor:.6g}"
+    return "no single factor known" if factor is None else f"factor {factor:.6g}"
 
 
 def _time(time: datetime | None) -> str:
@@ -284,7 +290,7 @@ def _columns(lesions: list[LesionRecord]) -> list[tuple[str, bool, float, Any]]:
     """Heading, whether right-aligned, width and text of each column of the lesion table."""
     columns: list[tuple[str, bool, float, Any]] = [("No.", True, 8 * mm, lambda lesion: str(lesion.id))]
     if any(lesion.location for lesion in lesions):
-        columns.append(("Location", False, 20 * mm, lambda lesion: markup(lesion.location or "")))
+        columns.append(("Location", False, 20 * mm, lambda lesion: markup(lesion.location or "", _NARROW)))
     columns += [
         ("Volume<br/>mL", True, 16 * mm, lambda lesion: f"{lesion.volume_ml:.2f}"),
         ("SUVmax", True, 16 * mm, lambda lesion: _suv(lesion.suv_max)),

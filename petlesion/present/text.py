@@ -14,6 +14,9 @@ BOLD = "DejaVuSans-Bold"
 MISSING = "\N{WHITE VERTICAL RECTANGLE}"
 """Stands for a character that the font lacks."""
 
+_LONGEST_LINE = 300
+"""More characters fit into no line of a page."""
+
 
 @cache
 def register_fonts() -> frozenset[str]:
@@ -42,9 +45,13 @@ def printable(text: str) -> str:
     )
 
 
-def markup(text: str) -> str:
-    """Any text as content of a reportlab Paragraph, which reads XML."""
-    return escape(printable(text))
+def markup(text: str, most: int = 2000) -> str:
+    """Any text, cut to `most` characters, as content of a reportlab Paragraph, which reads XML.
+
+    Headers may hold texts of any length, and a cell higher than a page cannot be printed.
+    """
+    shown = printable(text[: most + 1])
+    return escape(shown if len(shown) <= most else f"{shown[: most - 1]}…")
 
 
 def person_name(name: str) -> str:
@@ -73,12 +80,10 @@ def shortened(text: str, font: str, size: float, width: float) -> str:
     """The text, or as much of its beginning as fits into a width, with an ellipsis; size and width in points."""
     from reportlab.pdfbase.pdfmetrics import stringWidth
 
-    if stringWidth(text, font, size) <= width:
-        return text
-    kept = text
-    while kept and stringWidth(f"{kept}…", font, size) > width:
+    kept = text[:_LONGEST_LINE]
+    while kept and stringWidth(kept if kept == text else f"{kept}…", font, size) > width:
         kept = kept[:-1]
-    return f"{kept}…"
+    return kept if kept == text else f"{kept}…"
 
 
 def _components(group: str) -> str:

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reportlab.lib.styles import ParagraphStyle
+from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.platypus import Paragraph
 
-from petlesion.present.text import MISSING, REGULAR, markup, person_name, printable, register_fonts
+from petlesion.present.text import MISSING, REGULAR, markup, person_name, printable, register_fonts, shortened
 
 
 @pytest.mark.parametrize(
@@ -53,3 +54,11 @@ def test_any_text_is_safe_in_a_paragraph(text: str) -> None:
 
 def test_markup_of_a_hostile_name_stays_text() -> None:
     assert markup('<b>&</b><img src="x"/>\x00') == '&lt;b&gt;&amp;&lt;/b&gt;&lt;img src="x"/&gt; '
+
+
+def test_long_text_is_cut_to_its_width() -> None:
+    register_fonts()
+    assert shortened("short", REGULAR, 7, 100) == "short"
+    cut = shortened("m" * 1000, REGULAR, 7, 100)
+    assert cut.endswith("…")
+    assert 90 < stringWidth(cut, REGULAR, 7) <= 100
