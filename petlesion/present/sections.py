@@ -98,7 +98,7 @@ def key_figures(report: Report) -> Any:
     """Totals of all lesions, large."""
     totals = report.totals
     figures = (
-        ("lesions", str(totals.n_lesions) if totals.n_lesions else "none"),
+        (f"{_noun(report)}s", str(totals.n_lesions) if totals.n_lesions else "none"),
         ("total tumour volume (TTV), mL", f"{totals.ttv_ml:.1f}"),
         ("total lesion uptake (TLU), g", f"{totals.tlu:.1f}"),
         ("SUVmax", _suv(totals.suv_max)),
@@ -127,10 +127,10 @@ def legend(report: Report, display_suv: float) -> Any:
     organ = report.reference.organ.value
     parts = [f"Maximum intensity projections, SUVbw 0 (white) to {display_suv:g} (black)."]
     if report.lesions:
-        which = (
+        most = (
             f"; the {MOST_NUMBERED} largest are numbered" if len(report.lesions) > MOST_NUMBERED else " with its number"
         )
-        parts.append(f'<font color="{_hex(LESION_COLOR)}"><b>—</b> lesion{which}</font>')
+        parts.append(f'<font color="{_hex(LESION_COLOR)}"><b>—</b> {_noun(report)}{most}</font>')
     if report.reference.spheres:
         parts.append(f'<font color="{_hex(REFERENCE_COLOR)}"><b>- -</b> reference sphere in the {organ}</font>')
     return Paragraph("&nbsp;&nbsp; ".join(parts), ParagraphStyle("legend", parent=SMALL, alignment=TA_CENTER))
@@ -138,8 +138,9 @@ def legend(report: Report, display_suv: float) -> Any:
 
 def lesion_table(report: Report) -> list[Any]:
     """All lesions, largest first, with a heading repeated on every page."""
+    noun = _noun(report)
     if not report.lesions:
-        return [Paragraph("Lesions", HEADING), Paragraph("None was found.", BODY)]
+        return [Paragraph(f"{noun.capitalize()}s", HEADING), Paragraph("None was found.", BODY)]
     lesions = sorted(report.lesions, key=lambda lesion: (-lesion.volume_ml, lesion.id))
     columns = _columns(lesions)
     rows: list[list[Any]] = [[Paragraph(name, NUMBER_HEAD if right else HEAD) for name, right, _, _ in columns]]
@@ -165,8 +166,8 @@ def lesion_table(report: Report) -> list[Any]:
         )
     )
     left_out = len(lesions) - MOST_ROWS
-    note = [Paragraph(f"{left_out} smaller lesions are listed in lesions.csv.", SMALL)] if left_out > 0 else []
-    return [CondPageBreak(25 * mm), Paragraph("Lesions, largest first", HEADING), table, *note]
+    note = [Paragraph(f"{left_out} smaller {noun}s are listed in lesions.csv.", SMALL)] if left_out > 0 else []
+    return [CondPageBreak(25 * mm), Paragraph(f"{noun.capitalize()}s, largest first", HEADING), table, *note]
 
 
 def details(report: Report) -> list[Any]:
@@ -284,6 +285,11 @@ def _filling(widths: list[float], located: bool) -> list[float]:
     if located:
         return [widths[0], widths[1] + spare, *widths[2:]]
     return [width + spare / len(widths) for width in widths]
+
+
+def _noun(report: Report) -> str:
+    """What the listed regions are called: a threshold alone finds candidates."""
+    return "candidate" if report.review is Review.CANDIDATES else "lesion"
 
 
 def _columns(lesions: list[LesionRecord]) -> list[tuple[str, bool, float, Any]]:

@@ -94,6 +94,7 @@ def test_page_one_names_patient_study_warnings_and_totals(tmp_path: Path) -> Non
         assert text in page, text
     for text in ("Candidates, not lesions", "bladder & <kidneys> are avid", "decay & <time> assumed"):
         assert text in page, text
+    assert "Candidates, largest first" in page
     for text in ("SUVbw 7.65 (liver: mean 4.50, SD 0.45)", "PET/CT <whole> body & legs", "the only PET of 2 & <more>"):
         assert text in page, text
     for text in ("ab" * 32, "0.0003876", "2021-03-14 10:31:00", "injection not known", "1.2.840.99.2", "Page 1 of 1"):
@@ -106,7 +107,7 @@ def test_no_lesion_says_none(tmp_path: Path) -> None:
     lesions = replace(make_lesions(0), review=Review.FILTERED)
     write(tmp_path / "report.pdf", make_study(), lesions)
     (page,) = pages(tmp_path / "report.pdf")
-    assert "None was found." in page
+    assert "Lesions None was found." in page
     assert "none 0.0 0.0 – – – –" in page
     assert "no physician has reviewed" in page
 
@@ -121,7 +122,7 @@ def test_many_lesions_continue_on_further_pages(tmp_path: Path, count: int) -> N
     everything = " ".join(texts)
     for lesion in report.lesions[:200]:
         assert f"{', '.join(f'{c:.0f}' for c in lesion.centroid_mm)}" in everything
-    assert ("50 smaller lesions are listed in lesions.csv" in everything) == (count > 200)
+    assert ("50 smaller candidates are listed in lesions.csv" in everything) == (count > 200)
     assert ("60 largest are numbered" in everything) == (count > 60)
 
 
