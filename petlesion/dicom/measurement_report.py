@@ -55,7 +55,6 @@ PET_PROCEDURE = Code("82918005", "SCT", "Positron emission tomography")
 QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
 """Container of TID 1500 that may hold text."""
 
-_TEXT_LENGTH = 1024
 _REVIEW = {
     Review.CANDIDATES: "Candidates from a threshold: physiological uptake may be among them. Not reviewed.",
     Review.FILTERED: "Physiological uptake was removed by a network. Not reviewed by a physician.",
@@ -132,7 +131,7 @@ def _content(study: PetCt, report: Report, segmentation: Dataset | None) -> Meas
     algorithm = AlgorithmIdentification(
         name=report.method.name,
         version=report.method.version,
-        parameters=[f"{name}={value}"[:_TEXT_LENGTH] for name, value in algorithm_parameters(report).items()],
+        parameters=[f"{name}={value}" for name, value in algorithm_parameters(report).items()],
         family=algorithm_family(report.method),
     )
     groups: list[MeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQualitativeEvaluations] = [

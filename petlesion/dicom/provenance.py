@@ -29,6 +29,9 @@ CHARACTER_SET = "ISO_IR 192"
 NO_DATE, NO_TIME = "19700101", "000000"
 """Of objects made from headers without any date (de-identified); objects must have a date."""
 
+_VALUE_LENGTH = 200
+"""Longest value of a parameter; all together must fit into AlgorithmParameters (LT, 10240 characters)."""
+
 PRIVATE_SCHEME = "99PETLESION"
 """Coding scheme of concepts for which no standard code exists."""
 
@@ -93,7 +96,7 @@ def source_header(study: PetCt) -> Dataset:
     Returns
     -------
     Dataset
-        For `highdicom` to copy from; that of the first slice where slices differ.
+        For `highdicom` to copy from; that of the first slice where slices differ. `stamp` adds PatientName.
     """
     header = dicom_source(study).pet_headers[0]
     clean = Dataset()
@@ -134,12 +137,19 @@ def content_moment(study: PetCt) -> tuple[str, str]:
 
 
 def stamp(dataset: Dataset, study: PetCt) -> None:
-    """Replace the creation time that a library set to now by that of the PET series; keep its time zone."""
+    """Set what `highdicom` does not take: the patient's name, and as time of creation that of the PET series.
+
+    (highdicom sets the present time, and warns the user of names with a single component, which are common.)
+    """
     date, time = content_moment(study)
     dataset.InstanceCreationDate, dataset.InstanceCreationTime = date, time
     if "ContentDate" in dataset:
         dataset.ContentDate, dataset.ContentTime = date, time
-    zone = text(dicom_source(study).pet_headers[0], "TimezoneOffsetFromUTC")
+    for equipment in dataset.get("ContributingEquipmentSequence", ()):
+        equipment.ContributionDateTime = date + time
+    header = dicom_source(study).pet_headers[0]
+    dataset.PatientName = str(header.get("PatientName") or "")
+    zone = text(header, "TimezoneOffsetFromUTC")
     if zone:
         dataset.TimezoneOffsetFromUTC = zone
 
@@ -162,22 +172,23 @@ def algorithm_family(method: MethodRecord) -> Code:
 
 
 def algorithm_parameters(report: Report) -> dict[str, str]:
-    """Parameters, threshold and reference that the segmentation depends on, as text."""
-    parameters = {name: f"{value}" for name, value in report.method.parameters.items() if value is not None}
+    """Weights, threshold, reference and parameters that the segmentation depends on, as text of limited length."""
+    parameters = {}
     reference = report.reference
+    if report.method.weights_sha256 is not None:
+        parameters["weights SHA-256"] = report.method.weights_sha256
     if reference.threshold is not None:
         parameters["threshold SUVbw"] = f"{reference.threshold:.4g}"
     if reference.mean is not None:
         parameters[f"{reference.organ} mean SUVbw"] = f"{reference.mean:.4g}"
     if reference.sd is not None:
         parameters[f"{reference.organ} SD SUVbw"] = f"{reference.sd:.4g}"
-    if report.method.weights_sha256 is not None:
-        parameters["weights SHA-256"] = report.method.weights_sha256
-    return parameters
+    given = {name: str(value)[:_VALUE_LENGTH] for name, value in report.method.parameters.items() if value is not None}
+    return parameters | given
 
 
 def _copy_patient(clean: Dataset, header: Dataset) -> None:
-    clean.PatientName = str(header.get("PatientName") or "")
+    clean.PatientName = ""
     clean.PatientID = text(header, "PatientID")
     clean.PatientBirthDate = _dicom_date(text(header, "PatientBirthDate"))
     sex = text(header, "PatientSex").upper()

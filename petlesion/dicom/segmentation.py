@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription
 
 _PIXEL_DATA = Tag("PixelData")
-_PARAMETERS_LENGTH = 10240
-"""Longest value of AlgorithmParameters (LT, DICOM PS3.5 section 6.2)."""
 
 
 class SegType(StrEnum):
@@ -104,7 +102,8 @@ def build_segmentation(study: PetCt, lesions: Lesions, report: Report, seg_type:
     # Tells pydicom that the encoded frames are in the encoding and character set that it is going to write.
     dataset.set_original_encoding(False, True, convert_encodings(CHARACTER_SET))
     if seg_type is SegType.LABELMAP:
-        dataset.compress(RLELossless, generate_instance_uid=False)
+        # Not python-gdcm, which pydicom would take: its RLE encoder aborts the process on frames of odd size.
+        dataset.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
     return dataset
 
 
@@ -204,15 +203,12 @@ def _first_plane(study: PetCt) -> Dataset:
 def _describe_segments(report: Report) -> list[SegmentDescription]:
     from highdicom import AlgorithmIdentificationSequence
 
-    parameters = algorithm_parameters(report)
-    while len(",".join(f"{name}={value}" for name, value in parameters.items())) > _PARAMETERS_LENGTH:
-        parameters.popitem()
     algorithm = AlgorithmIdentificationSequence(
         name=report.method.name,
         family=algorithm_family(report.method),
         version=report.method.version,
         source=MANUFACTURER,
-        parameters=parameters or None,
+        parameters=algorithm_parameters(report) or None,
     )
     # A person drew, corrected or accepted reviewed lesions; all else is untouched output of the algorithm.
     kind = "SEMIAUTOMATIC" if report.review is Review.REVIEWED else "AUTOMATIC"
