@@ -16,6 +16,7 @@ from datetime import date, datetime, time, timedelta, timezone
 from pydicom import Dataset, Sequence
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
+from pydicom.errors import BytesLengthException
 from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import DA, DT, TM
 
@@ -30,6 +31,7 @@ _UNREADABLE = (
     EOFError,
     RecursionError,
     struct.error,
+    BytesLengthException,
 )
 """What pydicom raises when the bytes of an element do not fit its value representation."""
 _ASCII_VR = frozenset({"CS", "DA", "DS", "DT", "IS", "TM", "UI", "UN"})

@@ -20,7 +20,22 @@ class DecayCorrection(StrEnum):
 
 
 def check_corrections(headers: Sequence[Dataset], correction: str, warnings: list[str]) -> None:
-    """Reject series without attenuation or decay correction, by CorrectedImage (0028,0051)."""
+    """Reject series without attenuation or decay correction, by CorrectedImage (0028,0051).
+
+    Parameters
+    ----------
+    headers
+        One per slice.
+    correction
+        DecayCorrection (0054,1102); values that are not decay-corrected may be NONE.
+    warnings
+        Assumptions are appended, a sentence each.
+
+    Raises
+    ------
+    SuvError
+        If a slice lacks either.
+    """
     header = headers[0]
     done = frozenset.intersection(*(frozenset(map(str.upper, values(each, "CorrectedImage"))) for each in headers))
     method = text(header, "AttenuationCorrectionMethod")

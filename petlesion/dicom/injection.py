@@ -20,7 +20,7 @@ from petlesion.dicom.attributes import (
 from petlesion.errors import SuvError
 
 GE_PET_CREATOR = "GEMS_PETD_01"
-"""Creator of GE's private PET block."""
+"""Creator of GE's private PET block, group 0009."""
 CLOCK_SKEW = timedelta(hours=1)
 """A full injection date-time is believed when it is at most this long after the reference time."""
 BELIEVED_HALF_LIVES = 2

@@ -26,7 +26,7 @@ from petlesion.dicom.injection import GE_PET_CREATOR, nearest
 from petlesion.errors import SuvError
 
 SIEMENS_PET_CREATOR = "SIEMENS MED PT"
-"""Creator of Siemens' private PET block."""
+"""Creator of Siemens' private PET block, group 0071."""
 SAME_TIME = timedelta(seconds=2)
 """Times that differ by less are one time: headers round to whole seconds (2 s change SUV of 68Ga by 0.03 %)."""
 LONGEST_SCAN = timedelta(hours=6)
@@ -316,11 +316,17 @@ def _without_frame_reference(
 def _scattered(
     frames: Sequence[Frame], calculated: list[datetime], half_life_s: float, warnings: list[str]
 ) -> list[datetime]:
-    """Decide where slices point to different reference times, which a series should not have."""
+    """Decide where slices point to different reference times, which a series should not have.
+
+    START means AcquisitionTime (PS3.3 C.8.9.1.1.5), so that a single one decides.
+    """
     span = f"from {min(calculated):%Y-%m-%d %H:%M:%S} to {max(calculated):%Y-%m-%d %H:%M:%S}"
     common = _from_decay_factors(frames, half_life_s)
     if common is not None:
         reason = "DecayFactor points to one"
+    elif len({frame.start for frame in frames}) == 1:
+        common = frames[0].start
+        reason = "AcquisitionTime is the same throughout, and taken as the start of the scan"
     elif not any(frame.reference_s for frame in frames):
         common = min(frame.start for frame in frames)
         reason = "FrameReferenceTime is 0 throughout, and the first acquisition is used"

@@ -108,7 +108,8 @@ def suv_conversion(headers: Sequence[Dataset], overrides: SuvOverrides = NO_OVER
             times = _times_if_readable(headers, correction, overrides, warnings)
         else:
             times = _times(headers, item, correction, overrides, warnings)
-            factors = factors / times.dose_left()
+            with np.errstate(divide="ignore"):
+                factors = factors / times.dose_left()
     if not np.all(np.isfinite(factors) & (factors > 0)):
         raise SuvError(
             f"the factor to SUVbw is {factors.min():g}",

@@ -13,7 +13,8 @@ from enum import StrEnum
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
-from petlesion.dicom.attributes import items, number, text
+from petlesion.dicom.attributes import items, number, private_text, text
+from petlesion.dicom.injection import GE_PET_CREATOR
 from petlesion.dicom.radionuclide import (
     Radionuclide,
     coded_radionuclide,
@@ -118,11 +119,13 @@ def identify_tracer(header: Dataset) -> TracerIdentification:
     Parameters
     ----------
     header
-        Header of a PET image. Only its RadiopharmaceuticalInformationSequence (0054,0016) is read.
+        Header of a PET image. Its RadiopharmaceuticalInformationSequence (0054,0016) and GE's private tracer_name
+        (0009,xx36) are read.
     """
     evidence = _Evidence()
     for item in items(header, "RadiopharmaceuticalInformationSequence"):
         evidence.read(item)
+    evidence.read_label(private_text(header, 0x0009, GE_PET_CREATOR, 0x36))
     ligand, nuclide = evidence.ligand(), evidence.radionuclide()
     name = TracerName.UNKNOWN
     if ligand is not None and nuclide is not None:
@@ -167,14 +170,20 @@ class _Evidence:
             for known, ligand, nuclide in _CODES:
                 if code == known:
                     self._add(f"code {code.value} ({ligand}, {nuclide})", ligand, nuclide)
-        for label in filter(None, labels):
-            self._add(repr(label), None, radionuclide_in_text(label))
-            for pattern, named, of_brand in (*_BRANDS, *_NAMES):
-                if re.search(pattern, label, re.IGNORECASE):
-                    self._add(repr(label), named, of_brand)
+        for label in labels:
+            self.read_label(label)
         for found in (coded_radionuclide(item), radionuclide_of_half_life(number(item, "RadionuclideHalfLife"))):
             if found is not None:
                 self._add(found.value, None, found)
+
+    def read_label(self, label: str) -> None:
+        """Add what a free text says."""
+        if not label:
+            return
+        self._add(repr(label), None, radionuclide_in_text(label))
+        for pattern, ligand, nuclide in (*_BRANDS, *_NAMES):
+            if re.search(pattern, label, re.IGNORECASE):
+                self._add(repr(label), ligand, nuclide)
 
     def _add(self, said: str, ligand: Ligand | None, nuclide: Radionuclide | None) -> None:
         self.said.append(said)

@@ -15,7 +15,7 @@ from petlesion.dicom.suv_overrides import NO_OVERRIDES, SuvOverrides
 from petlesion.errors import SuvError
 
 PHILIPS_PET_CREATOR = "Philips PET Private Group"
-"""Creator of Philips' private PET block: SUV factor (7053,xx00) and activity concentration factor (7053,xx09)."""
+"""Creator of Philips' private PET block, group 7053."""
 CM2_ML_PER_SUVBSA = 10.0
 """cm2/mL, in which DICOM counts SUVbsa, per m2/L."""
 BQML_REMEDY = "reconstruct or export the series in BQML"
@@ -83,7 +83,7 @@ def activity_factors(
 
 
 def _philips_factors(headers: Sequence[Dataset], offset: int) -> NDArray[np.float64] | None:
-    """(n_slices,) factors in a private element of Philips; None where one is absent or, what means the same, 0."""
+    """(n_slices,) factors of (7053,xx00) to SUVbw or (7053,xx09) to Bq/mL; None where one is absent or, as such, 0."""
     found = [parse_number(private_text(header, 0x7053, PHILIPS_PET_CREATOR, offset)) for header in headers]
     factors = np.array([factor for factor in found if factor is not None and factor > 0])
     return factors if len(factors) == len(headers) else None

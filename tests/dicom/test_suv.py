@@ -216,6 +216,11 @@ def test_unusable_headers_are_refused(pet_header: MakePetHeader, changes: dict[s
     assert "\n" not in str(raised.value)
 
 
+def test_a_dose_that_has_decayed_to_nothing_is_refused(pet_header: MakePetHeader) -> None:
+    with pytest.raises(SuvError, match="the factor to SUVbw is inf"):
+        suv_conversion([pet_header(RadionuclideHalfLife="2")])
+
+
 def test_nothing_is_no_series() -> None:
     with pytest.raises(SuvError, match="no PET slice"):
         suv_conversion([])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.tag import Tag
 
 from petlesion.dicom.radionuclide import (
     HALF_LIFE_S,
@@ -154,6 +155,13 @@ def test_code_and_text_must_agree() -> None:
     assert tracer_of(header("DOTATATE", CU64, code_item("SRT", "C-127A2"))).name is TracerName.CU64_DOTATATE
     assert tracer_of(header("DOTATATE", GA68, code_item("SRT", "C-127A2"))).name is TracerName.UNKNOWN
     assert tracer_of(header("", F18, pharmaceutical=code_item("99GE", "Y-X1743", "FDG"))).name is TracerName.F18_FDG
+
+
+def test_the_private_tracer_name_of_ge_counts_as_text() -> None:
+    image = header("", GA68)
+    image.add_new(Tag(0x0009, 0x0010), "LO", "GEMS_PETD_01")
+    image.add_new(Tag(0x0009, 0x1036), "UN", b"DOTATATE")
+    assert tracer_of(image).name is TracerName.GA68_DOTATATE
 
 
 def test_descriptions_name_no_tracer() -> None:

@@ -353,6 +353,9 @@ def test_unprocessed_whole_body(whole_body: list[Dataset], gross_tumour: NDArray
 def test_beds_with_times_of_their_own_refer_to_the_start(whole_body: list[Dataset]) -> None:
     beds = copy.deepcopy(whole_body[::10])
     expected = suv_conversion(beds).factors
+    set_all(beds, SeriesTime="160000.00")
+    assert suv_conversion(beds).factors == pytest.approx(expected, rel=1e-12)
+    set_all(beds, SeriesTime="112011.00")
     for each in beds:
         seconds = 11 * 3600 + 20 * 60 + 11 + int(float(each.FrameReferenceTime)) // 1000
         each.AcquisitionTime = f"{seconds // 3600:02}{seconds // 60 % 60:02}{seconds % 60:02}.00"
