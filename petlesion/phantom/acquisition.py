@@ -65,7 +65,7 @@ class Protocol:
 _F18, _GA68, _CU64 = Nuclide(0.967, 0.0), Nuclide(0.889, 2.8), Nuclide(0.176, 0.5)
 PROTOCOLS: dict[TracerName, Protocol] = {
     TracerName.F18_FDG: Protocol(_F18, 4.5, 0.0, (180.0, 450.0), 60.0, 150.0),
-    TracerName.GA68_DOTATATE: Protocol(_GA68, 2.1, 0.0, (100.0, 200.0), 60.0, 210.0),
+    TracerName.GA68_DOTATATE: Protocol(_GA68, 2.4, 0.0, (100.0, 200.0), 60.0, 210.0),
     TracerName.CU64_DOTATATE: Protocol(_CU64, 0.0, 200.0, (180.0, 220.0), 60.0, 240.0),
     TracerName.GA68_PSMA11: Protocol(_GA68, 2.0, 0.0, (100.0, 250.0), 60.0, 210.0),
 }
@@ -142,13 +142,15 @@ class Acquisition:
         return float(decayed * self.nuclide.branching / NEMA_BRANCHING)
 
 
-def draw_acquisition(tracer: TracerName, weight_kg: float, rng: np.random.Generator) -> Acquisition:
+def draw_acquisition(tracer: TracerName, scanner: Scanner, weight_kg: float, rng: np.random.Generator) -> Acquisition:
     """Draw dose and times around the usual ones of a tracer.
 
     Parameters
     ----------
     tracer
         A simulated tracer.
+    scanner
+        Some take longer than others.
     weight_kg
         Patient weight, kg.
     rng
@@ -166,4 +168,6 @@ def draw_acquisition(tracer: TracerName, weight_kg: float, rng: np.random.Genera
     nominal = protocol.mbq_per_kg * weight_kg or protocol.mbq_fixed
     injected = np.clip(nominal * rng.normal(1.0, 0.08), *protocol.mbq_limits)
     uptake = protocol.uptake_min * 60.0 + np.clip(rng.normal(180.0, 400.0), -600.0, 1800.0)
-    return Acquisition(tracer, round(float(injected), 1), weight_kg, float(round(uptake)), protocol.bed_s)
+    return Acquisition(
+        tracer, round(float(injected), 1), weight_kg, float(round(uptake)), protocol.bed_s * scanner.bed_time
+    )

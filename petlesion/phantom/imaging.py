@@ -244,7 +244,9 @@ def _fast(
 ) -> NDArray[np.float32]:
     """Image before the post-filter by the noise model."""
     mean = _in_plane(slabs.activity, slabs.fine, slabs.image, _unmodelled_fwhm(scanner, acquisition))
-    extent = [int(np.ceil(n * step / COARSE_MM)) for n, step in zip(slabs.fine.shape, slabs.fine.spacing_mm, strict=True)]
+    extent = [
+        int(np.ceil(n * step / COARSE_MM)) for n, step in zip(slabs.fine.shape, slabs.fine.spacing_mm, strict=True)
+    ]
     first = np.array([voxel_edges(slabs.fine, axis)[0] for axis in (2, 1, 0)]) + COARSE_MM / 2
     coarse = Grid.from_geometry((extent[0], extent[1], extent[2]), (COARSE_MM,) * 3, first)
     activity = resample(slabs.activity, slabs.fine, coarse)
@@ -291,7 +293,9 @@ def _osem(
     angles = subsets * max(1, round(OSEM_ANGLES / subsets))
     lines = _lines_around(slabs.fine, scanner.bin_mm, angles, subsets)
     projector = Projector.build(lines, *_pixel_centers(slabs.fine))
-    blurred = _in_plane(slabs.activity, slabs.fine, slabs.fine, float(np.hypot(scanner.fwhm_mm, acquisition.nuclide.range_fwhm_mm)))
+    blurred = _in_plane(
+        slabs.activity, slabs.fine, slabs.fine, float(np.hypot(scanner.fwhm_mm, acquisition.nuclide.range_fwhm_mm))
+    )
     blur = None
     if scanner.osem.psf:
         blur = resolution_model(lines, slabs.image.shape[0], slabs.image.spacing_mm[0], scanner.fwhm_mm)

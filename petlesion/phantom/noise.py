@@ -101,7 +101,7 @@ class EmFilter:
     fwhm_mm: float
 
     def eigenvalue(self, grid: Grid) -> NDArray[np.float32]:
-        """lambda on the half-complex frequencies of `grid` (z, y, x / 2 + 1), between 0 and 1."""
+        """Lambda on the half-complex frequencies of `grid` (z, y, x / 2 + 1), between 0 and 1."""
         z, y, x = (
             frequencies(size, step)
             for frequencies, size, step in zip(
@@ -147,7 +147,9 @@ def filtered(array: NDArray[np.float32], response: NDArray[np.float32]) -> NDArr
     return _inverse(fft.rfftn(array), response, array.shape)
 
 
-def _inverse(spectrum: NDArray[np.complex64], response: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _inverse(
+    spectrum: NDArray[np.complex64], response: NDArray[np.float32], shape: tuple[int, ...]
+) -> NDArray[np.float32]:
     return np.asarray(fft.irfftn(spectrum * response, s=shape, overwrite_x=True), dtype=np.float32)
 
 
