@@ -1,4 +1,4 @@
-"""Simulated scans as complete DICOM series: PT in the way of each vendor, CT, and series that readers must pass over."""
+"""Simulated scans as complete DICOM series: PT in the way of each vendor, CT, and series that readers pass over."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ EARL_CONTRAST = 10.0
 """Sphere to background ratio of the EARL accreditation fill: 20 and 2 kBq/mL."""
 
 EARL1_A50 = ((0.76, 0.89), (0.72, 0.85), (0.63, 0.78), (0.57, 0.73), (0.44, 0.60), (0.27, 0.43))
-"""EARL1 limits of the recovery of the mean in a 50 % background-corrected contour (EARL, 2017), largest sphere first."""
+"""EARL1 limits of the recovery of the mean in a 50 % background-corrected contour (EARL, 2017), largest first."""
 EARL1_MAX = ((0.95, 1.16), (0.91, 1.13), (0.83, 1.09), (0.73, 1.01), (0.59, 0.85), (0.34, 0.57))
 """EARL1 limits of the recovery of the maximum (EARL, 2017), largest sphere first."""
 

@@ -126,7 +126,7 @@ def _spread(count: int) -> list[int]:
 def _subset_matrix(
     lines: Lines, angles: NDArray[np.float64], y_mm: NDArray[np.float64], x_mm: NDArray[np.float64]
 ) -> sparse.csr_matrix:
-    """Sparse (angles x bins, pixels) matrix: overlap of each pixel's shadow with the bins, as fraction of the shadow."""
+    """Sparse (angles x bins, pixels) matrix: the fraction of each pixel's shadow that falls into each bin."""
     height, width = y_mm[1] - y_mm[0], x_mm[1] - x_mm[0]
     pixels = np.arange(y_mm.size * x_mm.size, dtype=np.int32)
     rows: list[NDArray[Any]] = []

@@ -225,8 +225,8 @@ def _finished(options: SimulateOptions, seed: int, out: Path) -> list[dict[str, 
 def _simulate_all(options: SimulateOptions, seeds: list[int], out: Path) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """Simulate in processes that start afresh, so that threads of the caller cannot deadlock them.
 
-    One patient, too, is simulated in a process of its own: with one thread for linear algebra, as in any other number of
-    processes, so that results are the same to the last bit.
+    One patient, too, is simulated in a process of its own: with one thread for linear algebra, as in any other number
+    of processes, so that results are the same to the last bit.
     """
     if not seeds:
         return
@@ -345,7 +345,8 @@ def _write_visit(
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    return json.loads(json.dumps(record))  # as a later run reads it from the truth
+    as_read_back: dict[str, Any] = json.loads(json.dumps(record))
+    return as_read_back
 
 
 def _write_dicom(

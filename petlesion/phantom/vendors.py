@@ -14,11 +14,15 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.valuerep import format_number_as_ds
 
-from petlesion.dicom.attributes import GE_PET_CREATOR, PHILIPS_PET_CREATOR, SIEMENS_PET_CREATOR
 from petlesion.dicom.decay import average_count_rate_time_s
 from petlesion.phantom.dicom_series import SimulatedStudy
 from petlesion.phantom.scanner import Vendor
 from petlesion.tracers import TracerName
+
+GE_PET_CREATOR = "GEMS_PETD_01"
+SIEMENS_PET_CREATOR = "SIEMENS MED PT"
+PHILIPS_PET_CREATOR = "Philips PET Private Group"
+"""Creators of the private blocks. Written here again, so that reader and writer check each other."""
 
 _LARGEST_SIGNED = 32767
 _RADIONUCLIDE = {
@@ -130,7 +134,7 @@ class VendorWriter(abc.ABC):
 
 
 class GeWriter(VendorWriter):
-    """GE: Bq/mL with a slope of its own on every slice, reference time in private (0009,xx0d) and in each bed's time."""
+    """GE: Bq/mL with a slope of its own on every slice, time of decay correction in private (0009,xx0d)."""
 
     vendor = Vendor.GE
     units = "BQML"
