@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from pydicom import Dataset
 
 from petlesion.dicom.attributes import number, series_label, shown
 from petlesion.errors import SuvError
+from petlesion.suv_scale import SuvScale
+
+__all__ = ["SuvScale", "body_measure", "patient_height_m", "patient_weight_kg", "suv_scale_factor"]
 
 GRAMS_ABOVE_KG = 1000.0
 """A PatientWeight above was entered in grams (IBSI manual for SUV computation)."""
@@ -17,26 +18,6 @@ CENTIMETRES_ABOVE_M = 3.0
 """A PatientSize above was entered in centimetres; nobody is 3 m tall."""
 PLAUSIBLE_HEIGHT_M = (0.4, 2.5)
 """Heights outside are not used."""
-
-
-class SuvScale(StrEnum):
-    """What the activity concentration per administered activity is multiplied by, as named in PS3.16 CID 85.
-
-    Units: g/mL, except `BSA`, which is m2/L = 10 cm2/mL (DICOM's CM2ML counts in cm2/mL).
-    """
-
-    BW = "SUVbw"
-    """Body weight."""
-    LBM_JANMAHASATIAN = "SUVlbm(Janma)"
-    """SUL by lean body mass of Janmahasatian et al., Clin. Pharmacokinet. 44, 1051 (2005); that of EANM and QIBA."""
-    LBM_JAMES = "SUVlbm(James128)"
-    """SUL by lean body mass of James (1976), with the factor 128 for men."""
-    LBM_MORGAN = "SUVlbm"
-    """SUL by lean body mass of Morgan and Bray (1994): as James, but with the factor 120 for men."""
-    BSA = "SUVbsa"
-    """Body surface area, DuBois and DuBois (1916)."""
-    IBW = "SUVibw"
-    """Ideal body weight, Sugawara et al., Radiology 213, 521 (1999)."""
 
 
 def body_measure(scale: SuvScale, weight_kg: float, height_m: float, sex: str) -> float:
@@ -103,12 +84,20 @@ def suv_scale_factor(scale: SuvScale, weight_kg: float, height_m: float, sex: st
     weight_kg, height_m, sex
         As for `body_measure`; the same weight as in SUVbw.
 
+    Raises
+    ------
+    SuvError
+        If the scale needs a sex that is not given, or is not defined for such a body.
+
     Examples
     --------
     >>> round(suv_scale_factor(SuvScale.LBM_JANMAHASATIAN, 70, 1.75, "M"), 3)
     0.798
     """
-    return body_measure(scale, weight_kg, height_m, sex) / weight_kg
+    try:
+        return body_measure(scale, weight_kg, height_m, sex) / weight_kg
+    except ValueError as error:
+        raise SuvError(str(error), remedy="use SUVbw") from error
 
 
 def patient_weight_kg(header: Dataset, override_kg: float | None, warnings: list[str]) -> float:

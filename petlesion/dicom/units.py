@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from petlesion.dicom.attributes import parse_number, private_text, series_label, shown, text
-from petlesion.dicom.body_measures import SuvScale, patient_height_m, patient_weight_kg, suv_scale_factor
+from petlesion.dicom.body_measures import SuvScale, body_measure, patient_height_m, patient_weight_kg
 from petlesion.dicom.suv_overrides import NO_OVERRIDES, SuvOverrides
 from petlesion.errors import SuvError
 
@@ -153,6 +153,6 @@ def _scale_factor(header: Dataset, scale: SuvScale, weight_kg: float, warnings: 
     if sex == "O" and scale is not SuvScale.BSA:
         warnings.append(f"PatientSex is O: the body measure of {scale} is the mean of both sexes.")
     try:
-        return suv_scale_factor(scale, weight_kg, height, sex)
+        return body_measure(scale, weight_kg, height, sex) / weight_kg
     except ValueError as error:
         raise SuvError(str(error), where=series_label(header), remedy=BQML_REMEDY) from error

@@ -13,7 +13,7 @@ from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
-from petlesion.dicom.suv import SuvOverrides, suv_conversion
+from petlesion.dicom.suv import SuvOverrides, SuvScale, suv_conversion, suv_scale_factor
 from petlesion.errors import SuvError, UsageError
 
 MakePetHeader = Callable[..., Dataset]
@@ -126,6 +126,14 @@ def test_suv_of_another_kind_needs_its_body_measures(
     with pytest.raises(SuvError) as raised:
         suv_conversion([pet_header(**{"Units": "GML", "SUVType": "IBW", **changes})])
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("scale", [scale for scale in SuvScale if scale not in (SuvScale.BW, SuvScale.BSA)])
+def test_scales_by_sex_need_one(scale: SuvScale) -> None:
+    both = [suv_scale_factor(scale, 70, 1.75, sex) for sex in "MF"]
+    assert suv_scale_factor(scale, 70, 1.75, "O") == pytest.approx(sum(both) / 2)
+    with pytest.raises(SuvError, match="use SUVbw"):
+        suv_scale_factor(scale, 70, 1.75, "")
 
 
 def test_height_in_centimetres_is_taken_as_such(pet_header: MakePetHeader) -> None:
