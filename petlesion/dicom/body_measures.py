@@ -8,8 +8,6 @@ from petlesion.dicom.attributes import number, series_label, shown
 from petlesion.errors import SuvError
 from petlesion.suv_scale import SuvScale
 
-__all__ = ["SuvScale", "body_measure", "patient_height_m", "patient_weight_kg", "suv_scale_factor"]
-
 GRAMS_ABOVE_KG = 1000.0
 """A PatientWeight above was entered in grams (IBSI manual for SUV computation)."""
 PLAUSIBLE_WEIGHT_KG = (3.0, 300.0)

@@ -23,7 +23,7 @@ from petlesion.dicom.attributes import (
     shown,
     text,
 )
-from petlesion.dicom.body_measures import SuvScale, patient_weight_kg, suv_scale_factor
+from petlesion.dicom.body_measures import patient_weight_kg, suv_scale_factor
 from petlesion.dicom.corrections import DecayCorrection, check_corrections
 from petlesion.dicom.decay import decay
 from petlesion.dicom.injection import REMEDY as INJECTION_REMEDY
@@ -34,6 +34,7 @@ from petlesion.dicom.suv_overrides import NO_OVERRIDES, SuvOverrides
 from petlesion.dicom.units import PHILIPS_PET_CREATOR, Units, activity_factors, read_units, suv_factors
 from petlesion.errors import SuvError
 from petlesion.report import SuvRecord
+from petlesion.suv_scale import SuvScale
 
 __all__ = [
     "NO_OVERRIDES",

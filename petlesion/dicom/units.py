@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from petlesion.dicom.attributes import parse_number, private_text, series_label, shown, text
-from petlesion.dicom.body_measures import SuvScale, body_measure, patient_height_m, patient_weight_kg
+from petlesion.dicom.body_measures import body_measure, patient_height_m, patient_weight_kg
 from petlesion.dicom.suv_overrides import NO_OVERRIDES, SuvOverrides
 from petlesion.errors import SuvError
+from petlesion.suv_scale import SuvScale
 
 PHILIPS_PET_CREATOR = "Philips PET Private Group"
 """Creator of Philips' private PET block, group 7053."""
