@@ -56,7 +56,9 @@ def read_mask(path: Path, study: PetCt, roi_names: Collection[str] = ()) -> Lesi
         If the file is missing, unreadable or of another kind, has no region of these names, belongs to another patient
         space, or lies outside the PET.
     """
-    kind, regions, warnings = _read_regions(path, study, roi_names)
+    kind, regions, warnings, tracked = read_regions(path, study, roi_names)
+    if len(regions) == 1 and not tracked:
+        regions = split(regions[0])
     labels = disjoint(regions, study.pet.grid)
     if regions and not labels.names:
         raise UsageError(
@@ -91,8 +93,22 @@ def split(region: Region) -> list[Region]:
     ]
 
 
-def _read_regions(path: Path, study: PetCt, names: Collection[str]) -> tuple[str, Sequence[Region], tuple[str, ...]]:
-    """Kind of the file, its regions, and what was tolerated."""
+def read_regions(
+    path: Path, study: PetCt, names: Collection[str] = ()
+) -> tuple[str, Sequence[Region], tuple[str, ...], bool]:
+    """Read the regions of a mask file, of lesions or of organs.
+
+    Returns
+    -------
+    tuple
+        Kind of the file; its regions; what was tolerated; whether a region is one lesion by itself (ROIs, and segments
+        with a TrackingUID) rather than all that belongs to one value.
+
+    Raises
+    ------
+    UsageError
+        As `read_mask`.
+    """
     from petlesion.dicom.rtstruct_reader import is_rtstruct, read_rtstruct
     from petlesion.dicom.segmentation_reader import is_segmentation, read_segmentation, tracks_segments
 
@@ -100,15 +116,12 @@ def _read_regions(path: Path, study: PetCt, names: Collection[str]) -> tuple[str
         raise UsageError(f"mask {path} does not exist", remedy=_REMEDY)
     if not is_dicom(path):
         warnings: list[str] = []
-        regions = _read_nifti(path, study.pet.grid, names, warnings)
-        return "NIfTI", split(regions[0]) if len(regions) == 1 else regions, tuple(warnings)
+        return "NIfTI", _read_nifti(path, study.pet.grid, names, warnings), tuple(warnings), False
     dataset = _read_dicom(path)
     if is_rtstruct(dataset):
-        return "RTSTRUCT", *read_rtstruct(dataset, study, path, names)
+        return "RTSTRUCT", *read_rtstruct(dataset, study, path, names), True
     if is_segmentation(dataset):
-        regions, tolerated = read_segmentation(dataset, study, path, names)
-        single = len(regions) == 1 and not tracks_segments(dataset)
-        return "SEG", split(regions[0]) if single else regions, tolerated
+        return "SEG", *read_segmentation(dataset, study, path, names), tracks_segments(dataset)
     kind = getattr(dataset.get("SOPClassUID"), "name", "of unknown class")
     raise UsageError(f"mask is a DICOM object, {kind}", where=path.name, remedy=_REMEDY)
 

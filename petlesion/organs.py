@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from petlesion.errors import UsageError
 from petlesion.volume import Grid
+
+if TYPE_CHECKING:
+    from petlesion.study import PetCt
 
 
 class Organ(StrEnum):
@@ -29,6 +35,23 @@ class Organ(StrEnum):
     AORTA = "aorta"
     BONES = "bones"
     GLANDS = "glands"
+
+
+TOTALSEGMENTATOR_VALUES: Mapping[Organ, tuple[int, ...]] = {
+    Organ.SPLEEN: (1,),
+    Organ.KIDNEYS: (2, 3),
+    Organ.LIVER: (5,),
+    Organ.STOMACH: (6,),
+    Organ.LUNGS: (10, 11, 12, 13, 14),
+    Organ.BOWEL: (18, 19, 20),
+    Organ.BLADDER: (21,),
+    Organ.PROSTATE: (22,),
+    Organ.BONES: (*range(25, 51), *range(69, 79), *range(91, 117)),
+    Organ.HEART: (51,),
+    Organ.AORTA: (52,),
+    Organ.BRAIN: (90,),
+}
+"""Numbers of the task `total` of TotalSegmentator 2 (Wasserthal et al., Radiology: AI 2023;5:e230024)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,3 +82,47 @@ class Organs:
             return None
         mask = np.isin(self.labels, self.values[organ])
         return mask if mask.any() else None
+
+
+def read_organs(path: Path, study: PetCt) -> Organs:
+    """Read organ masks onto the grid of a PET.
+
+    Parameters
+    ----------
+    path
+        NIfTI label volume: a single value is the liver; several values are the numbers of TotalSegmentator 2.
+        Or DICOM SEG or RTSTRUCT, whose segment labels or ROI names hold the organ's English name.
+    study
+        The PET.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, or holds no organ that is known.
+    """
+    from petlesion.masks import read_regions
+
+    kind, regions, _, _ = read_regions(path, study)
+    labels = np.zeros(study.pet.grid.shape, dtype=np.uint16)
+    values: dict[Organ, tuple[int, ...]] = {}
+    for number, region in enumerate(regions, start=1):
+        organ = Organ.LIVER if kind == "NIfTI" and len(regions) == 1 else _organ_named(region.name)
+        if organ is not None:
+            labels[region.box][region.mask] = number
+            values[organ] = (*values.get(organ, ()), number)
+    if not values:
+        names = ", ".join(repr(region.name) for region in regions[:10])
+        raise UsageError(
+            f"no known organ among {names or 'no region'}",
+            where=path.name,
+            remedy=f"name segments by organ ({', '.join(Organ)}), or use the numbers of TotalSegmentator 2",
+        )
+    return Organs(labels, study.pet.grid, values)
+
+
+def _organ_named(name: str) -> Organ | None:
+    """The organ whose number this is, or whose word stands in the name."""
+    if name.isdecimal():
+        return next((organ for organ, values in TOTALSEGMENTATOR_VALUES.items() if int(name) in values), None)
+    words = set(re.findall(r"[a-z]+", name.lower()))
+    return next((organ for organ in Organ if words & {organ, organ.removesuffix("s")}), None)
