@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +34,7 @@ from petlesion.dicom.provenance import (
     source_header,
     stamp,
 )
+from petlesion.dicom.seg_type import SegType
 from petlesion.identifiers import derived_uid
 from petlesion.lesions import Lesions
 from petlesion.report import LesionRecord, Report, Review
@@ -45,15 +45,6 @@ if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription
 
 _PIXEL_DATA = Tag("PixelData")
-
-
-class SegType(StrEnum):
-    """How a segmentation object stores lesions (SegmentationType, DICOM PS3.3 C.8.20.2)."""
-
-    BINARY = "binary"
-    """One-bit frames of each lesion: read by every viewer."""
-    LABELMAP = "labelmap"
-    """One number a voxel, compressed (RLE): smaller, and read by few viewers so far."""
 
 
 def build_segmentation(study: PetCt, lesions: Lesions, report: Report, seg_type: SegType = SegType.BINARY) -> Dataset:

@@ -26,7 +26,8 @@ from pydicom import Dataset
 from synthetic_dicom import axial_grid
 
 from petlesion.dicom.palette import lesion_color
-from petlesion.dicom.segmentation import SegType, build_segmentation
+from petlesion.dicom.seg_type import SegType
+from petlesion.dicom.segmentation import build_segmentation
 from petlesion.report import MethodRecord, Review
 from petlesion.study import PetCt
 from petlesion.volume import Grid
