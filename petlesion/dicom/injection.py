@@ -110,8 +110,8 @@ class InjectionSearch:
             full = self._without_scanner_zone(full, clock)
         if not self._believable(full):
             self.warnings.append(
-                f"RadiopharmaceuticalStartDateTime {full:%Y-%m-%d %H:%M:%S} does not fit the scan, "
-                f"whose reference time is {self.reference:%Y-%m-%d %H:%M:%S}, and is not believed."
+                f"RadiopharmaceuticalStartDateTime {full:%Y-%m-%d %H:%M:%S} does not fit the scan "
+                f"at {self.reference:%Y-%m-%d %H:%M:%S} and is not believed."
             )
         elif clock is not None and abs(nearest(clock, full) - full) >= timedelta(minutes=1):
             self.warnings.append(

@@ -42,7 +42,7 @@ def factor_of(header: Dataset, **overrides: Any) -> float:
 
 
 @pytest.mark.filterwarnings("ignore:The value length")
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     changes=st.lists(
         st.tuples(
@@ -110,7 +110,7 @@ def test_admin_and_start_differ_by_the_decay_between_them(
     assert ratio == pytest.approx(2 ** (60 * minutes / half_life), rel=1e-6)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     suv_type=st.sampled_from(["BW", "LBM", "LBMJAMES128", "LBMJANMA", "IBW", "BSA"]),
     sex=st.sampled_from(["M", "F", "O"]),
