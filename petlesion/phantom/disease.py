@@ -80,22 +80,24 @@ def draw_disease(tracer: TracerName, seed: int, options: CohortOptions, anatomy:
     if options.confluent and rng.random() < CONFLUENT_CHANCE:
         findings += _confluent(model, places, stream(seed, "disease/confluent"))
     if model.primary is not None and rng.random() < model.primary[1]:
-        lesion = _place(model, model.primary[0], places, stream(seed, "disease/primary"))
+        lesion = place_lesion(model, model.primary[0], places, stream(seed, "disease/primary"))
         if lesion is not None:
             findings.append(lesion)
     for number in range(count):
         one = stream(seed, f"disease/lesion {number}")
         for _ in range(4):
             region = regions[int(one.choice(len(regions), p=mix))]
-            lesion = _place(model, region, places, one)
+            lesion = place_lesion(model, region, places, one)
             if lesion is not None:
                 findings.append(lesion)
                 break
     return findings
 
 
-def _place(model: DiseaseModel, region: Region, places: Places, rng: np.random.Generator) -> Finding | None:
-    """One lesion of a region, kept in `places`; None where no place was found."""
+def place_lesion(
+    model: DiseaseModel, region: Region, places: Places, rng: np.random.Generator
+) -> Finding | None:
+    """Draw one lesion of a region and keep its room in `places`; None where no place was found."""
     volume, suv = model.draw_volume(rng), model.draw_suv(region, rng)
     growth = _growth(region, volume, rng)
     necrosis = float(rng.uniform(0.15, 0.45)) if volume > 12 and rng.random() < 0.35 else 0.0
@@ -106,11 +108,11 @@ def _place(model: DiseaseModel, region: Region, places: Places, rng: np.random.G
         size = max(min(volume, site.limit_ml), 0.1)
         x, y, z = (float(v) for v in site.center_mm)
         blob = Blob((x, y, z), size, growth, int(rng.integers(2**31)), necrosis, site.flatness)
-        shape, core = places.put(blob, site.labels)
-        if shape.volume_ml >= FILLED * size and shape.volume_ml >= SMALLEST_ML:
-            places.keep(shape)
-            return Finding(region, site, blob, shape, core, suv)
-        volume *= 0.97
+        grown = places.put(blob, site.labels)
+        if grown is not None and grown[0].volume_ml >= max(FILLED * size, SMALLEST_ML):
+            places.keep(grown[0])
+            return Finding(region, site, blob, *grown, suv)
+        volume *= 0.95
     return None
 
 
@@ -138,10 +140,10 @@ def _confluent(model: DiseaseModel, places: Places, rng: np.random.Generator) ->
             x, y, z = (float(v) for v in site.center_mm)
             size = min(volume, max(site.limit_ml * 1.5, 8.0))
             blob = Blob((x, y, z), size, Growth.CONFLUENT, int(rng.integers(2**31)))
-            shape, core = places.put(blob, site.labels)
-            if shape.volume_ml >= 0.5 * size:
-                places.keep(shape)
-                found.append(Finding(region, site, blob, shape, core, suv))
+            grown = places.put(blob, site.labels)
+            if grown is not None and grown[0].volume_ml >= 0.5 * size:
+                places.keep(grown[0])
+                found.append(Finding(region, site, blob, *grown, suv))
                 break
     return found
 

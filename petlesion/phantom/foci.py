@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from petlesion.phantom.anatomy import Anatomy, Sex
+from petlesion.phantom.anatomy import Sex
 from petlesion.phantom.draws import lognormal, stream
 from petlesion.phantom.labels import STRUCTURES, VERTEBRAE, Label
 from petlesion.phantom.placing import Places
@@ -289,7 +288,7 @@ def draw_foci(tracer: TracerName, seed: int, visit: int, places: Places, uptake:
     """
     foci: list[Focus] = []
     for kind, label in _ORGAN_FOCI[tracer]:
-        shape = organ_shape(places.anatomy, label)
+        shape = organ_shape(places, label)
         if shape is not None:
             foci.append(Focus(len(foci) + 1, kind, STRUCTURES[label].name, shape, uptake.of(label), True))
     traps = list(TRAPS[tracer])
@@ -305,11 +304,11 @@ def draw_foci(tracer: TracerName, seed: int, visit: int, places: Places, uptake:
             blob = _blob(trap, spot, rng)
             if not lit:
                 continue
-            shape, _ = places.put(blob, spot.labels or tuple(Label))
-            if shape.volume_ml < 0.5 * trap.volume_ml[0]:
+            grown = places.put(blob, spot.labels or tuple(Label))
+            if grown is None or grown[0].volume_ml < 0.5 * trap.volume_ml[0]:
                 continue
-            places.keep(shape)
-            foci.append(Focus(len(foci) + 1, trap.kind, spot.place, shape, suv))
+            places.keep(grown[0])
+            foci.append(Focus(len(foci) + 1, trap.kind, spot.place, grown[0], suv))
     return foci
 
 
@@ -320,12 +319,12 @@ def _blob(trap: Trap, spot: Spot, rng: np.random.Generator) -> Blob:
     return Blob((x, y, z), volume, Growth.ELLIPSOID, int(rng.integers(2**31)), flatness=trap.flatness)
 
 
-def organ_shape(anatomy: Anatomy, label: Label) -> Shape | None:
+def organ_shape(places: Places, label: Label) -> Shape | None:
     """The voxels of a structure as a shape."""
-    mask = anatomy.labels == label
-    where = ndimage.find_objects(mask.astype(np.uint8))
-    if not where:
+    box = places.box((label,))
+    if box is None:
         return None
-    inside = np.pad(mask[where[0]], 1)
-    origin = anatomy.grid.to_world([s.start - 1 for s in where[0]])
-    return Shape(Grid.from_geometry(inside.shape, anatomy.grid.spacing_mm, origin), inside)
+    inside = np.pad(places.anatomy.labels[box] == label, 1)
+    grid = places.anatomy.grid
+    origin = grid.to_world([s.start - 1 for s in box])
+    return Shape(Grid.from_geometry(inside.shape, grid.spacing_mm, origin), inside)

@@ -142,7 +142,7 @@ def _bone_site(places: Places, radius: float, rng: np.random.Generator) -> Site 
     voxels = places.voxels((label,), depth_mm=0.5 * radius)
     if len(voxels) == 0:
         return None
-    volume = int(np.count_nonzero(places.anatomy.labels == label)) * places.anatomy.grid.voxel_ml
+    volume = len(places.voxels((label,))) * places.anatomy.grid.voxel_ml
     return Site(STRUCTURES[label].name, label, (label,), places.random_point(rng, voxels), 0.6 * volume)
 
 
@@ -164,7 +164,7 @@ def _organ_site(region: Region, places: Places, radius: float, rng: np.random.Ge
     index = np.rint(places.anatomy.grid.to_index(center)).astype(int)
     label = Label(int(places.anatomy.labels[tuple(index)]))
     label = label if label in labels else labels[0]
-    volume = int(np.isin(places.anatomy.labels, labels).sum()) * places.anatomy.grid.voxel_ml
+    volume = len(places.voxels(labels)) * places.anatomy.grid.voxel_ml
     share = {Region.LIVER: 0.3, Region.LUNG: 0.12, Region.PERITONEUM: 0.02, Region.SOFT_TISSUE: 0.01}.get(region, 0.5)
     name = "peritoneum" if region is Region.PERITONEUM else STRUCTURES[label].name
     return Site(name, label, labels, center, share * volume)
