@@ -14,7 +14,8 @@ from petlesion.lesions import LABEL_DTYPE
 from petlesion.volume import Grid
 
 VOLUME_TOLERANCE = 0.2
-"""A region whose volume changes by more than this fraction on its way to the PET grid is reported."""
+"""A region whose volume changes on its way to the PET grid by more than this fraction, and more than a voxel a slice,
+is reported."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,9 +162,10 @@ def _volume_warnings(regions: Sequence[Region], grid: Grid) -> list[str]:
     warnings = []
     for region in regions:
         on_pet_ml = region.voxels * grid.voxel_ml
+        tolerated_ml = max(VOLUME_TOLERANCE * (region.file_ml or 0.0), len(region.mask) * grid.voxel_ml)
         if not region.voxels:
             warnings.append(f"region {region.name!r} has no voxel on the PET; left out")
-        elif region.file_ml and abs(on_pet_ml / region.file_ml - 1) > VOLUME_TOLERANCE:
+        elif region.file_ml is not None and abs(on_pet_ml - region.file_ml) > tolerated_ml:
             warnings.append(
                 f"region {region.name!r} has {region.file_ml:.2f} mL in the file and {on_pet_ml:.2f} mL on the PET grid"
             )
