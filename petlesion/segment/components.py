@@ -1,0 +1,100 @@
+"""From a mask to numbered lesions: connected components, smallest volume, order, separation of touching lesions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from petlesion.errors import SegmentationError
+from petlesion.lesions import LABEL_DTYPE
+
+CONNECTIVITY = ndimage.generate_binary_structure(3, 2)
+"""Voxels that share a face or an edge belong together (18-connectivity), as in the evaluation code of autoPET."""
+SLAB_VOXELS = 2**22
+"""Voxels handled at a time where numpy would widen a temporary to 64 bits."""
+VOLUME_TOLERANCE_ML = 1e-9
+"""Rounding allowed when a volume is compared with the smallest one, mL."""
+
+
+def label_components(mask: NDArray[np.bool_], voxel_ml: float, min_volume_ml: float) -> NDArray[np.uint16]:
+    """Number the connected components of a mask by decreasing volume.
+
+    Parameters
+    ----------
+    mask
+        (z, y, x).
+    voxel_ml
+        Volume of a voxel, mL.
+    min_volume_ml
+        Components below this are removed, mL.
+
+    Returns
+    -------
+    numpy.ndarray
+        (z, y, x) uint16, 1..n; of equal volumes the one nearer to the first voxel comes first.
+
+    Raises
+    ------
+    SegmentationError
+        If more than 65535 components remain.
+    """
+    labels, _ = ndimage.label(mask, structure=CONNECTIVITY)
+    return number_by_volume(labels, voxel_ml, min_volume_ml)
+
+
+def number_by_volume(labels: NDArray[np.int32], voxel_ml: float, min_volume_ml: float) -> NDArray[np.uint16]:
+    """Renumber regions 1..n by decreasing volume and drop the small ones; see `label_components`.
+
+    Parameters
+    ----------
+    labels
+        (z, y, x) int32; 0 is background; need not be contiguous.
+    voxel_ml, min_volume_ml
+        Volume of a voxel and of the smallest region kept, mL.
+    """
+    highest = int(labels.max(initial=0))
+    sizes = np.zeros(highest + 1, dtype=np.int64)
+    for slab in _slabs(labels.shape):
+        sizes += np.bincount(labels[slab].ravel(), minlength=highest + 1)
+    sizes[0] = 0
+    kept = np.flatnonzero((sizes > 0) & (sizes * voxel_ml >= min_volume_ml - VOLUME_TOLERANCE_ML))
+    limit = np.iinfo(LABEL_DTYPE).max
+    if len(kept) > limit:
+        raise SegmentationError(
+            f"{len(kept)} separate regions were found, more than the {limit} that a label map can hold",
+            remedy="raise the threshold or the minimum volume",
+        )
+    order = kept[np.argsort(-sizes[kept], kind="stable")]
+    number = np.zeros(highest + 1, dtype=LABEL_DTYPE)
+    number[order] = np.arange(1, len(order) + 1, dtype=LABEL_DTYPE)
+    numbered = np.empty(labels.shape, dtype=LABEL_DTYPE)
+    for slab in _slabs(labels.shape):
+        numbered[slab] = number[labels[slab]]
+    return numbered
+
+
+def _slabs(shape: tuple[int, ...]) -> Iterator[slice]:
+    thickness = max(1, SLAB_VOXELS // max(1, shape[1] * shape[2]))
+    for start in range(0, shape[0], thickness):
+        yield slice(start, start + thickness)
+
+
+Box = tuple[slice, slice, slice]
+"""A box of voxels (z, y, x)."""
+
+
+def grow_box(box: Box, margin: tuple[int, ...], shape: tuple[int, ...]) -> Box:
+    """`box` widened by `margin` voxels on every side, within `shape`."""
+    z, y, x = (
+        slice(max(0, axis.start - pad), min(size, axis.stop + pad))
+        for axis, pad, size in zip(box, margin, shape, strict=True)
+    )
+    return z, y, x
+
+
+def margin_voxels(margin_mm: float, spacing_mm: tuple[float, ...]) -> tuple[int, ...]:
+    """Voxels along (z, y, x) that cover `margin_mm`."""
+    return tuple(int(np.ceil(margin_mm / spacing)) for spacing in spacing_mm)

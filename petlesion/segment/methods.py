@@ -1,0 +1,358 @@
+"""The segmentation methods by name, and the one function that runs them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+import petlesion
+from petlesion.errors import UsageError
+from petlesion.lesions import LABEL_DTYPE, Lesions
+from petlesion.organs import Organs
+from petlesion.report import NO_REFERENCE, MethodRecord, Reference, Review
+from petlesion.segment.body import remove_outside
+from petlesion.segment.click import Grown, check_point, grow_at_threshold, grow_to_edge, grow_to_fraction
+from petlesion.segment.coarse import refine
+from petlesion.segment.components import label_components, number_by_volume
+from petlesion.segment.gradient import gradient_edges
+from petlesion.segment.organ_search import Scene
+from petlesion.segment.orientation import Orientation
+from petlesion.segment.peaks import split_touching
+from petlesion.segment.reference import find_reference
+from petlesion.segment.relative import detected_contours, incremental_contours
+from petlesion.study import PetCt
+from petlesion.volume import Volume
+
+Progress = Callable[[str], None]
+"""Called with the name of each step as it begins."""
+
+
+class MethodName(StrEnum):
+    """Names of methods as `--method` and the annotation server take them."""
+
+    PERCIST = "percist"
+    """Threshold from normal liver, or spleen where the liver is diseased."""
+    FIXED = "fixed"
+    """Fixed SUV threshold."""
+    RELATIVE = "relative"
+    """Fraction of each region's maximum."""
+    GRADIENT = "gradient"
+    """PERCIST detection, boundary at the edge of uptake."""
+
+
+@dataclass(frozen=True)
+class SegmentOptions:
+    """Method and parameters of a segmentation.
+
+    Attributes
+    ----------
+    method
+        Which method.
+    suv
+        Threshold of `fixed`, SUVbw; a voxel at the threshold belongs to the lesion.
+    fraction
+        Of each maximum, for `relative`.
+    incremental
+        For `relative`: every region around a local maximum above `min_suv_max`, highest first, instead of the
+        regions that the PERCIST threshold detects.
+    min_suv_max
+        Lowest maximum of an incremental region (exclusive), SUVbw.
+    min_volume_ml
+        Smaller regions are removed, mL. A region grown from a click is kept whatever its volume.
+    organs
+        Organ masks on the PET grid, to place reference spheres in.
+    liver_sphere_mm
+        LPS point (x, y, z), mm: centre of one reference sphere in the liver, instead of automatic ones.
+    point_mm
+        LPS point (x, y, z), mm: grow one lesion there instead of segmenting the whole body.
+    split_touching
+        Separate touching lesions by a watershed from their peaks.
+    reference
+        A reference found before for the same study, so that a click need not search the whole PET again.
+
+    Raises
+    ------
+    UsageError
+        If a number is out of range.
+    """
+
+    method: MethodName = MethodName.PERCIST
+    suv: float = 3.0
+    fraction: float = 0.41
+    incremental: bool = False
+    min_suv_max: float = 1.0
+    min_volume_ml: float = 0.1
+    organs: Organs | None = None
+    liver_sphere_mm: tuple[float, float, float] | None = None
+    point_mm: tuple[float, float, float] | None = None
+    split_touching: bool = False
+    reference: Reference | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("SUV threshold", self.suv), ("lowest maximum SUV", self.min_suv_max)):
+            if not (math.isfinite(value) and value > 0):
+                raise UsageError(f"the {name} must be above 0, not {value:g}", remedy="give a positive number")
+        if not 0 < self.fraction < 1:
+            raise UsageError(
+                f"the fraction of the maximum must lie between 0 and 1, not {self.fraction:g}",
+                remedy="give 0.41 for 41 %",
+            )
+        if not (math.isfinite(self.min_volume_ml) and self.min_volume_ml >= 0):
+            raise UsageError(
+                f"the minimum volume must be 0 or more mL, not {self.min_volume_ml:g}", remedy="give a volume in mL"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A study as methods see it: in canonical orientation (see `Orientation`), with what several of them need.
+
+    Attributes
+    ----------
+    study, options
+        As given to `segment`.
+    progress
+        Told the name of each step.
+    """
+
+    study: PetCt
+    options: SegmentOptions
+    progress: Progress
+
+    @cached_property
+    def orientation(self) -> Orientation:
+        """How the PET grid is stored."""
+        return Orientation.of(self.study.pet.grid)
+
+    @cached_property
+    def pet(self) -> Volume:
+        """PET, SUVbw, a view."""
+        return Volume(self.orientation.view(self.study.pet.array), self.orientation.grid)
+
+    @cached_property
+    def scene(self) -> Scene:
+        """The study reduced to a coarse grid."""
+        return Scene.of(self.study)
+
+    @cached_property
+    def reference(self) -> tuple[Reference, tuple[str, ...]]:
+        """Reference region and what to know about it."""
+        if self.options.reference is not None:
+            return self.options.reference, ()
+        self.progress("find the reference region")
+        return find_reference(
+            self.study,
+            organs=self.options.organs,
+            liver_sphere_mm=self.options.liver_sphere_mm,
+            scene=None if self.options.liver_sphere_mm else self.scene,
+        )
+
+    @property
+    def threshold(self) -> float:
+        """Detection threshold of the reference, SUVbw."""
+        reference, _ = self.reference
+        return self.study.tracer.fallback_suv if reference.threshold is None else reference.threshold
+
+    def detect(self, threshold: float) -> NDArray[np.uint16]:
+        """Components of the body at or above `threshold`, numbered by volume, the small ones removed."""
+        self.progress("detect uptake above the threshold")
+        mask = self.pet.array >= np.float32(threshold)
+        remove_outside(mask, self.scene.body, self.scene.fine.factors)
+        return label_components(mask, self.pet.grid.voxel_ml, self.options.min_volume_ml)
+
+    def number(self, labels: NDArray[np.int32]) -> NDArray[np.uint16]:
+        """Regions numbered by volume, the small ones removed."""
+        return number_by_volume(labels, self.pet.grid.voxel_ml, self.options.min_volume_ml)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a method found: labels in canonical orientation, and what `Lesions` says about them."""
+
+    labels: NDArray[np.uint16]
+    parameters: dict[str, float | int | str | bool | None]
+    reference: Reference = NO_REFERENCE
+    review: Review = Review.CANDIDATES
+    confidences: dict[int, float] = field(default_factory=dict)
+    locations: dict[int, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a method segments a whole body, and how it grows one lesion from a click (None: it cannot)."""
+
+    whole_body: Callable[[Case], Outcome]
+    from_point: Callable[[Case, tuple[float, float, float]], Outcome] | None = None
+
+
+def segment(study: PetCt, options: SegmentOptions, progress: Progress | None = None) -> Lesions:
+    """Find lesions by a threshold, a contour or an edge.
+
+    Parameters
+    ----------
+    study
+        SUVbw, CT where there is one, tracer.
+    options
+        Method and its parameters; with `point_mm`, one lesion is grown there.
+    progress
+        Called with the name of each step as it begins.
+
+    Returns
+    -------
+    Lesions
+        On the grid of the PET, numbered by decreasing volume. They are candidates: physiological uptake is among them.
+
+    Raises
+    ------
+    UsageError
+        If a point lies outside the field of view, or the organs on another grid.
+    SegmentationError
+        If there is no lesion at the point, or more regions than a label map can hold.
+    """
+    method = METHODS[options.method]
+    case = Case(study, options, progress or (lambda _: None))
+    if options.point_mm is None:
+        outcome = method.whole_body(case)
+    elif method.from_point is None:
+        raise UsageError(f"the method {options.method} grows no lesion from a point", remedy="use a threshold method")
+    else:
+        check_point(case.pet, options.point_mm)
+        outcome = method.from_point(case, options.point_mm)
+    return Lesions(
+        labels=case.orientation.back(outcome.labels),
+        grid=study.pet.grid,
+        method=MethodRecord(str(options.method), petlesion.__version__, parameters=outcome.parameters),
+        reference=outcome.reference,
+        review=outcome.review,
+        locations=outcome.locations,
+        confidences=outcome.confidences,
+        warnings=outcome.warnings,
+    )
+
+
+def _percist(case: Case) -> Outcome:
+    labels = _split(case, case.detect(case.threshold))
+    reference, warnings = case.reference
+    return Outcome(labels, _detection(case, case.threshold), reference, warnings=(*warnings, CANDIDATES_WARNING))
+
+
+def _fixed(case: Case) -> Outcome:
+    threshold = case.options.suv
+    labels = _split(case, case.detect(threshold))
+    return Outcome(labels, _detection(case, threshold), warnings=(CANDIDATES_WARNING,))
+
+
+def _relative(case: Case) -> Outcome:
+    options = case.options
+    body = refine(case.scene.body, case.scene.fine.factors, case.pet.array.shape)
+    if options.incremental:
+        case.progress("draw contours from the highest maximum down")
+        found = incremental_contours(case.pet.array, options.fraction, options.min_suv_max, body)
+        parameters = _parameters(case, fraction=options.fraction, incremental=True, min_suv_max=options.min_suv_max)
+        return Outcome(_split(case, case.number(found.labels)), parameters, warnings=(CANDIDATES_WARNING,))
+    detected = case.detect(case.threshold)
+    case.progress("draw contours at a fraction of each maximum")
+    found = detected_contours(
+        case.pet.array, detected, case.threshold, options.fraction, body, case.pet.grid.spacing_mm
+    )
+    reference, warnings = case.reference
+    if found.open:
+        warnings = (*warnings, f"{found.open} regions {_OPEN_CONTOUR}")
+    parameters = _parameters(
+        case, threshold_suv=case.threshold, fraction=options.fraction, incremental=False, open_contours=found.open
+    )
+    labels = _split(case, case.number(found.labels))
+    return Outcome(labels, parameters, reference, warnings=(*warnings, CANDIDATES_WARNING))
+
+
+def _gradient(case: Case) -> Outcome:
+    detected = _split(case, case.detect(case.threshold))
+    case.progress("find the edges of uptake")
+    edges = gradient_edges(case.pet.array, detected, case.pet.grid.spacing_mm)
+    reference, warnings = case.reference
+    if edges.without_edge:
+        warnings = (*warnings, f"{len(edges.without_edge)} regions {_NO_EDGE}")
+    parameters = _detection(case, case.threshold) | {"without_edge": len(edges.without_edge)}
+    return Outcome(case.number(edges.labels), parameters, reference, warnings=(*warnings, CANDIDATES_WARNING))
+
+
+def _percist_at(case: Case, point_mm: tuple[float, float, float]) -> Outcome:
+    grown = grow_at_threshold(case.pet, point_mm, case.threshold)
+    reference, warnings = case.reference
+    return Outcome(
+        _one_lesion(case, grown), _click(point_mm, threshold_suv=case.threshold), reference, warnings=warnings
+    )
+
+
+def _fixed_at(case: Case, point_mm: tuple[float, float, float]) -> Outcome:
+    grown = grow_at_threshold(case.pet, point_mm, case.options.suv)
+    return Outcome(_one_lesion(case, grown), _click(point_mm, threshold_suv=case.options.suv))
+
+
+def _relative_at(case: Case, point_mm: tuple[float, float, float]) -> Outcome:
+    grown = grow_to_fraction(case.pet, point_mm, case.options.fraction)
+    return Outcome(_one_lesion(case, grown), _click(point_mm, fraction=case.options.fraction))
+
+
+def _gradient_at(case: Case, point_mm: tuple[float, float, float]) -> Outcome:
+    return Outcome(_one_lesion(case, grow_to_edge(case.pet, point_mm)), _click(point_mm))
+
+
+METHODS: dict[MethodName, Method] = {
+    MethodName.PERCIST: Method(_percist, _percist_at),
+    MethodName.FIXED: Method(_fixed, _fixed_at),
+    MethodName.RELATIVE: Method(_relative, _relative_at),
+    MethodName.GRADIENT: Method(_gradient, _gradient_at),
+}
+"""All methods. A new one is a name in `MethodName`, a function from `Case` to `Outcome`, and an entry here."""
+
+CANDIDATES_WARNING = (
+    "the regions are candidates: physiological uptake (such as brain, heart, kidneys, bladder, bowel) is among them"
+)
+"""Said of every whole-body result of a threshold."""
+_OPEN_CONTOUR = (
+    "have no closed contour at the fraction of their maximum, because their surroundings take up more; they are drawn "
+    "at the detection threshold"
+)
+_NO_EDGE = "have no edge against their surroundings; they are drawn at the detection threshold"
+
+
+def _split(case: Case, labels: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    if not case.options.split_touching:
+        return labels
+    case.progress("separate touching lesions")
+    voxel_ml = case.pet.grid.voxel_ml
+    return case.number(split_touching(case.pet.array, labels, voxel_ml, case.options.min_volume_ml))
+
+
+def _parameters(case: Case, **values: float | int | str | bool | None) -> dict[str, float | int | str | bool | None]:
+    return {
+        **values,
+        "min_volume_ml": case.options.min_volume_ml,
+        "split_touching": case.options.split_touching,
+        "connectivity": 18,
+    }
+
+
+def _detection(case: Case, threshold: float) -> dict[str, float | int | str | bool | None]:
+    return _parameters(case, threshold_suv=threshold)
+
+
+def _click(
+    point_mm: tuple[float, float, float], **values: float | int | str | bool | None
+) -> dict[str, float | int | str | bool | None]:
+    x, y, z = point_mm
+    return {**values, "point_x_mm": x, "point_y_mm": y, "point_z_mm": z, "connectivity": 18}
+
+
+def _one_lesion(case: Case, grown: Grown) -> NDArray[np.uint16]:
+    labels = np.zeros(case.pet.array.shape, dtype=LABEL_DTYPE)
+    labels[grown.box][grown.mask] = 1
+    return labels

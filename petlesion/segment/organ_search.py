@@ -1,0 +1,259 @@
+"""Finds liver and spleen without an organ mask: large, even, plausible uptake on the right side of the body."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from petlesion.segment.body import BODY_GRID_MM, body_mask
+from petlesion.segment.coarse import Coarse, refine
+from petlesion.segment.orientation import Orientation
+from petlesion.segment.uptake import NormalUptake
+from petlesion.study import PetCt
+
+SEARCH_GRID_MM = 8.0
+"""Voxel edge of the search, mm: evens out noise, keeps a spleen five voxels thick."""
+LEVEL_TOLERANCE = 0.22
+"""Half width, relative, of the range of uptake that counts as one organ."""
+LEVEL_STEP = 1.1
+"""Ratio of neighbouring levels that are tried."""
+SOFT_TISSUE_HU = (0.0, 180.0)
+"""CT numbers of liver and spleen: steatosis at the lower end, contrast medium at the upper end, HU."""
+LUNG_HU = (-960.0, -400.0)
+"""CT numbers of lung, HU: below it gas and air, above it its edge."""
+MIN_LUNG_ML = 80.0
+"""Lung beside and above an organ of the upper abdomen, mL."""
+LUNG_REACH_MM = 60.0
+"""How far above the organ lung may begin, mm."""
+MIN_TRUNK_MM = 160.0
+"""Width of a body section that can hold a liver, mm: a child's trunk."""
+MIN_TRUNK_WITHOUT_CT_MM = 250.0
+"""The same without CT, where no lung tells a trunk from a thigh: an adult's trunk, mm."""
+MAX_CUT_TRUNK_MM = 450.0
+"""Where the field of view cuts a body narrower than this, it was cropped, and left and right are guesses, mm."""
+
+
+class Side(IntEnum):
+    """Side of the body; the sign is that of LPS x."""
+
+    RIGHT = -1
+    LEFT = 1
+
+
+@dataclass(frozen=True)
+class OrganTraits:
+    """What tells an organ from other even uptake.
+
+    Attributes
+    ----------
+    uptake
+        Normal uptake.
+    side
+        Side of the body that its centre lies on.
+    core_ml
+        Least and greatest volume after one voxel (8 mm) is taken off its surface, mL.
+    offset
+        Least and greatest distance of its centre from the midline, as a fraction of half the trunk's width.
+    behind
+        Whether its centre lies behind the middle of the trunk.
+    """
+
+    uptake: NormalUptake
+    side: Side
+    core_ml: tuple[float, float]
+    offset: tuple[float, float]
+    behind: bool = False
+
+
+def liver_traits(uptake: NormalUptake) -> OrganTraits:
+    """A liver of some 700 to 5000 mL, right of the midline."""
+    return OrganTraits(uptake, Side.RIGHT, core_ml=(180.0, 4000.0), offset=(0.08, 0.75))
+
+
+def spleen_traits(uptake: NormalUptake) -> OrganTraits:
+    """A spleen of some 100 to 1500 mL, far to the left and behind."""
+    return OrganTraits(uptake, Side.LEFT, core_ml=(12.0, 900.0), offset=(0.35, 0.95), behind=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A study reduced to what the search needs, in canonical orientation.
+
+    Attributes
+    ----------
+    fine
+        PET at about 4 mm.
+    body
+        Body mask on `fine`.
+    search
+        PET at about 8 mm, from `fine`.
+    inside, soft, lung
+        On `search`: body; where an organ may be (body; soft tissue, if there is a CT); lung, or None without CT.
+    """
+
+    fine: Coarse
+    body: NDArray[np.bool_]
+    search: Coarse
+    inside: NDArray[np.bool_]
+    soft: NDArray[np.bool_]
+    lung: NDArray[np.bool_] | None
+
+    @classmethod
+    def of(cls, study: PetCt) -> Scene:
+        """Reduce PET (SUVbw) and CT (HU) of a study."""
+        orientation = Orientation.of(study.pet.grid)
+        spacing = orientation.grid.spacing_mm
+        fine = Coarse.of(orientation.view(study.pet.array), spacing, BODY_GRID_MM)
+        ct = None if study.ct is None else orientation.view(study.ct.array)
+        fine_ct = None if ct is None else Coarse.of(ct, spacing, BODY_GRID_MM)
+        body = body_mask(fine, fine_ct)
+        search = Coarse.of(fine.array, fine.spacing_mm, SEARCH_GRID_MM)
+        inside = Coarse.of(body.astype(np.float32), fine.spacing_mm, SEARCH_GRID_MM).array > 0.5
+        if fine_ct is None:
+            return cls(fine, body, search, inside, inside, None)
+        hu = Coarse.of(fine_ct.array, fine.spacing_mm, SEARCH_GRID_MM).array
+        soft = inside & (hu > SOFT_TISSUE_HU[0]) & (hu < SOFT_TISSUE_HU[1])
+        lung = inside & (hu > LUNG_HU[0]) & (hu < LUNG_HU[1])
+        # opened: the skin's partial volume has such numbers too, one voxel thick
+        return cls(fine, body, search, inside, soft, ndimage.binary_opening(lung))
+
+
+def find_regions(scene: Scene, traits: OrganTraits) -> list[NDArray[np.bool_]]:
+    """Regions that may be the organ, the likeliest first, at most one for each place.
+
+    A region is connected and even (`LEVEL_TOLERANCE`) around a plausible level; the larger and the more typical, the
+    likelier.
+
+    Parameters
+    ----------
+    scene
+        The study.
+    traits
+        Of the organ looked for.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        (z, y, x) masks on `scene.fine`; empty when nothing in the field of view has the organ's uptake, size and place.
+    """
+    smooth = ndimage.gaussian_filter(scene.search.array, 0.5)
+    trunk = _trunk(scene)
+    found: list[tuple[float, NDArray[np.bool_]]] = []
+    for level in _levels(traits.uptake):
+        even = scene.soft & (np.abs(smooth - level) <= LEVEL_TOLERANCE * level)
+        for core in _cores(even, scene.search, traits.core_ml):
+            if _in_place(core, scene, trunk, traits):
+                score = np.count_nonzero(core) * traits.uptake.plausibility(level)
+                found.append((score, ndimage.binary_dilation(core, mask=even)))
+    return [_on_fine(region, scene) for region in _distinct(found)]
+
+
+def regions_in_mask(scene: Scene, organ: NDArray[np.bool_], uptake: NormalUptake) -> list[NDArray[np.bool_]]:
+    """Parts of a given organ with even, plausible uptake, the likeliest normal tissue first.
+
+    Parameters
+    ----------
+    scene
+        The study.
+    organ
+        (z, y, x) mask of the organ on `scene.fine`.
+    uptake
+        Normal uptake of the organ.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        (z, y, x) masks on `scene.fine`; empty when most of the organ takes up more than normal tissue does.
+    """
+    share = Coarse.of(organ.astype(np.float32), scene.fine.spacing_mm, SEARCH_GRID_MM).array
+    smooth = ndimage.gaussian_filter(scene.search.array, 0.5)
+    if np.count_nonzero(share > 0.5) == 0 or np.median(smooth[share > 0.5]) > uptake.band[1]:
+        return []
+    found = []
+    for level in _levels(uptake):
+        even = (share > 0) & (np.abs(smooth - level) <= LEVEL_TOLERANCE * level)
+        found.append((np.count_nonzero(even) * uptake.plausibility(level), even))
+    return [_on_fine(region, scene) & organ for region in _distinct(found)]
+
+
+def _distinct(found: list[tuple[float, NDArray[np.bool_]]]) -> Iterator[NDArray[np.bool_]]:
+    """Regions by decreasing score, without those that mostly repeat likelier ones."""
+    taken: NDArray[np.bool_] | None = None
+    for score, region in sorted(found, key=lambda item: -item[0]):
+        taken = np.zeros_like(region) if taken is None else taken
+        if score > 0 and np.count_nonzero(region & taken) < 0.5 * np.count_nonzero(region):
+            yield region
+        taken |= region
+
+
+@dataclass(frozen=True, eq=False)
+class _Trunk:
+    """The largest body section of each slice of the search grid.
+
+    Its middle (y, x) and width in voxels, 0 where there is none, and whether the field of view cuts it at a side.
+    """
+
+    middle: NDArray[np.float64]
+    width: NDArray[np.float64]
+    cut: NDArray[np.bool_]
+
+
+def _trunk(scene: Scene) -> _Trunk:
+    depth = scene.inside.shape[0]
+    middle, width, cut = np.zeros((depth, 2)), np.zeros(depth), np.zeros(depth, dtype=bool)
+    for z, plane in enumerate(scene.inside):
+        labels, count = ndimage.label(plane)
+        if count:
+            largest = 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
+            rows, columns = np.nonzero(labels == largest)
+            middle[z] = (rows.min() + rows.max()) / 2, np.median(columns)
+            width[z] = columns.max() - columns.min() + 1
+            cut[z] = columns.min() == 0 or columns.max() == plane.shape[1] - 1
+    return _Trunk(middle, width, cut)
+
+
+def _levels(uptake: NormalUptake) -> Iterator[float]:
+    level, top = uptake.band
+    while level <= top:
+        yield level
+        level *= LEVEL_STEP
+
+
+def _cores(even: NDArray[np.bool_], grid: Coarse, core_ml: tuple[float, float]) -> Iterator[NDArray[np.bool_]]:
+    labels, _ = ndimage.label(ndimage.binary_erosion(even))
+    sizes = np.bincount(labels.ravel()) * grid.voxel_ml
+    for label in 1 + np.flatnonzero((sizes[1:] >= core_ml[0]) & (sizes[1:] <= core_ml[1])):
+        yield labels == label
+
+
+def _in_place(core: NDArray[np.bool_], scene: Scene, trunk: _Trunk, traits: OrganTraits) -> bool:
+    z, y, x = np.nonzero(core)
+    half_width = trunk.width[z] / 2
+    width_mm = float(np.median(half_width)) * 2 * scene.search.spacing_mm[2]
+    if width_mm < (MIN_TRUNK_WITHOUT_CT_MM if scene.lung is None else MIN_TRUNK_MM):
+        return False
+    if width_mm < MAX_CUT_TRUNK_MM and np.mean(trunk.cut[z]) > 0.5:
+        return False
+    offset = float(traits.side * np.mean((x - trunk.middle[z, 1]) / half_width))
+    if not traits.offset[0] <= offset <= traits.offset[1]:
+        return False
+    if traits.behind and np.mean(y - trunk.middle[z, 0]) < 0:
+        return False
+    return scene.lung is None or _below_lung(core, scene.lung, trunk, scene.search, traits.side)
+
+
+def _below_lung(core: NDArray[np.bool_], lung: NDArray[np.bool_], trunk: _Trunk, grid: Coarse, side: Side) -> bool:
+    slices = np.flatnonzero(core.any(axis=(1, 2)))
+    top = slices[-1] + int(np.ceil(LUNG_REACH_MM / grid.spacing_mm[0])) + 1
+    z, _, x = np.nonzero(lung[slices[0] : top])
+    same_side = side * (x - trunk.middle[z + slices[0], 1]) > 0
+    return bool(np.count_nonzero(same_side) * grid.voxel_ml >= MIN_LUNG_ML)
+
+
+def _on_fine(region: NDArray[np.bool_], scene: Scene) -> NDArray[np.bool_]:
+    return refine(region, scene.search.factors, scene.fine.array.shape)

@@ -1,0 +1,186 @@
+"""Reference regions in normal liver or spleen, and the detection threshold that follows from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from petlesion.errors import UsageError
+from petlesion.organs import Organ, Organs
+from petlesion.report import Reference, ReferenceOrgan, Sphere
+from petlesion.segment.body import BODY_GRID_MM
+from petlesion.segment.coarse import Coarse
+from petlesion.segment.organ_search import Scene, find_regions, liver_traits, regions_in_mask, spleen_traits
+from petlesion.segment.orientation import Orientation
+from petlesion.segment.spheres import place_spheres, sphere_values
+from petlesion.segment.uptake import NORMAL_UPTAKE, OrganUptake
+from petlesion.study import PetCt
+from petlesion.tracers import Tracer, TracerName
+from petlesion.volume import Volume
+
+SPHERE_RADIUS_MM = 15.0
+"""Radius of a reference sphere: 3 cm diameter (PERCIST, Wahl et al., J Nucl Med 2009; Wehrend et al. 2021)."""
+SMALL_SPHERE_RADIUS_MM = 10.0
+"""Radius of the sphere in a spleen too thin for 3 cm, mm."""
+LIVER_SPHERES = 3
+"""Spheres in normal liver of the modified PERCIST threshold (Wehrend et al., EJNMMI Res 2021)."""
+
+
+@dataclass(frozen=True)
+class ThresholdRule:
+    """Detection threshold = `means` x mean + `sds` x SD of the reference region."""
+
+    means: float
+    sds: float
+
+    def threshold(self, mean: float, sd: float) -> float:
+        """SUVbw from which uptake is a candidate."""
+        return self.means * mean + self.sds * sd
+
+
+LIVER_RULE = ThresholdRule(1.5, 2.0)
+"""PERCIST (Wahl et al., J Nucl Med 2009) and modified PERCIST (Wehrend et al. 2021; Carlsen et al. 2022)."""
+SPLEEN_RULE = ThresholdRule(0.67, 2.0)
+"""Spleen in place of a diseased liver (Carlsen et al., EJNMMI Res 2022, 64Cu-DOTATATE)."""
+
+
+def find_reference(
+    study: PetCt,
+    *,
+    organs: Organs | None = None,
+    liver_sphere_mm: tuple[float, float, float] | None = None,
+    scene: Scene | None = None,
+) -> tuple[Reference, tuple[str, ...]]:
+    """Measure normal liver, or spleen where the liver is diseased, and derive the detection threshold.
+
+    Three spheres of 3 cm diameter in normal liver give 1.5 x mean + 2 x SD (FDG: one sphere in the right lobe, as
+    PERCIST has it, but of SUVbw where PERCIST prints SUL). Without room for them in even, plausible uptake the liver
+    counts as diseased, and the spleen gives 0.67 x mean + 2 x SD. Without either, and for tracers excreted through
+    the liver (18F-PSMA-1007, whose liver and spleen say little about tumour), the threshold is the tracer's
+    `fallback_suv` and the organ `NONE`.
+
+    Parameters
+    ----------
+    study
+        SUVbw, CT where there is one, tracer.
+    organs
+        Organ masks on the PET grid; spheres then lie inside the mask of the liver (or spleen).
+    liver_sphere_mm
+        LPS point (x, y, z) in mm: one sphere there, placed by a person, replaces the search.
+    scene
+        `Scene.of(study)`, if it is at hand.
+
+    Returns
+    -------
+    reference
+        Organ, mean and SD over the union of the spheres' voxels (SUVbw), threshold, spheres.
+    warnings
+        What the user must know about it.
+
+    Raises
+    ------
+    UsageError
+        If `liver_sphere_mm` lies outside the field of view, or `organs` on another grid.
+    """
+    if organs is not None and not organs.grid.is_close(study.pet.grid):
+        raise UsageError(
+            f"organ mask of {organs.grid.shape} voxels is not on the grid of the PET ({study.pet.grid.shape})",
+            remedy="resample it to the PET",
+        )
+    if liver_sphere_mm is not None:
+        return _by_hand(study, liver_sphere_mm)
+    if not study.tracer.liver_is_reference:
+        reason = f"normal liver is no reference for {study.tracer.title}, which is excreted through it"
+        return _fallback(study.tracer, reason)
+    uptake = NORMAL_UPTAKE[study.tracer.name]
+    search = _Search.of(study, scene or Scene.of(study), organs)
+    single = study.tracer.name is TracerName.F18_FDG
+    liver = search.place(Organ.LIVER, 1 if single else LIVER_SPHERES, SPHERE_RADIUS_MM)
+    if liver:
+        return _reference(search.pet, ReferenceOrgan.LIVER, liver, LIVER_RULE), ()
+    for radius in (SPHERE_RADIUS_MM, SMALL_SPHERE_RADIUS_MM):
+        spleen = search.place(Organ.SPLEEN, 1, radius)
+        if spleen:
+            return _from_spleen(search.pet, study.tracer, uptake, spleen)
+    return _fallback(study.tracer, "neither normal liver nor spleen was found in the field of view")
+
+
+def _by_hand(study: PetCt, point_mm: tuple[float, float, float]) -> tuple[Reference, tuple[str, ...]]:
+    if not study.pet.grid.contains(point_mm):
+        raise UsageError(
+            f"the liver sphere at {_text(point_mm)} mm lies outside the field of view of the PET",
+            remedy="give an LPS point (x, y, z) inside the liver",
+        )
+    x, y, z = (float(value) for value in point_mm)
+    reference = _reference(study.pet, ReferenceOrgan.LIVER, [Sphere((x, y, z), SPHERE_RADIUS_MM)], LIVER_RULE)
+    return reference, ("the reference sphere was placed by hand",)
+
+
+def _from_spleen(
+    pet: Volume, tracer: Tracer, uptake: OrganUptake, spheres: list[Sphere]
+) -> tuple[Reference, tuple[str, ...]]:
+    reference = _reference(pet, ReferenceOrgan.SPLEEN, spheres, SPLEEN_RULE)
+    warnings = ["no normal liver was found (diseased, or outside the field of view): the spleen is the reference"]
+    threshold = reference.threshold or 0.0
+    if not uptake.spleen_is_hotter and threshold < tracer.fallback_suv:
+        warnings.append(
+            f"the spleen rule gives SUV {threshold:.2f}, too low for {tracer.title}, whose spleen takes up no more "
+            f"than its liver: SUV {tracer.fallback_suv:g} is used"
+        )
+        reference = Reference(reference.organ, reference.mean, reference.sd, tracer.fallback_suv, reference.spheres)
+    return reference, tuple(warnings)
+
+
+def _fallback(tracer: Tracer, reason: str) -> tuple[Reference, tuple[str, ...]]:
+    reference = Reference(ReferenceOrgan.NONE, None, None, tracer.fallback_suv)
+    return reference, (f"{reason}: the fixed threshold SUV {tracer.fallback_suv:g} is used",)
+
+
+def _reference(pet: Volume, organ: ReferenceOrgan, spheres: list[Sphere], rule: ThresholdRule) -> Reference:
+    values = sphere_values(pet, spheres)
+    mean, sd = float(values.mean()), float(values.std())
+    return Reference(organ, mean, sd, rule.threshold(mean, sd), tuple(spheres))
+
+
+def _text(point_mm: tuple[float, float, float]) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in point_mm) + ")"
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """The study in canonical orientation, reduced, with the organ masks that were given."""
+
+    pet: Volume
+    scene: Scene
+    uptake: OrganUptake
+    masks: dict[Organ, NDArray[np.bool_]]
+
+    @classmethod
+    def of(cls, study: PetCt, scene: Scene, organs: Organs | None) -> _Search:
+        orientation = Orientation.of(study.pet.grid)
+        pet = Volume(orientation.view(study.pet.array), orientation.grid)
+        masks = {}
+        for organ in (Organ.LIVER, Organ.SPLEEN):
+            mask = None if organs is None else organs.mask(organ)
+            if mask is not None:
+                share = Coarse.of(orientation.view(mask), pet.grid.spacing_mm, BODY_GRID_MM)
+                masks[organ] = share.array > 0.5
+        return cls(pet, scene, NORMAL_UPTAKE[study.tracer.name], masks)
+
+    def place(self, organ: Organ, count: int, radius_mm: float) -> list[Sphere]:
+        """`count` spheres in the organ; none where it has no room for them or cannot be found."""
+        lobe = organ is Organ.LIVER and count == 1
+        for region in self._regions(organ):
+            if region.any():
+                spheres = place_spheres(self.scene.fine, self.pet.grid, region, count, radius_mm, right_half=lobe)
+                if spheres:
+                    return spheres
+        return []
+
+    def _regions(self, organ: Organ) -> list[NDArray[np.bool_]]:
+        normal = self.uptake.liver if organ is Organ.LIVER else self.uptake.spleen
+        if organ in self.masks:
+            return regions_in_mask(self.scene, self.masks[organ], normal)
+        return find_regions(self.scene, liver_traits(normal) if organ is Organ.LIVER else spleen_traits(normal))
