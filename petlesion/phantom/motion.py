@@ -49,7 +49,7 @@ class Breathing:
 
         Position follows an even power of the cosine, which rests at end-expiration (Lujan et al., Med Phys 1999).
         """
-        phase = (np.arange(PHASES) + 0.5) / PHASES * np.pi
+        phase = np.linspace(0.0, np.pi / 2, PHASES)
         down = np.cos(phase) ** (2 * _LUJAN_POWER)
         return np.asarray(self.amplitude_mm * (down.mean() - down))
 

@@ -16,8 +16,8 @@ SPHERE_DIAMETERS_MM = (37.0, 28.0, 22.0, 17.0, 13.0, 10.0)
 SPHERE_RADIUS_MM = 57.2
 """Distance of the sphere centres from the axis of the phantom."""
 LUNG_DIAMETER_MM = 50.0
-LENGTH_MM = 220.0
-"""Inner length of the phantom."""
+LENGTH_MM = 186.0
+"""Inner length of the phantom: it holds 9.7 L without spheres and insert."""
 SPHERES_FROM_LID_MM = 70.0
 EARL_CONTRAST = 10.0
 """Sphere to background ratio of the EARL accreditation fill: 20 and 2 kBq/mL."""

@@ -23,7 +23,7 @@ def osem(
     *,
     iterations: int,
     blur: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
-    device: str = "cpu",
+    device: str | None = None,
 ) -> NDArray[np.float32]:
     """Reconstruct slices from counts.
 
@@ -39,7 +39,7 @@ def osem(
         Resolution model: (n_bins, n_bins) and (slices, slices) matrices that blur a projection radially and axially.
         A radial Gaussian in every projection is a Gaussian of the same width in the slice.
     device
-        "cpu" for scipy, or a torch device such as "cuda". The result is the same up to rounding.
+        None for scipy, or a torch device such as "cuda". The result is the same up to rounding.
 
     Returns
     -------
@@ -56,12 +56,12 @@ def osem(
         radial = sparse.kron(sparse.identity(angles, dtype=np.float32), sparse.csr_matrix(blur[0]), format="csr")
         axial = blur[1]
     image: Any = np.ones((forward[0].shape[1], prompts.shape[1]), dtype=np.float32)
-    if device != "cpu":
+    if device is not None:
         data, forward, backward, radial, axial, image = _to_torch(
             [data, forward, backward, radial, axial, image], device
         )
     image = _iterate(image, data, forward, backward, radial, axial, iterations)
-    return np.asarray(image if device == "cpu" else image.cpu().numpy(), dtype=np.float32)
+    return np.asarray(image if device is None else image.cpu().numpy(), dtype=np.float32)
 
 
 def _iterate(
@@ -123,12 +123,12 @@ def _blur_matrix(count: int, step_mm: float, fwhm_mm: float) -> NDArray[np.float
     return np.asarray(kernel / kernel[count // 2].sum(), dtype=np.float32)
 
 
-def compute_device() -> str:
-    """`cuda` where torch is installed and finds a GPU, else `cpu`; torch is imported only here and in `osem`."""
+def compute_device() -> str | None:
+    """`cuda` where torch is installed and finds a GPU, else None; torch is imported only here and in `osem`."""
     from importlib.util import find_spec
 
     if find_spec("torch") is None:
-        return "cpu"
+        return None
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return "cuda" if torch.cuda.is_available() else None

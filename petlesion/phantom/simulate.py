@@ -211,8 +211,12 @@ def _finished(options: SimulateOptions, seed: int, out: Path) -> list[dict[str, 
     rows = []
     for name in _visits(options, seed):
         path = out / name / "truth" / "truth.json"
-        if not path.exists():
+        if not (out / name).exists():
             return []
+        if not path.exists():
+            raise OutputError(
+                f"{name} is not complete", where=out, remedy="remove that folder, or give another with -o"
+            )
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["options"] != json.loads(json.dumps(options.identity())):
             raise UsageError(
