@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cached_property
 
 import numpy as np
@@ -14,13 +12,14 @@ from numpy.typing import NDArray
 import petlesion
 from petlesion.errors import UsageError
 from petlesion.lesions import LABEL_DTYPE, Lesions
-from petlesion.organs import Organs
 from petlesion.report import NO_REFERENCE, MethodRecord, Reference, Review
 from petlesion.segment.body import remove_outside
 from petlesion.segment.click import Grown, check_point, grow_at_threshold, grow_to_edge, grow_to_fraction
 from petlesion.segment.coarse import refine
 from petlesion.segment.components import label_components, number_by_volume
 from petlesion.segment.gradient import gradient_edges
+from petlesion.segment.options import MethodName as MethodName
+from petlesion.segment.options import SegmentOptions as SegmentOptions
 from petlesion.segment.organ_search import Scene
 from petlesion.segment.orientation import Orientation
 from petlesion.segment.peaks import split_touching
@@ -31,82 +30,6 @@ from petlesion.volume import Volume
 
 Progress = Callable[[str], None]
 """Called with the name of each step as it begins."""
-
-
-class MethodName(StrEnum):
-    """Names of methods as `--method` and the annotation server take them."""
-
-    PERCIST = "percist"
-    """Threshold from normal liver, or spleen where the liver is diseased."""
-    FIXED = "fixed"
-    """Fixed SUV threshold."""
-    RELATIVE = "relative"
-    """Fraction of each region's maximum."""
-    GRADIENT = "gradient"
-    """PERCIST detection, boundary at the edge of uptake."""
-
-
-@dataclass(frozen=True)
-class SegmentOptions:
-    """Method and parameters of a segmentation.
-
-    Attributes
-    ----------
-    method
-        Which method.
-    suv
-        Threshold of `fixed`, SUVbw; a voxel at the threshold belongs to the lesion.
-    fraction
-        Of each maximum, for `relative`.
-    incremental
-        For `relative`: every region around a local maximum above `min_suv_max`, highest first, instead of the
-        regions that the PERCIST threshold detects.
-    min_suv_max
-        Lowest maximum of an incremental region (exclusive), SUVbw.
-    min_volume_ml
-        Smaller regions are removed, mL. A region grown from a click is kept whatever its volume.
-    organs
-        Organ masks on the PET grid, to place reference spheres in.
-    liver_sphere_mm
-        LPS point (x, y, z), mm: centre of one reference sphere in the liver, instead of automatic ones.
-    point_mm
-        LPS point (x, y, z), mm: grow one lesion there instead of segmenting the whole body.
-    split_touching
-        Separate touching lesions by a watershed from their peaks.
-    reference
-        A reference found before for the same study, so that a click need not search the whole PET again.
-
-    Raises
-    ------
-    UsageError
-        If a number is out of range.
-    """
-
-    method: MethodName = MethodName.PERCIST
-    suv: float = 3.0
-    fraction: float = 0.41
-    incremental: bool = False
-    min_suv_max: float = 1.0
-    min_volume_ml: float = 0.1
-    organs: Organs | None = None
-    liver_sphere_mm: tuple[float, float, float] | None = None
-    point_mm: tuple[float, float, float] | None = None
-    split_touching: bool = False
-    reference: Reference | None = None
-
-    def __post_init__(self) -> None:
-        for name, value in (("SUV threshold", self.suv), ("lowest maximum SUV", self.min_suv_max)):
-            if not (math.isfinite(value) and value > 0):
-                raise UsageError(f"the {name} must be above 0, not {value:g}", remedy="give a positive number")
-        if not 0 < self.fraction < 1:
-            raise UsageError(
-                f"the fraction of the maximum must lie between 0 and 1, not {self.fraction:g}",
-                remedy="give 0.41 for 41 %",
-            )
-        if not (math.isfinite(self.min_volume_ml) and self.min_volume_ml >= 0):
-            raise UsageError(
-                f"the minimum volume must be 0 or more mL, not {self.min_volume_ml:g}", remedy="give a volume in mL"
-            )
 
 
 @dataclass(frozen=True, eq=False)
