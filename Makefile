@@ -23,13 +23,11 @@ test: export OMP_NUM_THREADS := 2
 test: export OPENBLAS_NUM_THREADS := 2
 test: export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS := 2
 test: env system-tools ## run all tests with coverage; options for pytest: make test ARGS="-k suv"
-	$(python) -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	$(python) -m pytest --cov --cov-report=term:skip-covered --durations=10 --durations-min=5 $(ARGS)
 
 lint: env ## check style, types and spelling
-	ruff check
-	ruff format --check
-	mypy
-	codespell
+	@status=0; for check in "ruff check" "ruff format --check" mypy codespell; do \
+	    echo "$$check" && $$check || status=1; done; exit $$status
 
 format: env ## bring the code into the style that lint checks
 	ruff check --fix

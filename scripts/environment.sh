@@ -27,7 +27,7 @@ pip() {
 exec 9>.venv.lock
 flock --nonblock 9 || { echo "Another make is creating .venv: waiting for it." && flock 9; }
 
-locked=$(sha256sum <requirements.txt)
+locked=$(grep == requirements.txt | sha256sum)
 if ! .venv/bin/python -c '' 2>/dev/null || [ "$(cat .venv/locked 2>/dev/null)" != "$locked" ]; then
     python=$(find_python)
     echo "Creating .venv: $(grep -c == requirements.txt) packages, 7 GB, some minutes."
