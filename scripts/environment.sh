@@ -35,7 +35,7 @@ if ! .venv/bin/python -c '' 2>/dev/null || [ "$(cat .venv/locked 2>/dev/null)" !
     "$python" -m venv .venv
     pip install "$(grep ^pip== requirements.txt)" # twice as fast as the pip that comes with Python 3.11
     # --no-deps: the lock is complete, and what overrides.txt dropped must stay out.
-    # --no-compile: Python compiles the modules that are imported; all 30 000 would take a minute.
+    # --no-compile: modules are compiled when they are first imported, and most never are.
     pip install --no-deps --no-compile -r requirements.txt
     echo "$locked" >.venv/locked
 fi
