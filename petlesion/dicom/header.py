@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from pydicom import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from petlesion.dicom.elements import (
@@ -31,6 +31,7 @@ _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 _FLOAT_PIXEL_ELEMENTS = (0x0008, 0x0009)
 PARSE_ERRORS = (
     InvalidDicomError,
+    BytesLengthException,
     EOFError,
     ValueError,
     KeyError,
@@ -154,16 +155,16 @@ def read_instance(path: Path) -> Instance | Skipped:
         with path.open("rb") as file:
             return _read(path, file)
     except OSError as error:
-        return Skipped(path, f"cannot be read ({error.strerror or error})", damaged=True)
+        # pydicom raises OSError, too, of sequences that it cannot follow; without an error number.
+        return Skipped(path, f"cannot be read ({error.strerror or 'garbled DICOM'})", damaged=True)
 
 
 def _read(path: Path, file: IO[bytes]) -> Instance | Skipped:
     head = file.read(PREAMBLE_BYTES + 4)
-    if not head:
-        return Skipped(path, "empty file", damaged=path.suffix.lower() in _DICOM_SUFFIXES)
     part10 = head[PREAMBLE_BYTES:] == b"DICM"
     if not part10 and not _begins_like_data_set(head):
-        return Skipped(path, "not DICOM")
+        cut = len(head) < PREAMBLE_BYTES + 4 and path.suffix.lower() in _DICOM_SUFFIXES
+        return Skipped(path, "not DICOM" if head else "empty file", damaged=cut)
     file.seek(0)
     try:
         header = read_header(file, force=not part10)

@@ -95,7 +95,15 @@ def save(header: Dataset, path: Path, syntax: UID = ExplicitVRLittleEndian) -> N
     header.file_meta.TransferSyntaxUID = syntax
     if not syntax.is_little_endian:
         header.PixelData = np.frombuffer(header.PixelData, "<u2").astype(">u2").tobytes()
-    header.save_as(path, enforce_file_format=True, implicit_vr=syntax.is_implicit_VR, little_endian=syntax.is_little_endian)
+    header.save_as(path, enforce_file_format=True)
+
+
+def plain(header: Dataset) -> Dataset:
+    """The data set without memory of the file it was read from."""
+    header.decode()
+    copy = Dataset()
+    copy.update(header)
+    return copy
 
 
 def axial_grid(shape: tuple[int, int, int] = (8, 6, 7), spacing: tuple[float, float, float] = (3.0, 4.0, 5.0)) -> Grid:
