@@ -142,6 +142,14 @@ class Report:
     warnings: tuple[str, ...] = ()
     schema: Literal["petlesion-report/1"] = SCHEMA
 
+    @property
+    def threshold_suv(self) -> float | None:
+        """The SUVbw from which a voxel counted: of the reference, or the method's own; None where there is none."""
+        if self.reference.threshold is not None:
+            return self.reference.threshold
+        own = self.method.parameters.get("threshold_suv")
+        return float(own) if isinstance(own, (int, float)) else None
+
     def to_json(self) -> str:
         """The document as indented JSON text; the same report gives the same bytes."""
         return json.dumps(asdict(self), indent=2, default=_encode, allow_nan=False) + "\n"

@@ -246,7 +246,7 @@ def _ct(study: PetCt) -> str:
 
 
 def _threshold(report: Report) -> str:
-    threshold, organ = report.reference.threshold, report.reference.organ
+    threshold, organ = report.threshold_suv, report.reference.organ
     if threshold is None:
         return "–"
     return f"SUVbw {threshold:.2f}" + ("" if organ is ReferenceOrgan.NONE else f" ({_reference(report)})")

@@ -1,0 +1,213 @@
+"""The command line as users type it: a process, its exit code, its one line of error, its files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from damaged_studies import DAMAGES, Damage, copy_study
+from pydicom import dcmread
+
+from petlesion.errors import ExitCode
+from petlesion.report import Report
+
+DICOM_RESULTS = {"seg.dcm", "sr.dcm", "rtstruct.dcm", "report.pdf", "report.json", "lesions.csv"}
+
+
+def petlesion(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "petlesion", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def error_line(result: subprocess.CompletedProcess[str]) -> str:
+    """The only line on stderr that is not progress."""
+    lines = [line for line in result.stderr.splitlines() if line.startswith("petlesion: ")]
+    assert len(lines) == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    return lines[0]
+
+
+def test_whole_body_scan_gives_all_results(shared_data: Path, tmp_path: Path) -> None:
+    study = shared_data / "sts_raw" / "STS_001" / "FDG_PET" / "image"
+    out = tmp_path / "results"
+    started = time.monotonic()
+    result = petlesion("segment", study, "-o", out, "--method", "fixed", "--suv", "3", "--json")
+    assert result.returncode == ExitCode.DONE, result.stderr
+    assert time.monotonic() - started < 60
+    assert {path.name for path in out.iterdir()} == DICOM_RESULTS
+    report = Report.from_json(result.stdout)
+    assert report == Report.from_json((out / "report.json").read_text())
+    assert report.study.tracer == "f18-fdg"
+    assert report.totals.n_lesions == len(dcmread(out / "seg.dcm").SegmentSequence)
+
+
+def test_pet_and_ct_pair_gives_all_results(shared_data: Path, tmp_path: Path) -> None:
+    result = petlesion(
+        "segment", shared_data / "sts_dicom" / "STS_002", "-o", tmp_path / "out", "-m", "gradient", "--explain"
+    )
+    assert result.returncode == ExitCode.DONE, result.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == DICOM_RESULTS
+    assert "the only usable PET" in result.stdout
+    report = Report.from_json((tmp_path / "out" / "report.json").read_text())
+    assert report.study.ct_series_instance_uid
+
+
+def test_same_input_gives_same_bytes(shared_data: Path, tmp_path: Path) -> None:
+    study = shared_data / "sts_dicom" / "STS_010"
+    for name in ("first", "second"):
+        assert petlesion("segment", study, "-o", tmp_path / name, "-m", "fixed").returncode == ExitCode.DONE
+    for path in (tmp_path / "first").iterdir():
+        assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes(), path.name
+
+
+@pytest.mark.parametrize("result_name", ["seg.dcm", "rtstruct.dcm", "lesions.nii.gz"])
+def test_measuring_own_results_gives_the_same_numbers(shared_data: Path, tmp_path: Path, result_name: str) -> None:
+    study = shared_data / "sts_dicom" / "STS_024"
+    assert petlesion("segment", study, "-o", tmp_path / "a", "-m", "fixed", "--nifti").returncode == ExitCode.DONE
+    result = petlesion("measure", study, "--seg", tmp_path / "a" / result_name, "-o", tmp_path / "b", "--json")
+    assert result.returncode == ExitCode.DONE, result.stderr
+    first, second = Report.from_json((tmp_path / "a" / "report.json").read_text()), Report.from_json(result.stdout)
+    assert second.totals == first.totals
+    assert second.review == "reviewed"
+
+
+def test_nifti_study_gives_a_label_volume_on_its_grid(shared_data: Path, tmp_path: Path) -> None:
+    study = shared_data / "sts" / "STS_003"
+    result = petlesion("segment", study, "-o", tmp_path / "out", "-m", "relative", "--tracer", "f18-fdg")
+    assert result.returncode == ExitCode.DONE, result.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == DICOM_RESULTS - {
+        "seg.dcm",
+        "sr.dcm",
+        "rtstruct.dcm",
+    } | {"lesions.nii.gz"}
+    pet, labels = nib.load(study / "pet.nii.gz"), nib.load(tmp_path / "out" / "lesions.nii.gz")
+    assert labels.shape == pet.shape
+    assert np.allclose(labels.affine, pet.affine)
+    assert labels.get_data_dtype() == np.uint16
+
+
+def test_no_lesion_is_a_result(shared_data: Path, tmp_path: Path) -> None:
+    study = shared_data / "sts_dicom" / "STS_002"
+    result = petlesion("segment", study, "-o", tmp_path, "-m", "fixed", "--suv", "500", "--json")
+    assert result.returncode == ExitCode.DONE, result.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"sr.dcm", "report.pdf", "report.json", "lesions.csv"}
+    assert json.loads(result.stdout)["lesions"] == []
+
+
+def test_suv_volume_and_its_record(shared_data: Path, tmp_path: Path) -> None:
+    study = shared_data / "suv_dro" / "DRO_0_0" / "PT"
+    result = petlesion("suv", study, "-o", tmp_path / "suv.nii.gz", "--json")
+    assert result.returncode == ExitCode.DONE, result.stderr
+    record = json.loads(result.stdout)
+    assert record["suv"]["units"] == "BQML"
+    assert record["maximum"] == pytest.approx(nib.load(tmp_path / "suv.nii.gz").get_fdata().max())
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.name)
+def test_damaged_study_is_one_line_and_a_code(shared_data: Path, tmp_path: Path, damage: Damage) -> None:
+    study = copy_study(shared_data, tmp_path / "study")
+    damage.apply(study)
+    result = petlesion("segment", study, "-o", tmp_path / "out", "-m", "fixed")
+    assert result.returncode == damage.code, result.stderr
+    assert damage.words in error_line(result)
+    assert not (tmp_path / "out").exists()
+
+
+def test_override_rescues_a_header_without_weight(shared_data: Path, tmp_path: Path) -> None:
+    study = copy_study(shared_data, tmp_path / "study")
+    next(damage for damage in DAMAGES if damage.name == "no weight").apply(study)
+    result = petlesion("suv", study, "--weight", "99", "--injection-time", "2006-01-28T13:51:00", "--json")
+    assert result.returncode == ExitCode.DONE, result.stderr
+    assert json.loads(result.stdout)["suv"]["overrides"]["weight"] == 99
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["segment", "nowhere", "-o", "out"], "does not exist"),
+        (["segment"], "STUDY"),
+        (["segment", ".", "-o", "out", "--method", "magic"], "magic"),
+        (["segment", ".", "-o", "out", "--point", "1,2"], "--point"),
+        (["segment", ".", "-o", "out", "--min-volume", "-1"], "min-volume"),
+        (["measure", ".", "-o", "out"], "--seg"),
+        (["suv", ".", "--weight", "nan"], "weight"),
+        (["frobnicate"], "frobnicate"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_code_2(arguments: list[str], words: str, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "petlesion", *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert result.returncode == ExitCode.USAGE, result.stderr
+    assert words in error_line(result)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_results_are_not_replaced_unasked(shared_data: Path, tmp_path: Path) -> None:
+    study = shared_data / "sts_dicom" / "STS_002"
+    assert petlesion("segment", study, "-o", tmp_path, "-m", "fixed").returncode == ExitCode.DONE
+    refused = petlesion("segment", study, "-o", tmp_path, "-m", "fixed", "--suv", "4")
+    assert refused.returncode == ExitCode.OUTPUT
+    assert "--overwrite" in error_line(refused)
+    replaced = petlesion("segment", study, "-o", tmp_path, "-m", "fixed", "--suv", "4", "--overwrite", "--json")
+    assert replaced.returncode == ExitCode.DONE
+    assert json.loads((tmp_path / "report.json").read_text()) == json.loads(replaced.stdout)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 kB."""
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("mounting a small file system needs root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"tmpfs cannot be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_full_disk_leaves_nothing(shared_data: Path, small_disk: Path) -> None:
+    result = petlesion("segment", shared_data / "sts_dicom" / "STS_002", "-o", small_disk / "out", "-m", "fixed")
+    assert result.returncode == ExitCode.OUTPUT, result.stderr
+    assert "No space left" in error_line(result)
+    assert list(small_disk.iterdir()) == []
+
+
+def test_unwritable_output_is_refused_before_the_work(shared_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = petlesion("segment", shared_data / "sts_dicom" / "STS_002", "-o", tmp_path / "file" / "out")
+    assert result.returncode == ExitCode.OUTPUT, result.stderr
+    assert "cannot be written" in error_line(result)
+
+
+def test_read_only_folder_is_refused(shared_data: Path) -> None:
+    result = petlesion("segment", shared_data / "sts_dicom" / "STS_002", "-o", "/proc/petlesion", "-m", "fixed")
+    assert result.returncode == ExitCode.OUTPUT, result.stderr
+    assert "cannot be written" in error_line(result)
+
+
+def test_help_shows_examples() -> None:
+    for command in ("suv", "segment", "measure"):
+        result = petlesion(command, "--help")
+        assert result.returncode == ExitCode.DONE
+        assert f"petlesion {command} STUDY" in result.stdout
