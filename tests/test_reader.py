@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from damaged_studies import DAMAGES, STUDY, Damage, copy_study, pet_files
+from pydicom import dcmread
+from pydicom.uid import ImplicitVRLittleEndian
 
 from petlesion.dicom.reader import SeriesChoice
 from petlesion.dicom.suv import SuvOverrides
@@ -72,6 +75,23 @@ def test_junk_among_the_files_changes_nothing(shared_data: Path, tmp_path: Path)
     np.testing.assert_array_equal(dirty.pet.grid.affine, clean.pet.grid.affine)
     assert dirty.selection == clean.selection
     assert any("copies of images ignored" in warning for warning in dirty.warnings)
+
+
+@pytest.mark.parametrize(
+    "encoder", [["dcmcjpeg", "+e1"], ["dcmcjpls"], ["dcmcrle"], ["dcmconv", "+tb"], ["dcmconv", "+td"]]
+)
+def test_study_in_another_transfer_syntax_is_the_same(shared_data: Path, tmp_path: Path, encoder: list[str]) -> None:
+    """JPEG lossless, JPEG-LS, RLE, big endian and deflated, as DCMTK writes them."""
+    if shutil.which(encoder[0]) is None:
+        pytest.skip(f"{encoder[0]} of DCMTK is not installed")
+    folder = copy_study(shared_data, tmp_path / "study")
+    for file in pet_files(folder):
+        subprocess.run([*encoder, file, file], check=True)
+    assert dcmread(file).file_meta.TransferSyntaxUID != ImplicitVRLittleEndian
+    original, transcoded = read_study(shared_data / STUDY, ct=False), read_study(folder, ct=False)
+    np.testing.assert_array_equal(transcoded.pet.array, original.pet.array)
+    np.testing.assert_array_equal(transcoded.pet.grid.affine, original.pet.grid.affine)
+    assert transcoded.suv == original.suv
 
 
 def test_damaged_file_beside_a_complete_pet_is_a_warning(shared_data: Path, tmp_path: Path) -> None:
@@ -195,9 +215,9 @@ def test_nifti_refuses_what_is_no_suv(tmp_path: Path) -> None:
 
 
 def test_what_is_no_folder(tmp_path: Path) -> None:
-    (tmp_path / "file.dcm").write_text("x")
+    (tmp_path / "file.txt").write_text("x")
     with pytest.raises(UsageError, match="is a file"):
-        read_study(tmp_path / "file.dcm")
+        read_study(tmp_path / "file.txt")
     with pytest.raises(UsageError, match="does not exist"):
         read_study(tmp_path / "nothing")
     with pytest.raises(NoDicomError, match="found 1 other files"):

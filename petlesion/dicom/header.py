@@ -28,7 +28,8 @@ IMAGE_MODALITIES = ("PT", "CT")
 """Modalities whose headers are kept; other objects are only counted."""
 
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
-_FLOAT_PIXEL_ELEMENTS = (0x0008, 0x0009)
+_PIXEL_DATA = (0x7FE0, 0x0010)
+_FLOAT_PIXEL_DATA = ((0x7FE0, 0x0008), (0x7FE0, 0x0009))
 PARSE_ERRORS = (
     InvalidDicomError,
     BytesLengthException,
@@ -215,18 +216,22 @@ def _find_pixels(file: IO[bytes], header: Dataset) -> tuple[PixelElement | None,
     """Where the pixel data lies behind the header just read, and what is wrong with it."""
     if raw_text(header.file_meta, "TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         return None, ""
-    implicit, little_endian = header.original_encoding
-    order = "<" if little_endian else ">"
-    layout = struct.Struct(order + ("HHL" if implicit else "HH2sHL"))
-    element = file.read(layout.size)
-    if len(element) < layout.size:
+    element = file.read(12)
+    if len(element) < 8:
         return None, "file ends before its pixel data"
-    values = layout.unpack(element)
-    if values[0] == 0x7FE0 and values[1] in _FLOAT_PIXEL_ELEMENTS:
+    order = "<" if header.original_encoding[1] else ">"
+    tag = struct.unpack(f"{order}HH", element[:4])
+    if tag in _FLOAT_PIXEL_DATA:
         return None, ""
-    if values[:2] != (0x7FE0, 0x0010):
+    if tag != _PIXEL_DATA:
         return None, "file holds no pixel data"
-    pixels = PixelElement(file.tell(), values[-1])
+    # A VR tells explicit from implicit, whatever the file says of itself: pixel data has no odd length.
+    explicit = element[4:6] in (b"OB", b"OW", b"UN")
+    field = element[8:12] if explicit else element[4:8]
+    if len(field) < 4:
+        return None, "file ends before its pixel data"
+    pixels = PixelElement(file.tell() - len(element) + (12 if explicit else 8), struct.unpack(f"{order}L", field)[0])
+    file.seek(pixels.offset)
     size = os.fstat(file.fileno()).st_size
     if pixels.length == UNDEFINED_LENGTH:
         return pixels, "" if _fragments_end(file, size) else "compressed pixel data is cut off"

@@ -8,14 +8,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydicom import dcmread
 from pydicom.pixels.utils import pixel_array
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from petlesion.dicom.elements import UNDEFINED_LENGTH, raw_text, raw_unsigned
+from petlesion.dicom.elements import raw_text, raw_unsigned
 from petlesion.dicom.header import PARSE_ERRORS, Instance, PixelElement
 from petlesion.dicom.series import Stack
 from petlesion.errors import GeometryError
 from petlesion.progress import Progress, silent
 
-_DECODE_ERRORS = (*PARSE_ERRORS, RuntimeError, OSError, MemoryError)
+_NATIVE = ("", ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
+"""Transfer syntaxes of plain values; none is stated by files without preamble."""
+_DECODE_ERRORS = (*PARSE_ERRORS, RuntimeError)
 """What pydicom's decoders raise on pixel data that they cannot decode."""
 
 
@@ -50,7 +53,7 @@ def read_volume(
     slopes = np.broadcast_to(np.asarray(slope, dtype=np.float64), count)
     intercepts = np.broadcast_to(np.asarray(intercept, dtype=np.float64), count)
     for k, instance in enumerate(stack.instances):
-        np.multiply(stored_values(instance), slopes[k], out=volume[k], casting="same_kind")
+        np.multiply(stored_values(instance), slopes[k], out=volume[k], dtype=np.float64, casting="same_kind")
         if intercepts[k]:
             volume[k] += intercepts[k]
         progress(k + 1, count)
@@ -81,9 +84,13 @@ def stored_values(instance: Instance) -> NDArray[Any]:
         )
     allocated = raw_unsigned(header, "BitsAllocated")
     pixels = instance.pixels
-    if pixels is None or pixels.length == UNDEFINED_LENGTH or allocated not in (8, 16, 32):
-        return _decoded(instance)
-    return _native(instance, pixels, allocated)
+    native = raw_text(header.file_meta, "TransferSyntaxUID") in _NATIVE and allocated in (8, 16, 32)
+    try:
+        return _native(instance, pixels, allocated) if native and allocated and pixels else _decoded(instance)
+    except OSError as error:
+        raise GeometryError(
+            f"cannot be read ({error.strerror or error})", where=instance.path, remedy="check the file and its folder"
+        ) from error
 
 
 def _native(instance: Instance, pixels: PixelElement, allocated: int) -> NDArray[Any]:

@@ -11,12 +11,11 @@ import numpy as np
 from petlesion.dicom.attributes import text, values
 from petlesion.dicom.scan import Series
 from petlesion.dicom.series import SAME_POSITION_MM, Stack, stack_slices
+from petlesion.dicom.suv import ENHANCED_PET
 from petlesion.errors import GeometryError, NoPetError, UsageError
 
 PET_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.128"
 """SOP class of PET images, one frame a file (DICOM PS3.4 B.5)."""
-ENHANCED_PET = ("1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.128.1")
-"""SOP classes of Enhanced PET and Legacy Converted Enhanced PET: all frames in one file."""
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 """SOP class of CT images, one frame a file."""
 NO_VOLUME_IMAGE_TYPES = ("MIP", "PROJECTION", "LOCALIZER", "SCREEN SAVE", "REPROJECTION")

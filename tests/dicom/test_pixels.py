@@ -165,6 +165,26 @@ def test_syntax_without_decoder(tmp_path: Path) -> None:
         stored_values(_instance(path))
 
 
+def test_private_syntax_is_not_guessed(tmp_path: Path) -> None:
+    """GE's private syntax of ACR-NEMA times has big-endian pixels in a little-endian data set."""
+    path = tmp_path / "slice.dcm"
+    save(_header(np.ones((4, 4), "<i2")), path)
+    header = dcmread(path)
+    header.file_meta.TransferSyntaxUID = "1.2.840.113619.5.2"
+    dcmwrite(path, header, implicit_vr=True, little_endian=True)
+    with pytest.raises(GeometryError, match="cannot be decoded"):
+        stored_values(_instance(path))
+
+
+def test_file_that_vanished_after_the_scan(tmp_path: Path) -> None:
+    path = tmp_path / "slice.dcm"
+    save(_header(np.ones((4, 4), "<i2")), path)
+    instance = _instance(path)
+    path.unlink()
+    with pytest.raises(GeometryError, match=r"cannot be read \(No such file.* in .*slice.dcm"):
+        stored_values(instance)
+
+
 def test_colour_and_frames_are_refused(tmp_path: Path) -> None:
     header = _header(np.zeros((4, 4), "<i2"))
     header.NumberOfFrames = "2"

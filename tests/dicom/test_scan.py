@@ -16,6 +16,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 from synthetic_dicom import axial_grid, ct_header, pattern, pet_header, plain, save, write_series
 
 from petlesion.dicom.header import Instance, Skipped, read_instance
+from petlesion.dicom.pixels import stored_values
 from petlesion.dicom.scan import scan
 from petlesion.errors import NoDicomError, UsageError
 from petlesion.volume import Volume
@@ -104,6 +105,18 @@ def test_syntaxes(pet: list[Path], tmp_path: Path, syntax: object) -> None:
         assert not instance.damage
 
 
+@pytest.mark.filterwarnings("ignore:Expected explicit VR")
+def test_file_that_is_implicit_but_says_explicit(pet: list[Path], tmp_path: Path) -> None:
+    for path in pet:
+        save(plain(dcmread(path)), path, ImplicitVRLittleEndian)
+        content = path.read_bytes()
+        path.write_bytes(
+            content.replace(b"1.2.840.10008.1.2\0", b"1.2.840.10008.1.2.1\0").replace(b"UI\x12", b"UI\x14", 1)
+        )
+    for instance in scan(tmp_path).series[0].instances:
+        assert not instance.damage
+
+
 @pytest.mark.parametrize("implicit", [True, False])
 def test_old_exports_without_preamble(pet: list[Path], tmp_path: Path, implicit: bool) -> None:
     for path in pet:
@@ -111,8 +124,12 @@ def test_old_exports_without_preamble(pet: list[Path], tmp_path: Path, implicit:
         header.save_as(path, enforce_file_format=False, implicit_vr=implicit, little_endian=True)
         assert path.read_bytes()[:2] == b"\x08\x00"
     index = scan(tmp_path)
-    assert len(index.series[0].instances) == 8
     assert not index.skipped
+    assert len(index.series[0].instances) == 8
+    for path, instance in zip(pet, index.series[0].instances, strict=True):
+        header = dcmread(path, force=True)
+        stored = np.frombuffer(header.PixelData, "<i2").reshape(header.Rows, header.Columns)
+        np.testing.assert_array_equal(stored_values(instance), stored)
 
 
 def test_links_are_followed_once(pet: list[Path], tmp_path: Path) -> None:

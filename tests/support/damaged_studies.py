@@ -87,6 +87,11 @@ def _cut_pixels(study: Path) -> None:
     file.write_bytes(file.read_bytes()[:-500])
 
 
+def _cut_ct_pixels(study: Path) -> None:
+    file = sorted((study / "CT" / "image").iterdir())[7]
+    file.write_bytes(file.read_bytes()[:-500])
+
+
 def _cut_header(study: Path) -> None:
     file = pet_files(study)[20]
     file.write_bytes(file.read_bytes()[:400])
@@ -183,6 +188,7 @@ DAMAGES = (
     Damage("empty folder", _empty, ExitCode.NO_DICOM, "no DICOM file"),
     Damage("text files only", _text_only, ExitCode.NO_DICOM, "no DICOM file"),
     Damage("pixel data cut off", _cut_pixels, ExitCode.GEOMETRY, "000020.dcm"),
+    Damage("pixel data of the CT cut off", _cut_ct_pixels, ExitCode.GEOMETRY, "000007.dcm"),
     Damage("header cut off", _cut_header, ExitCode.GEOMETRY, "000020.dcm"),
     Damage("header of last slice cut off", _cut_end_header, ExitCode.GEOMETRY, "000047.dcm"),
     Damage("file of no bytes", _empty_file, ExitCode.GEOMETRY, "000020.dcm"),
