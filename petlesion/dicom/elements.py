@@ -21,7 +21,7 @@ from pydicom.charset import convert_encodings, default_encoding
 from pydicom.dataelem import DataElement, RawDataElement, empty_value_for_VR
 from pydicom.dataset import FileMetaDataset
 from pydicom.multival import MultiValue
-from pydicom.tag import BaseTag
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -99,7 +99,7 @@ def raw_text(header: Dataset, keyword: str) -> str:
     Several values are joined by a backslash. For attributes of the default character repertoire that are needed of
     every slice: pydicom's conversion of one element costs more than reading ten.
     """
-    element = header.get_item(keyword)
+    element = header.get_item(_tag(keyword))
     value = None if element is None else element.value
     if value is None:
         return ""
@@ -128,11 +128,16 @@ def raw_number(header: Dataset, keyword: str) -> float | None:
 
 def raw_unsigned(header: Dataset, keyword: str) -> int | None:
     """Value of an attribute that holds an unsigned 16-bit number (VR US); None where absent."""
-    element = header.get_item(keyword)
+    element = header.get_item(_tag(keyword))
     value = None if element is None else element.value
     if isinstance(element, RawDataElement) and isinstance(value, bytes):
         return int.from_bytes(value[:2], "little" if element.is_little_endian else "big") if len(value) >= 2 else None
     return value if isinstance(value, int) else None
+
+
+@functools.cache
+def _tag(keyword: str) -> BaseTag:
+    return Tag(keyword)
 
 
 def _parse(file: IO[bytes], data: bytes, *, whole: bool) -> tuple[FileDataset, int]:

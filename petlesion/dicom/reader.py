@@ -11,7 +11,7 @@ from pydicom import Dataset
 
 from petlesion.dicom.attributes import parse_date, text
 from petlesion.dicom.body_measures import patient_height_m, patient_weight_kg
-from petlesion.dicom.elements import raw_number
+from petlesion.dicom.elements import raw_number, raw_text
 from petlesion.dicom.pixels import read_volume
 from petlesion.dicom.scan import DicomIndex, Series
 from petlesion.dicom.selection import choose_ct, choose_pet
@@ -163,10 +163,13 @@ def _stack_pet(pet: Series, index: DicomIndex) -> tuple[Stack, tuple[str, ...]]:
         raise _damaged(f"{suspects[0].reason}, perhaps a slice of the PET", suspects[0].path)
     stack = stack_slices(pet.instances, pet.title)
     require_ends(stack, pet.title)
-    ignored = [
+    tolerated = [
         f"Damaged file {file.path.name} ignored ({file.reason}); the PET is complete without it." for file in suspects
     ]
-    return stack, (*stack.warnings, *ignored)
+    kind = raw_text(stack.instances[0].header, "SeriesType").partition("\\")[0]
+    if kind in ("DYNAMIC", "GATED"):
+        tolerated.append(f"SeriesType says {kind}; what is there is one volume, and read as if static.")
+    return stack, (*stack.warnings, *tolerated)
 
 
 def _damaged(what: str, path: Path) -> GeometryError:

@@ -99,15 +99,9 @@ def choose_pet(series: Sequence[Series], folder: Path, uid: str | None = None) -
     if not usable:
         raise _no_pet(pets, lost, folder)
     winner, losers = _eliminate([_candidate(each) for each in usable], _PET_CRITERIA)
-    why = (
-        "as asked for"
-        if uid
-        else "the only usable PET"
-        if len(usable) == 1
-        else f"the best of {len(usable)} usable PETs"
-    )
+    why = _why(uid, len(usable), "usable PET")
     chosen = f"PET {winner.series.title}, {winner.slices} slices over {winner.extent_mm:.0f} mm: {why}."
-    return winner.series, (chosen, *(f"PET {text_}" for text_ in losers), *lost)
+    return winner.series, (chosen, *(f"PET {sentence}" for sentence in losers), *lost)
 
 
 def why_unusable_pet(series: Series) -> str:
@@ -175,7 +169,7 @@ def choose_ct(
     if not stacks:
         if uid is not None:
             raise UsageError(
-                " ".join(lost) or f"{uid} is the SeriesInstanceUID of no CT of this study",
+                "".join(lost).rstrip(".") or f"{uid} is the SeriesInstanceUID of no CT of this study",
                 where=folder,
                 remedy="give another series, or none",
             )
@@ -183,26 +177,26 @@ def choose_ct(
     candidates = [_candidate(each) for each in cts if each.uid in stacks]
     winner, losers = _eliminate(candidates, _ct_criteria(pet, stacks))
     stack = stacks[winner.series.uid]
-    why = (
-        "as asked for"
-        if uid
-        else "the only CT that fits"
-        if len(stacks) == 1
-        else f"the best of {len(stacks)} that fit"
-    )
+    why = _why(uid, len(stacks), "fitting CT")
     chosen = f"CT {winner.series.title}, covering {100 * _overlap(stack, pet):.0f} % of the PET's length: {why}."
-    return stack, (chosen, *(f"CT {text_}" for text_ in losers), *lost)
+    return stack, (chosen, *(f"CT {sentence}" for sentence in losers), *lost)
+
+
+def _why(asked_uid: str | None, count: int, what: str) -> str:
+    if asked_uid is not None:
+        return "as asked for"
+    return f"the only {what}" if count == 1 else f"the best of {count} {what}s"
 
 
 def _no_pet(pets: Sequence[Series], lost: Sequence[str], folder: Path) -> NoPetError | GeometryError:
-    if all(each.instances[0].sop_class_uid in ENHANCED_PET for each in pets):
+    if any(each.instances[0].sop_class_uid in ENHANCED_PET for each in pets):
         return GeometryError(
             "the PET is enhanced multi-frame, which is not supported",
             where=folder,
             remedy="export it as classic single-frame PET images, or convert it (dcm4che's emf2sf, for instance)",
         )
     return NoPetError(
-        f"no usable PET: {' '.join(lost)}",
+        f"no usable PET: {'; '.join(sentence.rstrip('.') for sentence in lost)}",
         where=folder,
         remedy="add the attenuation- and decay-corrected PET slices of the study",
     )

@@ -112,6 +112,14 @@ def test_ct_that_cannot_be_used_is_a_warning(tmp_path: Path) -> None:
     assert read_dicom(scan(tmp_path), ct=False).warnings == ()
 
 
+def test_one_frame_of_a_dynamic_series_is_said(tmp_path: Path) -> None:
+    grid = axial_grid()
+    header = pet_header()
+    header.SeriesType = ["DYNAMIC", "IMAGE"]
+    write_series(tmp_path, Volume(pattern(grid), grid), header)
+    assert any("SeriesType says DYNAMIC" in warning for warning in _read(tmp_path).warnings)
+
+
 def test_uneven_slices_have_no_header_each(tmp_path: Path) -> None:
     grid = axial_grid((12, 4, 4))
 

@@ -199,7 +199,7 @@ def test_ct_that_does_not_fit(tmp_path: Path, pet: Write, ct: Write, attributes:
     chosen, reasons = _ct(tmp_path)
     assert chosen is not None
     assert chosen.instances[0].header.SeriesDescription == "good"
-    assert "covering 100 % of the PET's length: the only CT that fits" in reasons
+    assert "covering 100 % of the PET's length: the only fitting CT" in reasons
 
 
 def _axial(slices: int, spacing: float, start: float = -100.0) -> Grid:
