@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydicom import Dataset, dcmread
+from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.misc import is_dicom
 from scipy import ndimage
@@ -15,7 +18,7 @@ from petlesion import __version__
 from petlesion.errors import UsageError
 from petlesion.lesions import LABEL_DTYPE, Lesions
 from petlesion.nifti import read_labels
-from petlesion.regions import Region, chosen, cut, disjoint
+from petlesion.regions import Region, chosen, disjoint, labelled_regions
 from petlesion.report import MethodRecord, Review
 from petlesion.resample import Interpolation, resample
 from petlesion.study import PetCt
@@ -24,6 +27,20 @@ from petlesion.volume import Grid, Volume
 METHOD_NAME = "mask"
 """Name of the method that reports of masks carry."""
 _NAMES_LENGTH = 2000
+_DAMAGE = (
+    InvalidDicomError,
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+"""What pydicom raises on damaged files, among it RecursionError and NotImplementedError (as RuntimeError)."""
 _REMEDY = "give a DICOM SEG, a DICOM RTSTRUCT or a NIfTI file (.nii, .nii.gz)"
 
 
@@ -56,15 +73,14 @@ def read_mask(path: Path, study: PetCt, roi_names: Collection[str] = ()) -> Lesi
         If the file is missing, unreadable or of another kind, has no region of these names, belongs to another patient
         space, or lies outside the PET.
     """
-    kind, regions, warnings, tracked = read_regions(path, study, roi_names)
-    if len(regions) == 1 and not tracked:
-        regions = split(regions[0])
+    file = read_regions(path, study, roi_names)
+    regions = split(file.regions[0]) if len(file.regions) == 1 and not file.one_a_region else file.regions
     labels = disjoint(regions, study.pet.grid)
     if regions and not labels.names:
         raise UsageError(
             f"none of the {len(regions)} regions of the mask has a voxel on the PET", where=path.name, remedy=_REMEDY
         )
-    parameters: dict[str, float | int | str | bool | None] = {"file": path.name, "kind": kind}
+    parameters: dict[str, float | int | str | bool | None] = {"file": path.name, "kind": file.kind}
     if labels.names:
         parameters["regions"] = ", ".join(labels.names)[:_NAMES_LENGTH]
     return Lesions(
@@ -72,7 +88,7 @@ def read_mask(path: Path, study: PetCt, roi_names: Collection[str] = ()) -> Lesi
         grid=study.pet.grid,
         method=MethodRecord(METHOD_NAME, __version__, None, parameters),
         review=Review.REVIEWED,
-        warnings=(*warnings, *labels.warnings),
+        warnings=(*file.warnings, *labels.warnings),
     )
 
 
@@ -87,41 +103,67 @@ def split(region: Region) -> list[Region]:
     parts, count = ndimage.label(region.mask, structure=np.ones((3, 3, 3)))
     if count < 2:
         return [region]
-    return [
-        cut(f"{region.name} {number}", parts == number, region.corner, box)
-        for number, box in enumerate(ndimage.find_objects(parts), start=1)
-    ]
+    return labelled_regions(parts, [f"{region.name} {n}" for n in range(1, count + 1)], corner=region.corner)
 
 
-def read_regions(
-    path: Path, study: PetCt, names: Collection[str] = ()
-) -> tuple[str, Sequence[Region], tuple[str, ...], bool]:
+@dataclass(frozen=True, eq=False)
+class FileRegions:
+    """What a mask file holds.
+
+    Attributes
+    ----------
+    kind
+        SEG, RTSTRUCT or NIfTI.
+    regions
+        On the PET grid, in the order of the file.
+    warnings
+        What was tolerated.
+    one_a_region
+        Whether each region is one lesion by itself (ROIs, segments with a TrackingUID), rather than all that one value
+        stands for.
+    """
+
+    kind: str
+    regions: Sequence[Region]
+    warnings: tuple[str, ...]
+    one_a_region: bool
+
+
+def read_regions(path: Path, study: PetCt, names: Collection[str] = ()) -> FileRegions:
     """Read the regions of a mask file, of lesions or of organs.
 
-    Returns
-    -------
-    tuple
-        Kind of the file; its regions; what was tolerated; whether a region is one lesion by itself (ROIs, and segments
-        with a TrackingUID) rather than all that belongs to one value.
+    Parameters
+    ----------
+    path, study, names
+        As for `read_mask`.
 
     Raises
     ------
     UsageError
         As `read_mask`.
     """
-    from petlesion.dicom.rtstruct_reader import is_rtstruct, read_rtstruct
-    from petlesion.dicom.segmentation_reader import is_segmentation, read_segmentation, tracks_segments
-
     if not path.is_file():
         raise UsageError(f"mask {path} does not exist", remedy=_REMEDY)
     if not is_dicom(path):
         warnings: list[str] = []
-        return "NIfTI", _read_nifti(path, study.pet.grid, names, warnings), tuple(warnings), False
-    dataset = _read_dicom(path)
+        return FileRegions("NIfTI", _read_nifti(path, study.pet.grid, names, warnings), tuple(warnings), False)
+    try:
+        return _read_dicom(path, study, names)
+    except _DAMAGE as error:
+        reason = str(error) or type(error).__name__
+        raise UsageError(f"mask cannot be read ({reason})", where=path.name, remedy=_REMEDY) from error
+
+
+def _read_dicom(path: Path, study: PetCt, names: Collection[str]) -> FileRegions:
+    from petlesion.dicom.rtstruct_reader import is_rtstruct, read_rtstruct
+    from petlesion.dicom.segmentation_reader import is_segmentation, read_segmentation, tracks_segments
+
+    dataset = dcmread(path)
     if is_rtstruct(dataset):
-        return "RTSTRUCT", *read_rtstruct(dataset, study, path, names), True
+        return FileRegions("RTSTRUCT", *read_rtstruct(dataset, study, path, names), one_a_region=True)
     if is_segmentation(dataset):
-        return "SEG", *read_segmentation(dataset, study, path, names), tracks_segments(dataset)
+        tracked = tracks_segments(dataset)
+        return FileRegions("SEG", *read_segmentation(dataset, study, path, names), one_a_region=tracked)
     kind = getattr(dataset.get("SOPClassUID"), "name", "of unknown class")
     raise UsageError(f"mask is a DICOM object, {kind}", where=path.name, remedy=_REMEDY)
 
@@ -133,20 +175,12 @@ def _read_nifti(path: Path, grid: Grid, names: Collection[str], warnings: list[s
     values, ranks = np.unique(labels.array[occupied], return_inverse=True)
     if len(values) > np.iinfo(LABEL_DTYPE).max:
         raise UsageError(f"mask has {len(values)} different values", where=path.name, remedy=_REMEDY)
-    numbers = chosen(dict(enumerate(map(str, values.tolist()))), names, path)
+    wanted = sorted(chosen(dict(enumerate(map(str, values.tolist()))), names, path))
+    numbers = np.zeros(len(values), dtype=LABEL_DTYPE)
+    numbers[wanted] = np.arange(1, len(wanted) + 1)
     compact = np.zeros(labels.array.shape, dtype=LABEL_DTYPE)
-    compact[occupied] = ranks.ravel() + 1
-    file_ml = np.bincount(ranks.ravel(), minlength=len(values)) * labels.grid.voxel_ml
-    if labels.grid.is_close(grid):
-        on_pet = compact
-    else:
-        on_pet = resample(Volume(compact, labels.grid), grid, Interpolation.NEAREST).array
-    boxes = ndimage.find_objects(on_pet, max_label=len(values))
-    return [cut(str(values[n]), on_pet == n + 1, (0, 0, 0), boxes[n], float(file_ml[n])) for n in sorted(numbers)]
-
-
-def _read_dicom(path: Path) -> Dataset:
-    try:
-        return dcmread(path)
-    except (InvalidDicomError, EOFError, OSError, ValueError, AttributeError, TypeError, LookupError) as error:
-        raise UsageError(f"mask cannot be read ({error})", where=path.name, remedy=_REMEDY) from error
+    compact[occupied] = numbers[ranks.ravel()]
+    file_ml = np.bincount(ranks.ravel(), minlength=len(values))[wanted] * labels.grid.voxel_ml
+    if not labels.grid.is_close(grid):
+        compact = resample(Volume(compact, labels.grid), grid, Interpolation.NEAREST).array
+    return labelled_regions(compact, [str(values[n]) for n in wanted], file_ml.tolist())

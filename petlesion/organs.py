@@ -102,16 +102,16 @@ def read_organs(path: Path, study: PetCt) -> Organs:
     """
     from petlesion.masks import read_regions
 
-    kind, regions, _, _ = read_regions(path, study)
+    file = read_regions(path, study)
     labels = np.zeros(study.pet.grid.shape, dtype=np.uint16)
     values: dict[Organ, tuple[int, ...]] = {}
-    for number, region in enumerate(regions, start=1):
-        organ = Organ.LIVER if kind == "NIfTI" and len(regions) == 1 else _organ_named(region.name)
+    for number, region in enumerate(file.regions, start=1):
+        organ = Organ.LIVER if file.kind == "NIfTI" and len(file.regions) == 1 else _organ_named(region.name)
         if organ is not None:
             labels[region.box][region.mask] = number
             values[organ] = (*values.get(organ, ()), number)
     if not values:
-        names = ", ".join(repr(region.name) for region in regions[:10])
+        names = ", ".join(repr(region.name) for region in file.regions[:10])
         raise UsageError(
             f"no known organ among {names or 'no region'}",
             where=path.name,

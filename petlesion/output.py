@@ -105,7 +105,17 @@ def _remove_created(first_created: Path | None) -> None:
 
 def _not_written(out: Path, error: OSError) -> OutputError:
     return OutputError(
-        f"results cannot be written ({error.strerror or error})",
+        f"results cannot be written ({reason(error)})",
         where=out,
         remedy="give a folder with -o that is writable and has space; nothing was left behind",
     )
+
+
+def reason(error: OSError) -> str:
+    """What the operating system says, also where a library has wrapped the error in one of its own."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__
+    return str(error)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from petlesion.errors import UsageError
 from petlesion.lesions import LABEL_DTYPE
@@ -113,32 +115,40 @@ def disjoint(regions: Sequence[Region], grid: Grid) -> DisjointRegions:
     return DisjointRegions(renumber[labels], tuple(regions[n].name for n in order), tuple(warnings))
 
 
-def cut(
-    name: str,
-    mask: NDArray[np.bool_],
-    corner: tuple[int, int, int],
-    box: tuple[slice, ...] | None,
-    file_ml: float | None = None,
-) -> Region:
-    """Region inside a box of a mask.
+def labelled_regions(
+    labels: NDArray[np.integer[Any]],
+    names: Sequence[str],
+    file_ml: Sequence[float | None] | None = None,
+    corner: tuple[int, int, int] = (0, 0, 0),
+) -> list[Region]:
+    """Regions of a label volume.
 
     Parameters
     ----------
-    name
-        Name of the region.
-    mask
-        (z, y, x).
-    corner
-        Index (z, y, x) on the PET grid of the mask's first voxel.
-    box
-        Part of `mask` that holds the region, as `scipy.ndimage.find_objects` gives it; None where it is empty.
+    labels
+        (z, y, x); region n has the number n + 1.
+    names
+        Name of each region; those without a voxel are empty.
     file_ml
-        Volume of the region in the file, mL.
+        Volume of each region in the file, mL, where it differs from that in `labels`.
+    corner
+        Index (z, y, x) on the PET grid of the volume's first voxel.
     """
-    if box is None:
-        return Region(name, (0, 0, 0), np.zeros((0, 0, 0), dtype=bool), file_ml)
-    z, y, x = (start + side.start for start, side in zip(corner, box, strict=True))
-    return Region(name, (z, y, x), mask[box].copy(), file_ml)
+    regions = []
+    boxes = ndimage.find_objects(labels, max_label=len(names))
+    volumes = file_ml or [None] * len(names)
+    for number, (name, box, volume) in enumerate(zip(names, boxes, volumes, strict=True), start=1):
+        if box is None:
+            regions.append(empty_region(name, volume))
+        else:
+            z, y, x = (start + side.start for start, side in zip(corner, box, strict=True))
+            regions.append(Region(name, (z, y, x), labels[box] == number, volume))
+    return regions
+
+
+def empty_region(name: str, file_ml: float | None) -> Region:
+    """Region of the file that has no voxel on the PET grid."""
+    return Region(name, (0, 0, 0), np.zeros((0, 0, 0), dtype=bool), file_ml)
 
 
 def chosen(labels: Mapping[int, str], names: Collection[str], path: Path) -> set[int]:

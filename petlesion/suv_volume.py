@@ -7,6 +7,7 @@ from pathlib import Path
 
 from petlesion.errors import OutputError, SuvError
 from petlesion.nifti import write_image
+from petlesion.output import reason
 from petlesion.study import PetCt
 from petlesion.suv_scale import SuvScale
 from petlesion.volume import Volume
@@ -59,6 +60,6 @@ def write_volume(volume: Volume, path: Path, *, overwrite: bool = False) -> None
             (Path(staging) / path.name).replace(path)
     except OSError as error:
         raise OutputError(
-            f"{path} cannot be written ({error.strerror or error})",
+            f"{path} cannot be written ({reason(error)})",
             remedy="give a folder that is writable and has space",
         ) from error

@@ -67,3 +67,11 @@ def test_a_failed_move_puts_everything_back(tmp_path: Path) -> None:
         (tmp_path / "zzz").mkdir()
     assert (tmp_path / "report.json").read_text() == "earlier"
     assert (tmp_path / "seg.dcm").is_dir()
+
+
+def test_reason_is_found_under_a_library_s_own_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"cannot be written \(No space left on device\)"), staged_results(tmp_path):
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as error:
+            raise OSError("with tag (7FE0,0010) Traceback ...") from error

@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import RTStructureSetStorage
-from scipy import ndimage
 
 from petlesion.dicom.attributes import items, number, text
 from petlesion.dicom.contours import Outline, area, fill
 from petlesion.dicom.frame_of_reference import frame_of_reference_warnings, refers_to_pet
-from petlesion.errors import UsageError
-from petlesion.regions import Region, chosen, cut
+from petlesion.regions import Region, chosen, labelled_regions
 from petlesion.study import PetCt
 from petlesion.volume import Grid
 
@@ -33,7 +31,6 @@ MAX_CONTOUR_SPACING_MM = 10.0
 _CONTOUR_DATA = Tag("ContourData")
 _CONSECUTIVE = 1.5
 """Planes at most this many spacings apart are consecutive; further apart, the structure has a gap."""
-_REMEDY = "give an RTSTRUCT with closed planar contours, a DICOM SEG, or a NIfTI mask"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +60,7 @@ def roi_labels(dataset: Dataset) -> dict[int, str]:
 def read_rtstruct(
     dataset: Dataset, study: PetCt, path: Path, names: Collection[str] = ()
 ) -> tuple[list[Region], tuple[str, ...]]:
-    """Read the closed contours of a structure set.
+    """Read the closed contours of a structure set; called by `petlesion.masks.read_mask`.
 
     Contours drawn on the PET stand for their slice. Others, drawn on a CT of any spacing, stand for a slab as thick as
     the ROI's usual distance of contours (as in dose-volume histograms): a PET slice takes the contours of the plane
@@ -91,15 +88,10 @@ def read_rtstruct(
     Raises
     ------
     UsageError
-        If the object is damaged, has no closed contour, or is drawn in another frame of reference or orientation.
+        If no ROI has one of `names`, or the object is drawn in another frame of reference than the PET.
+    ValueError
+        If it has no closed contour, or one in another orientation, or is damaged; then pydicom may raise others as well.
     """
-    try:
-        return _read(dataset, study, path, names)
-    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
-        raise UsageError(f"structure set cannot be read ({error})", where=path.name, remedy=_REMEDY) from error
-
-
-def _read(dataset: Dataset, study: PetCt, path: Path, names: Collection[str]) -> tuple[list[Region], tuple[str, ...]]:
     labels = roi_labels(dataset)
     if not labels:
         raise ValueError("it describes no ROI")
@@ -192,8 +184,8 @@ def _to_pet(name: str, contours: list[_Contour], spacing: float, grid: Grid) -> 
     mask = np.zeros((max(slices, default=0) - first + 1, *grid.shape[1:]), dtype=bool)
     for z, plane in slices.items():
         mask[z - first] = fill([contour.polygon for contour in on_plane[plane]], grid.shape[1:])
-    (box,) = ndimage.find_objects(mask.astype(np.uint8)) or (None,)
-    return cut(name, mask, (first, 0, 0), box, file_ml)
+    (region,) = labelled_regions(mask.view(np.uint8), [name], [file_ml], (first, 0, 0))
+    return region
 
 
 def _area_mm2(contours: list[_Contour]) -> float:

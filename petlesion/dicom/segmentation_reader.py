@@ -15,8 +15,7 @@ from pydicom.uid import SegmentationStorage
 
 from petlesion.dicom.attributes import items, number, text, values
 from petlesion.dicom.frame_of_reference import frame_of_reference_warnings
-from petlesion.errors import UsageError
-from petlesion.regions import Region, chosen, cut
+from petlesion.regions import Region, chosen, empty_region
 from petlesion.study import PetCt
 from petlesion.volume import Grid
 
@@ -28,7 +27,6 @@ _BACKGROUND = "125040"
 """Code value of Background (DCM), the segment 0 of label maps."""
 _MAX_FRAME_PIXELS = 2**26
 _ORIENTATION_TOLERANCE = 1e-3
-_REMEDY = "give a DICOM SEG with frames in patient space, an RTSTRUCT, or a NIfTI mask"
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +65,7 @@ def is_segmentation(dataset: Dataset) -> bool:
 def read_segmentation(
     dataset: Dataset, study: PetCt, path: Path, names: Collection[str] = ()
 ) -> tuple[list[Region], tuple[str, ...]]:
-    """Read the segments of a segmentation object.
+    """Read the segments of a segmentation object; called by `petlesion.masks.read_mask`.
 
     A PET voxel belongs to a segment when the segment's voxel nearest to its centre does: frames may come in any order,
     without the empty ones, a little off the PET's slices, in another orientation, or on another grid.
@@ -93,31 +91,10 @@ def read_segmentation(
     Raises
     ------
     UsageError
-        If the object is damaged, not in patient space, or in another frame of reference than the PET.
+        If no segment has one of `names`, or the object is in another frame of reference than the PET.
+    ValueError
+        If frames have no place in the patient, or the object is damaged; then pydicom may raise others as well.
     """
-    try:
-        return _read(dataset, study, path, names)
-    except (ValueError, TypeError, AttributeError, LookupError, RuntimeError, ArithmeticError) as error:
-        raise UsageError(f"segmentation cannot be read ({error})", where=path.name, remedy=_REMEDY) from error
-
-
-def tracks_segments(dataset: Dataset) -> bool:
-    """Whether a segment has a TrackingUID: its maker took it for a finding of its own."""
-    return any(text(item, "TrackingUID") for item in items(dataset, "SegmentSequence"))
-
-
-def segment_labels(dataset: Dataset) -> dict[int, str]:
-    """Label of every segment but the background, by number."""
-    labels = {}
-    for item in items(dataset, "SegmentSequence"):
-        segment = number(item, "SegmentNumber")
-        kinds = [text(kind, "CodeValue") for kind in items(item, "SegmentedPropertyTypeCodeSequence")]
-        if segment is not None and not (segment == 0 and _BACKGROUND in kinds):
-            labels[int(segment)] = text(item, "SegmentLabel") or f"segment {int(segment)}"
-    return labels
-
-
-def _read(dataset: Dataset, study: PetCt, path: Path, names: Collection[str]) -> tuple[list[Region], tuple[str, ...]]:
     labels = segment_labels(dataset)
     if not labels:
         raise ValueError("it describes no segment")
@@ -135,6 +112,22 @@ def _read(dataset: Dataset, study: PetCt, path: Path, names: Collection[str]) ->
     geometry = _geometry([frames[index] for index in positions], list(positions.values()), study.pet.grid)
     regions = [_to_pet(labels[segment], patches[segment], geometry, study.pet.grid) for segment in sorted(wanted)]
     return regions, warnings
+
+
+def tracks_segments(dataset: Dataset) -> bool:
+    """Whether a segment has a TrackingUID: its maker took it for a finding of its own."""
+    return any(text(item, "TrackingUID") for item in items(dataset, "SegmentSequence"))
+
+
+def segment_labels(dataset: Dataset) -> dict[int, str]:
+    """Label of every segment but the background, by number."""
+    labels = {}
+    for item in items(dataset, "SegmentSequence"):
+        segment = number(item, "SegmentNumber")
+        kinds = [text(kind, "CodeValue") for kind in items(item, "SegmentedPropertyTypeCodeSequence")]
+        if segment is not None and not (segment == 0 and _BACKGROUND in kinds):
+            labels[int(segment)] = text(item, "SegmentLabel") or f"segment {int(segment)}"
+    return labels
 
 
 def _frame_items(dataset: Dataset) -> list[tuple[Dataset, ...]]:
@@ -258,7 +251,7 @@ def _to_pet(name: str, patches: list[_Patch], geometry: _Geometry, grid: Grid) -
     file_ml = sum(int(np.count_nonzero(patch.mask)) for patch in patches) * geometry.voxel_ml
     box = _pet_box(patches, geometry, grid) if patches else None
     if box is None:
-        return cut(name, np.zeros((0, 0, 0), dtype=bool), (0, 0, 0), None, file_ml)
+        return empty_region(name, file_ml)
     patches = sorted(patches, key=lambda patch: float(patch.position_mm @ geometry.normal))
     first, last = box
     mask = np.zeros(last - first, dtype=bool)

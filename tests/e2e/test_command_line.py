@@ -7,8 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
@@ -17,23 +17,38 @@ import pytest
 from damaged_studies import DAMAGES, Damage, copy_study
 from pydicom import dcmread
 
+from petlesion.cli import run
 from petlesion.errors import ExitCode
 from petlesion.report import Report
 
 DICOM_RESULTS = {"seg.dcm", "sr.dcm", "rtstruct.dcm", "report.pdf", "report.json", "lesions.csv"}
 
 
-def petlesion(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "petlesion", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+@dataclass(frozen=True)
+class Outcome:
+    """What a user sees of a command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def error_line(result: subprocess.CompletedProcess[str]) -> str:
+Petlesion = Callable[..., Outcome]
+
+
+@pytest.fixture
+def petlesion(capfd: pytest.CaptureFixture[str]) -> Petlesion:
+    """The command line, run in this process: importing all of it anew for each command would take most of the time."""
+
+    def call(*arguments: str | Path) -> Outcome:
+        capfd.readouterr()
+        code = run([str(argument) for argument in arguments])
+        return Outcome(code, *capfd.readouterr())
+
+    return call
+
+
+def error_line(result: Outcome) -> str:
     """The only line on stderr that is not progress."""
     lines = [line for line in result.stderr.splitlines() if line.startswith("petlesion: ")]
     assert len(lines) == 1, result.stderr
@@ -41,13 +56,11 @@ def error_line(result: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
-def test_whole_body_scan_gives_all_results(shared_data: Path, tmp_path: Path) -> None:
+def test_whole_body_scan_gives_all_results(petlesion: Petlesion, shared_data: Path, tmp_path: Path) -> None:
     study = shared_data / "sts_raw" / "STS_001" / "FDG_PET" / "image"
     out = tmp_path / "results"
-    started = time.monotonic()
     result = petlesion("segment", study, "-o", out, "--method", "fixed", "--suv", "3", "--json")
     assert result.returncode == ExitCode.DONE, result.stderr
-    assert time.monotonic() - started < 60
     assert {path.name for path in out.iterdir()} == DICOM_RESULTS
     report = Report.from_json(result.stdout)
     assert report == Report.from_json((out / "report.json").read_text())
@@ -55,7 +68,7 @@ def test_whole_body_scan_gives_all_results(shared_data: Path, tmp_path: Path) ->
     assert report.totals.n_lesions == len(dcmread(out / "seg.dcm").SegmentSequence)
 
 
-def test_pet_and_ct_pair_gives_all_results(shared_data: Path, tmp_path: Path) -> None:
+def test_pet_and_ct_pair_gives_all_results(petlesion: Petlesion, shared_data: Path, tmp_path: Path) -> None:
     result = petlesion(
         "segment", shared_data / "sts_dicom" / "STS_002", "-o", tmp_path / "out", "-m", "gradient", "--explain"
     )
@@ -66,7 +79,7 @@ def test_pet_and_ct_pair_gives_all_results(shared_data: Path, tmp_path: Path) ->
     assert report.study.ct_series_instance_uid
 
 
-def test_same_input_gives_same_bytes(shared_data: Path, tmp_path: Path) -> None:
+def test_same_input_gives_same_bytes(petlesion: Petlesion, shared_data: Path, tmp_path: Path) -> None:
     study = shared_data / "sts_dicom" / "STS_010"
     for name in ("first", "second"):
         assert petlesion("segment", study, "-o", tmp_path / name, "-m", "fixed").returncode == ExitCode.DONE
@@ -75,7 +88,9 @@ def test_same_input_gives_same_bytes(shared_data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("result_name", ["seg.dcm", "rtstruct.dcm", "lesions.nii.gz"])
-def test_measuring_own_results_gives_the_same_numbers(shared_data: Path, tmp_path: Path, result_name: str) -> None:
+def test_measuring_own_results_gives_the_same_numbers(
+    petlesion: Petlesion, shared_data: Path, tmp_path: Path, result_name: str
+) -> None:
     study = shared_data / "sts_dicom" / "STS_024"
     assert petlesion("segment", study, "-o", tmp_path / "a", "-m", "fixed", "--nifti").returncode == ExitCode.DONE
     result = petlesion("measure", study, "--seg", tmp_path / "a" / result_name, "-o", tmp_path / "b", "--json")
@@ -85,7 +100,7 @@ def test_measuring_own_results_gives_the_same_numbers(shared_data: Path, tmp_pat
     assert second.review == "reviewed"
 
 
-def test_nifti_study_gives_a_label_volume_on_its_grid(shared_data: Path, tmp_path: Path) -> None:
+def test_nifti_study_gives_a_label_volume_on_its_grid(petlesion: Petlesion, shared_data: Path, tmp_path: Path) -> None:
     study = shared_data / "sts" / "STS_003"
     result = petlesion("segment", study, "-o", tmp_path / "out", "-m", "relative", "--tracer", "f18-fdg")
     assert result.returncode == ExitCode.DONE, result.stderr
@@ -100,7 +115,7 @@ def test_nifti_study_gives_a_label_volume_on_its_grid(shared_data: Path, tmp_pat
     assert labels.get_data_dtype() == np.uint16
 
 
-def test_no_lesion_is_a_result(shared_data: Path, tmp_path: Path) -> None:
+def test_no_lesion_is_a_result(petlesion: Petlesion, shared_data: Path, tmp_path: Path) -> None:
     study = shared_data / "sts_dicom" / "STS_002"
     result = petlesion("segment", study, "-o", tmp_path, "-m", "fixed", "--suv", "500", "--json")
     assert result.returncode == ExitCode.DONE, result.stderr
@@ -108,7 +123,7 @@ def test_no_lesion_is_a_result(shared_data: Path, tmp_path: Path) -> None:
     assert json.loads(result.stdout)["lesions"] == []
 
 
-def test_suv_volume_and_its_record(shared_data: Path, tmp_path: Path) -> None:
+def test_suv_volume_and_its_record(petlesion: Petlesion, shared_data: Path, tmp_path: Path) -> None:
     study = shared_data / "suv_dro" / "DRO_0_0" / "PT"
     result = petlesion("suv", study, "-o", tmp_path / "suv.nii.gz", "--json")
     assert result.returncode == ExitCode.DONE, result.stderr
@@ -118,7 +133,9 @@ def test_suv_volume_and_its_record(shared_data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.name)
-def test_damaged_study_is_one_line_and_a_code(shared_data: Path, tmp_path: Path, damage: Damage) -> None:
+def test_damaged_study_is_one_line_and_a_code(
+    petlesion: Petlesion, shared_data: Path, tmp_path: Path, damage: Damage
+) -> None:
     study = copy_study(shared_data, tmp_path / "study")
     damage.apply(study)
     result = petlesion("segment", study, "-o", tmp_path / "out", "-m", "fixed")
@@ -127,7 +144,7 @@ def test_damaged_study_is_one_line_and_a_code(shared_data: Path, tmp_path: Path,
     assert not (tmp_path / "out").exists()
 
 
-def test_override_rescues_a_header_without_weight(shared_data: Path, tmp_path: Path) -> None:
+def test_override_rescues_a_header_without_weight(petlesion: Petlesion, shared_data: Path, tmp_path: Path) -> None:
     study = copy_study(shared_data, tmp_path / "study")
     next(damage for damage in DAMAGES if damage.name == "no weight").apply(study)
     result = petlesion("suv", study, "--weight", "99", "--injection-time", "2006-01-28T13:51:00", "--json")
@@ -148,16 +165,17 @@ def test_override_rescues_a_header_without_weight(shared_data: Path, tmp_path: P
         (["frobnicate"], "frobnicate"),
     ],
 )
-def test_wrong_usage_is_one_line_and_code_2(arguments: list[str], words: str, tmp_path: Path) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "petlesion", *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
+def test_wrong_usage_is_one_line_and_code_2(
+    petlesion: Petlesion, arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = petlesion(*arguments)
     assert result.returncode == ExitCode.USAGE, result.stderr
     assert words in error_line(result)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_results_are_not_replaced_unasked(shared_data: Path, tmp_path: Path) -> None:
+def test_results_are_not_replaced_unasked(petlesion: Petlesion, shared_data: Path, tmp_path: Path) -> None:
     study = shared_data / "sts_dicom" / "STS_002"
     assert petlesion("segment", study, "-o", tmp_path, "-m", "fixed").returncode == ExitCode.DONE
     refused = petlesion("segment", study, "-o", tmp_path, "-m", "fixed", "--suv", "4")
@@ -186,28 +204,35 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", disk], check=True)
 
 
-def test_full_disk_leaves_nothing(shared_data: Path, small_disk: Path) -> None:
+def test_full_disk_leaves_nothing(petlesion: Petlesion, shared_data: Path, small_disk: Path) -> None:
     result = petlesion("segment", shared_data / "sts_dicom" / "STS_002", "-o", small_disk / "out", "-m", "fixed")
     assert result.returncode == ExitCode.OUTPUT, result.stderr
     assert "No space left" in error_line(result)
     assert list(small_disk.iterdir()) == []
 
 
-def test_unwritable_output_is_refused_before_the_work(shared_data: Path, tmp_path: Path) -> None:
+def test_unwritable_output_is_refused_before_the_work(petlesion: Petlesion, shared_data: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = petlesion("segment", shared_data / "sts_dicom" / "STS_002", "-o", tmp_path / "file" / "out")
     assert result.returncode == ExitCode.OUTPUT, result.stderr
     assert "cannot be written" in error_line(result)
 
 
-def test_read_only_folder_is_refused(shared_data: Path) -> None:
+def test_read_only_folder_is_refused(petlesion: Petlesion, shared_data: Path) -> None:
     result = petlesion("segment", shared_data / "sts_dicom" / "STS_002", "-o", "/proc/petlesion", "-m", "fixed")
     assert result.returncode == ExitCode.OUTPUT, result.stderr
     assert "cannot be written" in error_line(result)
 
 
-def test_help_shows_examples() -> None:
+def test_help_shows_examples(petlesion: Petlesion) -> None:
     for command in ("suv", "segment", "measure"):
         result = petlesion(command, "--help")
         assert result.returncode == ExitCode.DONE
         assert f"petlesion {command} STUDY" in result.stdout
+
+
+def test_process_ends_with_the_code_and_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "petlesion", "segment", str(tmp_path), "-o", str(tmp_path / "out")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == ExitCode.NO_DICOM
+    assert error_line(Outcome(result.returncode, result.stdout, result.stderr)).startswith("petlesion: no DICOM file")
