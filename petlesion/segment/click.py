@@ -11,8 +11,9 @@ from scipy import ndimage
 from petlesion.errors import SegmentationError, UsageError
 from petlesion.report import Sphere
 from petlesion.segment.basins import Basins
-from petlesion.segment.components import CONNECTIVITY, Box, grow_box, margin_voxels
-from petlesion.segment.gradient import gradient_edges
+from petlesion.segment.components import CONNECTIVITY, Box, goes_on_beyond, grow_box, margin_voxels
+from petlesion.segment.gradient import CROP_MARGINS_MM, gradient_edges
+from petlesion.segment.peaks import PROMINENCE
 from petlesion.segment.spheres import voxels_in
 from petlesion.volume import Volume
 
@@ -20,10 +21,12 @@ REACH_MM = 8.0
 """A click takes the hottest voxel within this distance: a hand is not exact, mm."""
 FIRST_CROP_MM = 40.0
 """Half edge of the first sub-volume; doubled until the lesion lies inside it, mm."""
-LARGEST_CONTOUR_MM = 160.0
-"""A contour at a fraction of the maximum that is not closed within this half edge has run into surroundings, mm."""
-EDGE_SEARCH_FRACTIONS = (0.5, 0.6, 0.7, 0.8, 0.9)
-"""Contours, as fractions of the maximum, of which the first closed one is where the search for an edge begins."""
+CONTOUR_CROPS_MM = (40.0, 80.0)
+"""Half edges of the sub-volumes of a contour relative to the maximum, mm; one that does not close within the last has
+run into the surroundings (a lesion of 16 cm fits; a liver does not)."""
+EDGE_SEARCH_FRACTIONS = (0.5, 0.6, 0.7)
+"""Contours, as fractions of the maximum, of which the first closed one is where the search for an edge begins; noise
+in even tissue does not reach 1 / 0.7 of its mean over any extent."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +73,7 @@ def grow_at_threshold(pet: Volume, point_mm: tuple[float, float, float], thresho
         box = _box_around(pet, seed, half_mm)
         labels, _ = ndimage.label(pet.array[box] >= threshold, structure=CONNECTIVITY)
         mask = labels == labels[_within(box, seed)]
-        if not _reaches_inner_border(mask, box, pet.array.shape):
+        if not goes_on_beyond(mask, box, pet.array.shape):
             return Grown(box, mask)
         half_mm *= 2
 
@@ -83,11 +86,8 @@ def grow_to_fraction(pet: Volume, point_mm: tuple[float, float, float], fraction
     SegmentationError
         If the contour does not close: the place is no hotter than its surroundings.
     """
-    seed = _climb(pet.array, _hottest_near(pet, point_mm))
-    grown = _closed_contour(pet, seed, fraction)
-    if grown is None:
-        raise _no_lesion(pet, seed, point_mm)
-    return grown
+    seed = _main_peak(pet, _hottest_near(pet, point_mm))
+    return _checked(pet, _closed_contour(pet, seed, fraction), point_mm)
 
 
 def grow_to_edge(pet: Volume, point_mm: tuple[float, float, float]) -> Grown:
@@ -98,25 +98,35 @@ def grow_to_edge(pet: Volume, point_mm: tuple[float, float, float]) -> Grown:
     SegmentationError
         If there is no edge around it.
     """
-    seed = _climb(pet.array, _hottest_near(pet, point_mm))
+    seed = _main_peak(pet, _hottest_near(pet, point_mm))
     contours = (_closed_contour(pet, seed, fraction) for fraction in EDGE_SEARCH_FRACTIONS)
     start = next((grown for grown in contours if grown is not None), None)
-    if start is None:
-        raise _no_lesion(pet, seed, point_mm)
+    return _checked(pet, None if start is None else _within_edge(pet, seed, start), point_mm)
+
+
+def _within_edge(pet: Volume, seed: tuple[int, ...], start: Grown) -> Grown | None:
     box = grow_box(start.box, margin_voxels(FIRST_CROP_MM, pet.grid.spacing_mm), pet.array.shape)
-    detected = np.zeros([axis.stop - axis.start for axis in box], dtype=np.uint16)
+    suv = pet.array[box]
+    detected = np.where(suv > pet.array[seed], 2, 0).astype(np.uint16)  # hotter structures are not to be entered
     inner = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(start.box, box, strict=True))
     detected[inner][start.mask] = 1
-    edges = gradient_edges(pet.array[box], detected, pet.grid.spacing_mm)
-    if edges.without_edge:
-        raise _no_lesion(pet, seed, point_mm)
-    return Grown(box, edges.labels == 1)
+    # a contour at half of the maximum has about the lesion's size: an edge far beyond it is another structure's
+    edges = gradient_edges(suv, detected, pet.grid.spacing_mm, CROP_MARGINS_MM[:1])
+    return None if 1 in edges.without_edge else Grown(box, edges.labels == 1)
 
 
-def _no_lesion(pet: Volume, seed: tuple[int, ...], point_mm: tuple[float, float, float]) -> SegmentationError:
-    return SegmentationError(
-        f"uptake near the point {_text(point_mm)} mm (SUV {float(pet.array[seed]):.2f}) does not stand out of its "
-        "surroundings",
+def _checked(pet: Volume, grown: Grown | None, point_mm: tuple[float, float, float]) -> Grown:
+    """The lesion, if there is one and it lies where the click was."""
+    near = voxels_in(pet.grid, Sphere(point_mm, REACH_MM))
+    index = np.stack(np.unravel_index(near, pet.array.shape), axis=-1)
+    if grown is not None:
+        inside = index - [axis.start for axis in grown.box]
+        inside = inside[((inside >= 0) & (inside < grown.mask.shape)).all(axis=1)]
+        if grown.mask[tuple(inside.T)].any():
+            return grown
+    hottest = float(pet.array[tuple(index.T)].max())
+    raise SegmentationError(
+        f"uptake near the point {_text(point_mm)} mm (SUV {hottest:.2f}) does not stand out of its surroundings",
         remedy="point at a hotter place, or use a fixed threshold",
     )
 
@@ -127,21 +137,22 @@ def _hottest_near(pet: Volume, point_mm: tuple[float, float, float]) -> tuple[in
     return tuple(int(axis[hottest]) for axis in near)
 
 
-def _climb(suv: NDArray[np.float32], voxel: tuple[int, ...]) -> tuple[int, ...]:
-    """The local maximum that steepest ascent leads to."""
+def _main_peak(pet: Volume, voxel: tuple[int, ...]) -> tuple[int, ...]:
+    """The highest voxel that can be reached without falling by `PROMINENCE`: noise gives a lesion many maxima."""
     while True:
-        low = [max(0, index - 1) for index in voxel]
-        around = suv[tuple(slice(start, index + 2) for start, index in zip(low, voxel, strict=True))]
-        step = np.unravel_index(int(np.argmax(around)), around.shape)
-        if not around[step] > suv[voxel]:
+        box = _box_around(pet, voxel, FIRST_CROP_MM)
+        suv = pet.array[box]
+        labels, _ = ndimage.label(suv >= (1.0 - PROMINENCE) * pet.array[voxel], structure=CONNECTIVITY)
+        region = labels == labels[_within(box, voxel)]
+        top = np.unravel_index(int(np.argmax(np.where(region, suv, -np.inf))), suv.shape)
+        if not suv[top] > pet.array[voxel]:
             return voxel
-        voxel = tuple(int(start + offset) for start, offset in zip(low, step, strict=True))
+        voxel = tuple(int(axis.start + index) for axis, index in zip(box, top, strict=True))
 
 
 def _closed_contour(pet: Volume, seed: tuple[int, ...], fraction: float) -> Grown | None:
     peak = float(pet.array[seed])
-    half_mm = FIRST_CROP_MM
-    while peak > 0 and half_mm <= LARGEST_CONTOUR_MM:
+    for half_mm in CONTOUR_CROPS_MM if peak > 0 else ():
         box = _box_around(pet, seed, half_mm)
         suv = pet.array[box]
         basins = Basins.of(suv, suv >= fraction * peak)
@@ -150,9 +161,8 @@ def _closed_contour(pet: Volume, seed: tuple[int, ...], fraction: float) -> Grow
         members = list(basins.connected(int(basins.basin[start]), fraction * peak, not_hotter))
         mask = np.zeros(suv.shape, dtype=bool)
         mask.ravel()[basins.voxels[np.isin(basins.basin, members)]] = True
-        if not _reaches_inner_border(mask, box, pet.array.shape):
+        if not goes_on_beyond(mask, box, pet.array.shape):
             return Grown(box, mask)
-        half_mm *= 2
     return None
 
 
@@ -163,16 +173,6 @@ def _box_around(pet: Volume, seed: tuple[int, ...], half_mm: float) -> Box:
 
 def _within(box: Box, voxel: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(index - axis.start for index, axis in zip(voxel, box, strict=True))
-
-
-def _reaches_inner_border(mask: NDArray[np.bool_], box: Box, shape: tuple[int, ...]) -> bool:
-    """Whether the region may go on beyond the box (and not beyond the image)."""
-    for axis, (bounds, size) in enumerate(zip(box, shape, strict=True)):
-        if bounds.start > 0 and mask.take(0, axis=axis).any():
-            return True
-        if bounds.stop < size and mask.take(-1, axis=axis).any():
-            return True
-    return False
 
 
 def _text(point_mm: tuple[float, float, float]) -> str:

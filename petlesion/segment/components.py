@@ -98,3 +98,13 @@ def grow_box(box: Box, margin: tuple[int, ...], shape: tuple[int, ...]) -> Box:
 def margin_voxels(margin_mm: float, spacing_mm: tuple[float, ...]) -> tuple[int, ...]:
     """Voxels along (z, y, x) that cover `margin_mm`."""
     return tuple(int(np.ceil(margin_mm / spacing)) for spacing in spacing_mm)
+
+
+def goes_on_beyond(mask: NDArray[np.bool_], box: Box, shape: tuple[int, ...]) -> bool:
+    """Whether a region of a box may go on beyond it, within the image of `shape`."""
+    for axis, (bounds, size) in enumerate(zip(box, shape, strict=True)):
+        if bounds.start > 0 and mask.take(0, axis=axis).any():
+            return True
+        if bounds.stop < size and mask.take(-1, axis=axis).any():
+            return True
+    return False

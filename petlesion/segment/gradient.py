@@ -17,14 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from petlesion.segment.components import Box, grow_box, margin_voxels
+from petlesion.segment.components import Box, goes_on_beyond, grow_box, margin_voxels
 from petlesion.segment.peaks import prominent_peaks
 
-CROP_MARGIN_MM = 25.0
-"""Surroundings looked at beyond the detected region, mm."""
+CROP_MARGINS_MM = (25.0, 50.0, 100.0)
+"""Surroundings looked at beyond the detected region, mm: the next ones where the lesion goes on beyond the first, as
+where the threshold detects only its tip."""
+RING_MM = 25.0
+"""Outer radius of the surroundings whose uptake is the background, mm."""
 FINE_MM = 1.5
 """Voxel edge at which edges are sought, mm."""
-MAX_FINE_VOXELS = 1_500_000
+MAX_FINE_VOXELS = 500_000
 """Larger crops are sampled less finely: large lesions need it less."""
 GRADIENT_SIGMA_MM = 2.0
 """Gaussian scale of the derivatives, mm: below the resolution of PET, above that of interpolation."""
@@ -59,7 +62,10 @@ class Edges:
 
 
 def gradient_edges(
-    suv: NDArray[np.float32], detected: NDArray[np.uint16], spacing_mm: tuple[float, float, float]
+    suv: NDArray[np.float32],
+    detected: NDArray[np.uint16],
+    spacing_mm: tuple[float, float, float],
+    margins_mm: tuple[float, ...] = CROP_MARGINS_MM,
 ) -> Edges:
     """Replace each detected region by the region within its gradient edge.
 
@@ -71,6 +77,8 @@ def gradient_edges(
         (z, y, x) regions 1..n.
     spacing_mm
         Of the voxels (z, y, x), mm.
+    margins_mm
+        Surroundings to look at, one after the other, as long as the lesion goes on beyond them.
 
     Returns
     -------
@@ -79,16 +87,33 @@ def gradient_edges(
     """
     labels = np.zeros(suv.shape, dtype=np.int32)
     without_edge = []
-    margin = margin_voxels(CROP_MARGIN_MM, spacing_mm)
     for label, box in enumerate(ndimage.find_objects(detected), start=1):
-        crop = grow_box(box, margin, suv.shape)
-        own = detected[crop] == label
-        surroundings = _Surroundings.of(suv[crop], own, (detected[crop] != 0) & ~own, spacing_mm)
-        inside = own if surroundings is None else _within_edge(suv[crop], surroundings, spacing_mm)
-        if surroundings is None:
+        crop, inside = _region(suv, detected, label, box, spacing_mm, margins_mm)
+        if not inside.any():
             without_edge.append(label)
+            inside = detected[crop] == label
         labels[crop][inside & (labels[crop] == 0)] = label
     return Edges(labels, tuple(without_edge))
+
+
+def _region(
+    suv: NDArray[np.float32],
+    detected: NDArray[np.uint16],
+    label: int,
+    box: Box,
+    spacing_mm: tuple[float, float, float],
+    margins_mm: tuple[float, ...],
+) -> tuple[Box, NDArray[np.bool_]]:
+    """A crop around a detected region and its voxels within the edge; none where there is no edge."""
+    for margin_mm in margins_mm:
+        crop = grow_box(box, margin_voxels(margin_mm, spacing_mm), suv.shape)
+        own = detected[crop] == label
+        surroundings = _Surroundings.of(suv[crop], own, (detected[crop] != 0) & ~own, spacing_mm)
+        if surroundings is None:
+            break
+        if not goes_on_beyond(surroundings.near, crop, suv.shape):
+            return crop, _within_edge(suv[crop], surroundings, spacing_mm)
+    return crop, np.zeros_like(own)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +122,8 @@ class _Surroundings:
 
     Attributes
     ----------
-    box
-        The part of the crop that the lesion's edge can lie in.
+    near
+        Voxels at or above `EDGE_FRACTION` of the way from the background to their peak.
     background
         Uptake around the lesion, SUV.
     rise
@@ -109,7 +134,7 @@ class _Surroundings:
         Detected voxels of other lesions.
     """
 
-    box: Box
+    near: NDArray[np.bool_]
     background: float
     rise: NDArray[np.float32]
     territory: NDArray[np.int32]
@@ -137,9 +162,7 @@ class _Surroundings:
         lowest = background + EDGE_FRACTION * float(rise.min())
         territory = watershed(-suv, seeds, mask=(suv >= lowest) | (seeds > 0))
         near = suv - background >= EDGE_FRACTION * rise[territory]
-        box = ndimage.find_objects(near.astype(np.int8))[0]
-        margin = margin_voxels(EDGE_REACH_MM + SHIFT_MM[1], spacing_mm)
-        return cls(grow_box(box, margin, suv.shape), background, rise, territory, others)
+        return cls(near, background, rise, territory, others)
 
 
 _LESION, _BACKGROUND, _OTHER = 1, 2, 3
@@ -151,11 +174,13 @@ def _within_edge(
     """The voxels of the crop within the lesion's edge."""
     from skimage.segmentation import watershed
 
-    box = surroundings.box
+    box = ndimage.find_objects(surroundings.near.astype(np.int8))[0]
+    box = grow_box(box, margin_voxels(EDGE_REACH_MM + SHIFT_MM[1], spacing_mm), suv.shape)
     factors = _fine_factors(suv[box].shape, spacing_mm)
     step = (spacing_mm[0] / factors[0], spacing_mm[1] / factors[1], spacing_mm[2] / factors[2])
     fine = ndimage.zoom(suv[box], factors, order=3, mode="nearest", grid_mode=True)
-    markers = _markers(fine, surroundings, factors, step)
+    territory, others = (_repeat(part[box], factors) for part in (surroundings.territory, surroundings.others))
+    markers = _markers(fine - surroundings.background, surroundings.rise[territory], others, step)
     undecided = ndimage.binary_dilation(markers == 0)
     regions = watershed(_gradient(fine, step), markers, mask=undecided | (markers == _LESION))
     offset = _signed_distance(regions == _LESION, step)
@@ -166,19 +191,17 @@ def _within_edge(
 
 
 def _markers(
-    fine: NDArray[np.float32],
-    surroundings: _Surroundings,
-    factors: tuple[int, int, int],
+    above: NDArray[np.float32],
+    rise: NDArray[np.float32],
+    others: NDArray[np.bool_],
     step: tuple[float, float, float],
 ) -> NDArray[np.int32]:
     """Certain lesion, certain background, other lesions; 0 where the edge may run."""
-    above = fine - surroundings.background
-    rise = surroundings.rise[_repeat(surroundings.territory[surroundings.box], factors)]
-    near = above >= EDGE_FRACTION * rise
-    markers = np.zeros(fine.shape, dtype=np.int32)
-    markers[ndimage.distance_transform_edt(~near, sampling=step) > EDGE_REACH_MM] = _BACKGROUND
+    markers = np.zeros(above.shape, dtype=np.int32)
+    outside = above < EDGE_FRACTION * rise
+    markers[ndimage.distance_transform_edt(outside, sampling=step) > EDGE_REACH_MM] = _BACKGROUND
     markers[above >= CORE_FRACTION * rise] = _LESION
-    markers[_repeat(surroundings.others[surroundings.box], factors)] = _OTHER
+    markers[others] = _OTHER
     return markers
 
 
@@ -190,7 +213,7 @@ def _background(
 ) -> float:
     """Uptake around a lesion: the lower quartile, which neighbours' skirts do not raise."""
     distance = ndimage.distance_transform_edt(~own, sampling=spacing_mm)
-    ring = (distance > EDGE_REACH_MM) & (distance <= CROP_MARGIN_MM) & ~others
+    ring = (distance > EDGE_REACH_MM) & (distance <= RING_MM) & ~others
     return float(np.percentile(suv[ring], 25)) if ring.any() else float(suv.min())
 
 
