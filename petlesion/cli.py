@@ -18,6 +18,8 @@ from petlesion import cli_options as option
 from petlesion.console import Display, display, print_table, quiet_libraries, report_error
 from petlesion.dicom.seg_type import SegType
 from petlesion.errors import ExitCode
+from petlesion.phantom.cohort import Cohort
+from petlesion.phantom.scanner import ScannerName, Vendor
 from petlesion.report import ReferenceOrgan, Report
 from petlesion.segment.options import MethodName, SegmentOptions
 from petlesion.suv_scale import SuvScale
@@ -202,6 +204,59 @@ def measure(
         lesions = read_mask(seg, petct, roi or ())
         report = measure_to_folder(petct, lesions, output, OutputOptions(seg_type, nifti, overwrite), progress.step)
     _print_report(report, output, explain, as_json)
+
+
+@app.command()
+def simulate(
+    output: option.Output,
+    tracer: Annotated[TracerName, typer.Option("--tracer", help="68Ga/64Cu-DOTATATE, 68Ga-PSMA-11 or 18F-FDG.")],
+    patients: Annotated[int, typer.Option("--patients", "-n", help="How many.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of the first patient; the next ones take the following numbers.")] = 0,
+    cohort: Annotated[
+        Cohort, typer.Option(help="Whose disease: of everybody, or of a published system.")
+    ] = Cohort.DEFAULT,
+    diseased: Annotated[float | None, typer.Option(metavar="SHARE", min=0, max=1, help="Share with disease.")] = None,
+    confluent: Annotated[bool, typer.Option("--confluent", help="Lesions may merge.")] = False,
+    followup: Annotated[bool, typer.Option("--followup", help="A second scan of everybody, months later.")] = False,
+    scanner: Annotated[ScannerName | None, typer.Option(help="Grid, resolution and sensitivity.")] = None,
+    osem: Annotated[bool, typer.Option("--osem", help="Poisson counts and OSEM instead of their noise model.")] = False,
+    dicom: Annotated[bool, typer.Option("--dicom", help="PT and CT series as well, and the truth as SEG.")] = False,
+    vendor: Annotated[Vendor | None, typer.Option(help="Whose way of writing headers.")] = None,
+    spacing: Annotated[float, typer.Option(metavar="MM", help="Voxel edge of the simulated body.")] = 4.0,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Patients at a time.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep the patients that are complete already.")] = False,
+    _debug: option.Debug = False,
+) -> None:
+    """Simulate whole-body PET/CT patients with known truth.
+
+    For example:
+      petlesion simulate -o COHORT --tracer ga68-dotatate --patients 20 --seed 1 --jobs 2
+      petlesion simulate -o PATIENT --tracer f18-fdg --dicom --vendor ge
+      petlesion simulate -o COHORT --tracer ga68-psma11 -n 200 -j 8 --resume
+    """
+    from petlesion.phantom.imaging import Reconstruction
+    from petlesion.phantom.simulate import SimulateOptions, simulate_cohort
+
+    options = SimulateOptions(
+        tracer=tracer,
+        patients=patients,
+        seed=seed,
+        cohort=cohort,
+        spacing_mm=spacing,
+        diseased_fraction=diseased,
+        confluent=confluent,
+        scanner=scanner,
+        reconstruction=Reconstruction.OSEM if osem else Reconstruction.FAST,
+        dicom=dicom,
+        vendor=vendor,
+        followup=followup,
+        jobs=jobs,
+        resume=resume,
+    )
+    with display() as progress:
+        progress.step("simulate")
+        manifest = simulate_cohort(options, output, progress.count)
+    print_table([("patients", str(patients)), ("folder", str(output)), ("manifest", str(manifest))], [])
 
 
 def _read(
