@@ -37,7 +37,7 @@ _FIRST_DAY = datetime(2000, 1, 1, 9)
 _PARTIAL = ".partial-"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _COHORT_SCANNER = {
-    Cohort.S1_LIVER: ScannerName.GE_DISCOVERY_STE,
+    Cohort.S1_LIVER: ScannerName.GE_DISCOVERY_STE_256,
     Cohort.S2: ScannerName.SIEMENS_BIOGRAPH_FINE,
     Cohort.S3: ScannerName.SIEMENS_BIOGRAPH_MCT,
 }
@@ -267,10 +267,11 @@ def simulate_seed(options: SimulateOptions, seed: int, out: Path) -> list[dict[s
     patient = simulate_patient(options.tracer, seed, options.cohort_options())
     rows = [_write_visit(patient, 0, options, out)]
     if options.followup:
-        from petlesion.phantom.followup import simulate_followup
+        from petlesion.phantom.followup import simulate_follow_up
 
-        later = simulate_followup(patient)
-        rows.append(_write_visit(later.patient, 1, options, out, later.changes))
+        later = simulate_follow_up(patient)
+        changes = {"course": later.course.value, "changes": [asdict(change) for change in later.changes]}
+        rows.append(_write_visit(later.follow_up, 1, options, out, changes))
     return rows
 
 
@@ -327,16 +328,14 @@ def scan_patient(patient: SimulatedPatient, options: SimulateOptions, visit: int
 
 
 def _write_visit(
-    patient: SimulatedPatient, visit: int, options: SimulateOptions, out: Path, changes: Any = None
+    patient: SimulatedPatient, visit: int, options: SimulateOptions, out: Path, changes: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """Scan one visit and write its folder, which appears when it is complete."""
     from petlesion.nifti import write_image
     from petlesion.phantom.truth_files import write_truth
 
     scan = scan_patient(patient, options, visit)
-    record = {**patient.parameters, **scan.record, "folder": patient.patient_id}
-    if changes is not None:
-        record["changes"] = changes
+    record = {**patient.parameters, **scan.record, "folder": patient.patient_id, **(changes or {})}
     partial = out / f"{_PARTIAL}{patient.patient_id}"
     partial.mkdir()
     try:

@@ -20,7 +20,14 @@ from petlesion.reader import read_study
 from petlesion.tracers import TracerName
 
 COARSE = SimulateOptions(
-    TracerName.GA68_DOTATATE, patients=2, seed=5, cohort=Cohort.S1_LIVER, spacing_mm=6.0, diseased_fraction=1.0, jobs=2
+    TracerName.GA68_DOTATATE,
+    patients=2,
+    seed=5,
+    cohort=Cohort.S1_LIVER,
+    spacing_mm=6.0,
+    diseased_fraction=1.0,
+    scanner=ScannerName.GE_DISCOVERY_STE,
+    jobs=2,
 )
 
 
@@ -155,5 +162,6 @@ def test_bad_options_are_usage_errors(change: dict[str, object], message: str) -
 
 def test_scanner_follows_vendor_and_cohort() -> None:
     assert COARSE.chosen_scanner().name is ScannerName.GE_DISCOVERY_STE
-    assert replace(COARSE, vendor=Vendor.PHILIPS).chosen_scanner().name is ScannerName.PHILIPS_GEMINI_TF
+    assert replace(COARSE, scanner=None).chosen_scanner().name is ScannerName.GE_DISCOVERY_STE_256
+    assert replace(COARSE, scanner=None, vendor=Vendor.PHILIPS).chosen_scanner().name is ScannerName.PHILIPS_GEMINI_TF
     assert replace(COARSE, scanner=ScannerName.PSF).chosen_scanner().name is ScannerName.PSF
