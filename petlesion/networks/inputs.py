@@ -1,0 +1,89 @@
+"""Network input from measured values: the one definition that training and inference share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from petlesion.networks.model_config import InputChannel, ModelConfig
+from petlesion.tracers import TracerName
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TRACER_PLANES: Final[Mapping[TracerName, int]] = MappingProxyType(
+    {
+        TracerName.GA68_DOTATATE: 0,
+        TracerName.CU64_DOTATATE: 0,
+        TracerName.GA68_DOTATOC: 0,
+        TracerName.GA68_PSMA11: 1,
+        TracerName.F18_DCFPYL: 1,
+        TracerName.F18_PSMA1007: 2,
+        TracerName.F18_FDG: 3,
+    }
+)
+"""Which plane is 1 for a tracer: somatostatin receptor, renal PSMA, hepatobiliary PSMA, FDG; all 0 where unknown."""
+TRACER_COUNT: Final = 4
+"""Number of tracer planes."""
+NO_CT_HU: Final = -1024.0
+"""CT where there is none, and outside its field of view: air. A body of air tells the network that no CT was given."""
+
+
+def tracer_code(tracer: TracerName) -> tuple[float, ...]:
+    """Values of the tracer planes.
+
+    Examples
+    --------
+    >>> tracer_code(TracerName.F18_FDG)
+    (0.0, 0.0, 0.0, 1.0)
+    >>> tracer_code(TracerName.UNKNOWN)
+    (0.0, 0.0, 0.0, 0.0)
+    """
+    plane = TRACER_PLANES.get(tracer)
+    return tuple(float(n == plane) for n in range(TRACER_COUNT))
+
+
+def channel_count(config: ModelConfig) -> int:
+    """Number of input planes."""
+    return sum(TRACER_COUNT if channel is InputChannel.TRACER else 1 for channel in config.channels)
+
+
+def network_input(suv: Tensor, ct: Tensor, threshold: Tensor, tracer: Tensor, config: ModelConfig) -> Tensor:
+    """Planes that the network sees.
+
+    Parameters
+    ----------
+    suv
+        (batch, z, y, x) SUVbw.
+    ct
+        (batch, z, y, x) HU; `NO_CT_HU` where there is none.
+    threshold
+        (batch,) reference threshold of the patient, SUVbw.
+    tracer
+        (batch, 4) from `tracer_code`.
+    config
+        Which planes, and their scaling.
+
+    Returns
+    -------
+    torch.Tensor
+        (batch, channel, z, y, x), float32, on the device of `suv`.
+    """
+    import torch
+
+    rules = config.normalisation
+    suv = suv.float().clamp(min=0)
+    planes: list[Tensor] = []
+    for channel in config.channels:
+        match channel:
+            case InputChannel.SUV:
+                planes.append(torch.asinh(suv / rules.suv_scale)[:, None])
+            case InputChannel.RATIO:
+                planes.append((suv / threshold.float()[:, None, None, None]).clamp(max=rules.ratio_clip)[:, None])
+            case InputChannel.CT:
+                span = rules.ct_high - rules.ct_low
+                planes.append((2 * (ct.float().clamp(rules.ct_low, rules.ct_high) - rules.ct_low) / span - 1)[:, None])
+            case InputChannel.TRACER:
+                planes.append(tracer.float()[:, :, None, None, None].expand(-1, -1, *suv.shape[1:]))
+    return torch.cat(planes, dim=1)

@@ -1,0 +1,75 @@
+"""The default network: a plain 3D U-Net with instance normalisation and deep supervision, MONAI's DynUNet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from petlesion.networks.inputs import channel_count
+from petlesion.networks.model_config import ModelConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """What a network costs.
+
+    Attributes
+    ----------
+    parameters
+        Number of trainable numbers.
+    multiply_adds_per_voxel
+        Of one pass over one window, divided by the window's voxels.
+    """
+
+    parameters: int
+    multiply_adds_per_voxel: float
+
+
+def build_unet(config: ModelConfig) -> nn.Module:
+    """Build the network with random weights.
+
+    Input (batch, channel, z, y, x) as `network_input` makes it. Output in evaluation: logits (batch, class, z, y, x);
+    in training with deep supervision (batch, output, class, z, y, x), the finest output first, as DynUNet stacks them.
+    """
+    from monai.networks.nets.dynunet import DynUNet
+
+    architecture = config.architecture
+    return DynUNet(
+        spatial_dims=3,
+        in_channels=channel_count(config),
+        out_channels=len(config.classes),
+        kernel_size=architecture.kernels,
+        strides=architecture.strides,
+        upsample_kernel_size=architecture.strides[1:],
+        filters=architecture.filters,
+        norm_name=("INSTANCE", {"affine": True}),
+        act_name=("leakyrelu", {"inplace": True, "negative_slope": 0.01}),
+        deep_supervision=architecture.deep_supervision > 0,
+        deep_supr_num=max(1, architecture.deep_supervision),
+        res_block=False,
+    )
+
+
+def outputs(result: Tensor, *, training: bool, config: ModelConfig) -> tuple[Tensor, ...]:
+    """Logits (batch, class, z, y, x) of every output, the finest first."""
+    if training and config.architecture.deep_supervision:
+        return tuple(result.unbind(dim=1))
+    return (result,)
+
+
+def network_cost(config: ModelConfig) -> NetworkCost:
+    """Count parameters and multiply-adds with PyTorch's own counter, without computing anything."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"):
+        network = build_unet(config).eval()
+        window = torch.empty(1, channel_count(config), *config.patch)
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            network(window)
+    # The counter counts a multiply-add as two operations, and leaves out normalisation and activation.
+    per_voxel = counter.get_total_flops() / 2 / window[0, 0].numel()
+    return NetworkCost(sum(parameter.numel() for parameter in network.parameters()), per_voxel)

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs PyTorch (pip install petlesion[network])")
+
+from petlesion.networks.inputs import channel_count  # noqa: E402
+from petlesion.networks.model_config import ArchitectureConfig, ModelConfig  # noqa: E402
+from petlesion.networks.unet import build_unet, network_cost, outputs  # noqa: E402
+
+TINY = ModelConfig(architecture=ArchitectureConfig(filters=(4, 8, 16), deep_supervision=1), patch=(16, 16, 16))
+
+
+def test_shapes_in_training_and_evaluation() -> None:
+    network = build_unet(TINY)
+    window = torch.zeros(2, channel_count(TINY), *TINY.patch)
+    assert network.eval()(window).shape == (2, len(TINY.classes), 16, 16, 16)
+    results = outputs(network.train()(window), training=True, config=TINY)
+    assert [tuple(result.shape) for result in results] == [(2, len(TINY.classes), 16, 16, 16)] * 2
+
+
+def test_cost_of_one_convolution_can_be_counted_by_hand() -> None:
+    kernels = ((1, 1, 1),) * 3
+    small = TINY.model_copy(update={"architecture": ArchitectureConfig(filters=(4, 8, 16), kernels=kernels)})
+    planes, classes = channel_count(small), len(small.classes)
+    cost = network_cost(small)
+    fine = planes * 4 + 4 * 4 + (4 + 4) * 4 + 4 * 4 + 4 * classes  # down, up, output
+    middle = 4 * 8 + 8 * 8 + (8 + 8) * 8 + 8 * 8 + 8 * classes  # with the output of deep supervision
+    deep = 8 * 16 + 16 * 16
+    transposed = (8 * 4 * 8, 16 * 8 * 8)  # kernels of 2 x 2 x 2 from each coarse voxel
+    expected = fine + middle / 8 + deep / 64 + transposed[0] / 8 + transposed[1] / 64
+    assert cost.multiply_adds_per_voxel == pytest.approx(expected)
+    norms_and_biases = 2 * 2 * (4 + 8 + 16 + 8 + 4) + 2 * classes
+    assert cost.parameters == fine + middle + deep + sum(transposed) + norms_and_biases
+
+
+def test_the_default_network_is_small_enough_for_a_cpu_and_for_shipping() -> None:
+    cost = network_cost(ModelConfig())
+    assert cost.parameters * 2 < 20e6  # bytes at 16 bits
+    assert cost.multiply_adds_per_voxel < 65_000  # 200 x 200 x 300 voxels: 1.6 Tflop
