@@ -11,11 +11,15 @@ help: ## show this list
 env: ## create .venv from requirements.txt, or bring it up to date
 	@scripts/environment.sh
 
-demo: env ## segment and measure a study: make demo STUDY=folder [OUT=folder]
+demo: env ## simulate a patient and run the whole way; on data of your own: make demo STUDY=folder [OUT=folder]
 ifdef STUDY
-	petlesion segment "$(STUDY)" -o "$(or $(OUT),demo-output)"
+	petlesion segment "$(STUDY)" -o $(if $(OUT),"$(OUT)",demo-output/study --overwrite)
 else
-	@echo 'Which study? make demo STUDY=path/to/study, a folder of DICOM files or one with pet.nii.gz in SUV.'
+	petlesion simulate -o demo-output/patient --tracer ga68-dotatate --seed 3 --dicom --resume
+	petlesion segment demo-output/patient/*/dicom -o demo-output/results --method gradient --overwrite
+	@echo; echo 'The report of the simulated patient: demo-output/results/report.pdf'
+	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] && command -v xdg-open > /dev/null; then \
+	    xdg-open demo-output/results/report.pdf; fi
 endif
 
 # Small arrays gain nothing from many threads, and shared hosts lose a lot.
