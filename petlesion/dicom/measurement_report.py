@@ -49,7 +49,7 @@ ONE = Code("1", "UCUM", "no units")
 
 TOTAL_LESION_UPTAKE = Code("TLU", PRIVATE_SCHEME, "Total Lesion Uptake")
 """SUVbw mean times volume for tracers other than FDG: Total Lesion Glycolysis (126033, DCM) would be wrong."""
-LOWEST_LESION_MEAN = Code("LOWEST-LESION-SUVMEAN", PRIVATE_SCHEME, "Lowest SUVmean of any lesion")
+LOWEST_LESION_MEAN = Code("MIN-SUVMEAN", PRIVATE_SCHEME, "Lowest SUVmean of any lesion")
 THRESHOLD = Code("122411", "DCM", "Threshold Value")
 PET_PROCEDURE = Code("82918005", "SCT", "Positron emission tomography")
 QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")

@@ -90,7 +90,7 @@ def read_rtstruct(
     UsageError
         If no ROI has one of `names`, or the object is drawn in another frame of reference than the PET.
     ValueError
-        If it has no closed contour, or one in another orientation, or is damaged; then pydicom may raise others as well.
+        If it has no closed contour, or one in another orientation, or is damaged; then pydicom may raise others too.
     """
     labels = roi_labels(dataset)
     if not labels:

@@ -279,5 +279,5 @@ def test_damaged_objects_are_refused(damage: Callable[[Dataset], None], what: st
     dataset = seg()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     damage(dataset)
-    with pytest.raises(UsageError, match=rf"segmentation cannot be read \(.*{what}.*in seg.dcm; give a DICOM SEG"):
+    with pytest.raises(UsageError, match=rf"mask cannot be read \(.*{what}.*in seg.dcm; give a DICOM SEG"):
         read(dataset, tmp_path)
