@@ -77,11 +77,9 @@ def test_junk_among_the_files_changes_nothing(shared_data: Path, tmp_path: Path)
     assert any("copies of images ignored" in warning for warning in dirty.warnings)
 
 
-@pytest.mark.parametrize(
-    "encoder", [["dcmcjpeg", "+e1"], ["dcmcjpls"], ["dcmcrle"], ["dcmconv", "+tb"], ["dcmconv", "+td"]]
-)
+@pytest.mark.parametrize("encoder", [["dcmcjpeg", "+e1"], ["dcmcjpls"], ["dcmcrle"]], ids=lambda encoder: encoder[0])
 def test_study_in_another_transfer_syntax_is_the_same(shared_data: Path, tmp_path: Path, encoder: list[str]) -> None:
-    """JPEG lossless, JPEG-LS, RLE, big endian and deflated, as DCMTK writes them."""
+    """JPEG lossless, JPEG-LS and RLE as DCMTK writes them."""
     if shutil.which(encoder[0]) is None:
         pytest.skip(f"{encoder[0]} of DCMTK is not installed")
     folder = copy_study(shared_data, tmp_path / "study")

@@ -84,10 +84,11 @@ def read_header(file: IO[bytes], *, force: bool = False) -> FileDataset:
         try:
             header, position = _parse(file, data, whole=len(data) == size)
         except (_NotPlainError, struct.error):
-            if len(data) >= size:
+            more = file.read()
+            if not more:
                 file.seek(0)
                 return dcmread(file, stop_before_pixels=True, force=force)
-            data += file.read()
+            data += more
         else:
             file.seek(position)
             return header

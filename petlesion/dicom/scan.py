@@ -51,7 +51,7 @@ class DicomIndex:
     series
         Series of PET and CT, ordered by study, modality and UID.
     skipped
-        All other files, ordered by path, with the reason.
+        All other files, with the reason.
     warnings
         What was tolerated.
     """
@@ -105,9 +105,9 @@ def scan(folder: Path, progress: Progress = silent) -> DicomIndex:
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
         raise UsageError(f"{folder} {what}", remedy="give a folder of DICOM files")
-    paths = list(_files(folder, set()))
     instances: list[Instance] = []
     skipped: list[Skipped] = []
+    paths = list(_files(folder, set(), skipped))
     for done, path in enumerate(paths, start=1):
         found = read_instance(path)
         if isinstance(found, Instance):
@@ -126,20 +126,20 @@ def scan(folder: Path, progress: Progress = silent) -> DicomIndex:
     return index
 
 
-def _files(folder: Path, visited: set[tuple[int, int]]) -> Iterator[Path]:
-    """All regular files below a folder, ordered by name; unreadable folders are passed on as if they were files."""
+def _files(folder: Path, visited: set[tuple[int, int]], skipped: list[Skipped]) -> Iterator[Path]:
+    """All regular files below a folder, ordered by name; folders that cannot be listed go to `skipped`."""
     try:
         status = folder.stat()
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:
-        yield folder
+    except OSError as error:
+        skipped.append(Skipped(folder, f"folder cannot be listed ({error.strerror or error})", damaged=True))
         return
     if (status.st_dev, status.st_ino) in visited:
         return
     visited.add((status.st_dev, status.st_ino))
     for entry in entries:
         if entry.is_dir():
-            yield from _files(Path(entry.path), visited)
+            yield from _files(Path(entry.path), visited, skipped)
         elif entry.is_file():
             yield Path(entry.path)
 

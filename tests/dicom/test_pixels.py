@@ -165,6 +165,7 @@ def test_syntax_without_decoder(tmp_path: Path) -> None:
         stored_values(_instance(path))
 
 
+@pytest.mark.filterwarnings("ignore:Expected explicit VR")
 def test_private_syntax_is_not_guessed(tmp_path: Path) -> None:
     """GE's private syntax of ACR-NEMA times has big-endian pixels in a little-endian data set."""
     path = tmp_path / "slice.dcm"

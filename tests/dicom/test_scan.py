@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,6 +142,22 @@ def test_links_are_followed_once(pet: list[Path], tmp_path: Path) -> None:
     assert len(scan(linked).series[0].instances) == 8
 
 
+def test_folder_that_cannot_be_listed(pet: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The permission is denied by hand: tests may run as root, whom no permission stops."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+
+    def listed(folder: Path) -> Any:
+        if folder == closed:
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", listed)
+    (skipped,) = scan(tmp_path).skipped
+    assert skipped == Skipped(closed, "folder cannot be listed (Permission denied)", damaged=True)
+
+
 def test_file_that_vanished() -> None:
     assert read_instance(Path("no-such-file.dcm")) == Skipped(
         Path("no-such-file.dcm"), "cannot be read (No such file or directory)", damaged=True
@@ -165,6 +182,7 @@ def test_progress_ends_at_the_number_of_files(pet: list[Path], tmp_path: Path) -
     assert seen == [(k, 8) for k in range(1, 9)]
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("fraction", np.linspace(0.0, 0.999, 40))
 def test_cut_anywhere_is_never_whole(pet: list[Path], fraction: float) -> None:
     content = pet[0].read_bytes()
