@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from petlesion.phantom.anatomy import Anatomy, Part
+from petlesion.phantom.anatomy import Anatomy, Part, mass_out_of_view
 from petlesion.phantom.draws import smooth_noise, stream
 from petlesion.phantom.labels import STRUCTURES, Label, Tissue
 from petlesion.phantom.render import Value, composite
@@ -13,6 +13,8 @@ from petlesion.phantom.uptake import Uptake
 
 FINE_MM, COARSE_MM = 11.0, 30.0
 """Knot distances of the two noises that make uptake uneven, mm."""
+RETAINED = 0.95
+"""Largest fraction of the injected activity that can be in the body at the scan."""
 _PATCHY = frozenset(
     {
         Label.STOMACH,
@@ -53,8 +55,30 @@ def render_activity(anatomy: Anatomy, uptake: Uptake, seed: int, visit: int) -> 
         if part.label in _PATCHY:
             # Patches along the bowel: log-normal about the same mean.
             sigma = float(np.sqrt(np.log1p(spread**2)))
-            return np.float32(mean) * np.exp(np.float32(sigma) * coarse[part.block] - np.float32(sigma**2 / 2))
+            patches = np.exp(np.float32(sigma) * coarse[part.block] - np.float32(sigma**2 / 2))
+            return np.asarray(np.float32(mean) * patches)
         mix = np.float32(0.92) * fine[part.block] + np.float32(0.39) * coarse[part.block]
         return np.float32(mean) * np.maximum(1 + np.float32(spread) * mix, np.float32(0.2))
 
     return composite(anatomy.parts, shape, value)
+
+
+def conserve(activity: NDArray[np.float32], anatomy: Anatomy, uptake: Uptake, tumour_share: float) -> Uptake:
+    """Scale the body's activity down, in place, where with the lesions it would exceed what was injected.
+
+    The mean SUVbw of the whole body is the fraction of the injected activity still inside, so it cannot exceed 1;
+    `RETAINED` leaves a little for what was voided before. What lies outside the field of view counts as muscle and
+    fat.
+
+    Returns
+    -------
+    Uptake
+        The uptake that the scaled activity has.
+    """
+    limbs = mass_out_of_view(anatomy.arms_up) * (0.55 * uptake.of(Label.MUSCLE) + 0.3 * uptake.of(Label.FAT))
+    body = float(activity.sum(dtype=np.float64)) * anatomy.grid.voxel_ml / (1000 * anatomy.weight_kg) + limbs
+    factor = min(1.0, (RETAINED - tumour_share) / body)
+    if factor < 1:
+        activity *= np.float32(factor)
+        uptake = uptake.scaled(factor)
+    return uptake

@@ -17,6 +17,18 @@ Block = tuple[slice, slice, slice]
 """Where a small array lies in a volume, (z, y, x)."""
 
 
+LEGS_BELOW = 0.222
+"""Share of the body's mass below mid-thigh: half of both thighs (10 % each), shanks (4.65 %) and feet (1.45 %);
+segment masses of Dempster in Winter, Biomechanics and Motor Control of Human Movement, table 4.1."""
+FOREARMS_ABOVE = 0.044
+"""Share of both forearms and hands, which lie beyond the vertex with the arms up (same source)."""
+
+
+def mass_out_of_view(arms_up: bool) -> float:
+    """Share of the body's mass that a scan from vertex to mid-thigh does not see."""
+    return LEGS_BELOW + (FOREARMS_ABOVE if arms_up else 0.0)
+
+
 class Sex(StrEnum):
     """Sex as DICOM PatientSex writes it."""
 

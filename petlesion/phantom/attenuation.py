@@ -1,4 +1,4 @@
-"""CT of the body in HU: tissue values of this patient, contrast medium, and the texture of tissues, without scanner noise."""
+"""CT of the body in HU: tissue values of this patient, contrast medium, texture of tissues; no scanner noise."""
 
 from __future__ import annotations
 
@@ -88,7 +88,8 @@ def render_ct(anatomy: Anatomy, seed: int) -> NDArray[np.float32]:
             # Fat planes run where the coarse noise changes sign.
             n = coarse[part.block]
             strand = np.exp(-((n / np.float32(0.12)) ** 2)) * np.float32(0.4)
-            return (hu + spread * fine[part.block]) * (1 - strand) + np.float32(STRAND_HU) * strand
+            muscle = (hu + spread * fine[part.block]) * (1 - strand)
+            return np.asarray(muscle + STRAND_HU * strand, dtype=np.float32)
         if spread == 0:
             return hu
         return np.float32(hu) + np.float32(spread) * fine[part.block]

@@ -1,4 +1,4 @@
-"""Outlines of lesions and foci: ellipsoid, lobulated, spiculated or confluent, grown to an exact volume where there is room."""
+"""Outlines of lesions and foci: ellipsoid, lobulated, spiculated, confluent, grown to an exact volume."""
 
 from __future__ import annotations
 

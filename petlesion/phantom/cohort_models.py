@@ -12,8 +12,8 @@ from petlesion.phantom.truth import Region
 from petlesion.tracers import TracerName
 
 S1_COUNTS = (0.238, 0.159, 0.115, 0.091, 0.078, 0.072, 0.073, 0.080, 0.094)
-"""Probability of 1..9 liver lesions: the least structured distribution (exp of a parabola) with the published mean 233/57 =
-4.09, SD 2.75 and fewer than 10 lesions (Wehrend et al., EJNMMI Res 2021)."""
+"""Probability of 1..9 liver lesions: the least structured distribution (exp of a parabola) with the published mean
+233/57 = 4.09, SD 2.75 and fewer than 10 lesions (Wehrend et al., EJNMMI Res 2021)."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ class DiseaseModel:
 
 
 R = Region
-# SUVmax over lesions: liver 28.7, pancreas 25.2, bone 18.3, nodes 12.6 (Kuyumcu et al., Ann Nucl Med 2013); all lesions
-# 16.0 ± 10.8 (Poeppel et al., J Nucl Med 2011). The mean of a lesion is lower than its hottest voxel.
+# SUVmax over lesions: liver 28.7, pancreas 25.2, bone 18.3, nodes 12.6 (Kuyumcu et al., Ann Nucl Med 2013); all
+# lesions 16.0 ± 10.8 (Poeppel et al., J Nucl Med 2011). The mean of a lesion is lower than its hottest voxel.
 _DOTATATE = DiseaseModel(
     diseased=0.8,
     counts=(),
@@ -128,8 +128,8 @@ _DOTATATE = DiseaseModel(
     },
     other=Avidity(12.0, 7.0),
 )
-# SUVmax over lesions: prostate 11.3 ± 7.5, nodes 14.6 ± 13.7, bone 15.9 ± 15.9, soft tissue 24.2 ± 16.4 (Muchnik Kurash et
-# al., Sci Rep 2020).
+# SUVmax over lesions: prostate 11.3 ± 7.5, nodes 14.6 ± 13.7, bone 15.9 ± 15.9, soft tissue 24.2 ± 16.4 (Muchnik
+# Kurash et al., Sci Rep 2020).
 _PSMA = DiseaseModel(
     diseased=0.7,
     counts=(),
@@ -166,7 +166,8 @@ _PSMA = DiseaseModel(
     },
     other=Avidity(12.5, 11.0),
 )
-# FDG: lung, lymphoma, colorectal, melanoma mixed; mean SUV 7 with a long tail, plausible rather than one survey's figure.
+# FDG: lung, lymphoma, colorectal, melanoma mixed; mean SUV 7 with a long tail, plausible rather than one survey's
+# figure.
 _FDG = DiseaseModel(
     diseased=0.8,
     counts=(),
@@ -223,7 +224,8 @@ def disease_model(cohort: Cohort, tracer: TracerName) -> DiseaseModel:
             volume_limits_ml=(0.25, 40.0),
         )
     if cohort is Cohort.S2:
-        # Median 25 lesions, interquartile range 41: 50 sinh(0.6745 sigma) = 41 gives sigma = 1.11; ten controls beside 41.
+        # Median 25 lesions, interquartile range 41: 50 sinh(0.6745 sigma) = 41 gives sigma = 1.11; ten controls
+        # beside 41.
         return replace(
             base,
             diseased=41 / 51,

@@ -94,9 +94,7 @@ def draw_disease(tracer: TracerName, seed: int, options: CohortOptions, anatomy:
     return findings
 
 
-def place_lesion(
-    model: DiseaseModel, region: Region, places: Places, rng: np.random.Generator
-) -> Finding | None:
+def place_lesion(model: DiseaseModel, region: Region, places: Places, rng: np.random.Generator) -> Finding | None:
     """Draw one lesion of a region and keep its room in `places`; None where no place was found."""
     volume, suv = model.draw_volume(rng), model.draw_suv(region, rng)
     growth = _growth(region, volume, rng)
@@ -151,8 +149,9 @@ def _confluent(model: DiseaseModel, places: Places, rng: np.random.Generator) ->
 def staging_of(lesions: Sequence[Lesion], tracer: TracerName) -> Staging:
     """N and M class by PROMISE miTNM v1 as S3 uses them (Eiber et al., J Nucl Med 2018).
 
-    N0 no pelvic node, N1 one, N2 more; M1a extrapelvic nodes, M1b bone, M1c other organs, the highest present. The rules are
-    those of prostate cancer; for other tracers they are applied as they stand with that tracer's primary organs.
+    N0 no pelvic node, N1 one, N2 more; M1a extrapelvic nodes, M1b bone, M1c other organs, the highest present. The
+    rules are those of prostate cancer; for other tracers they are applied as they stand with that tracer's primary
+    organs.
     """
     local = PRIMARY_ORGANS[tracer]
     regions = [lesion.region for lesion in lesions]

@@ -67,7 +67,7 @@ def smooth_noise(
 
 
 def _bspline_weights(count: int, step: float) -> NDArray[np.float32]:
-    """(count, knots) weights of uniform cubic B-splines at positions 0, step, 2 step, ..., rows scaled to unit norm."""
+    """(count, knots) weights of uniform cubic B-splines at 0, step, 2 step, ...; rows have unit norm."""
     position = np.arange(count) * step
     knots = np.arange(int(position[-1]) + 4) - 1
     t = np.abs(position[:, None] - knots[None, :])

@@ -67,7 +67,9 @@ class Trap:
     flatness: float = 0.8
 
 
-def _beside(landmark: str, offsets: Mapping[str, tuple[float, float, float]], labels: tuple[Label, ...], part: float = 0.5) -> Finder:
+def _beside(
+    landmark: str, offsets: Mapping[str, tuple[float, float, float]], labels: tuple[Label, ...], part: float = 0.5
+) -> Finder:
     """Spots at fixed offsets (x, y, z) from a point part of the way along a landmark."""
 
     def find(places: Places, rng: np.random.Generator) -> list[Spot]:
@@ -102,11 +104,11 @@ def _inside(labels: tuple[Label, ...], depth_mm: float = 0.0) -> Finder:
 
 def _ureters(places: Places, rng: np.random.Generator) -> list[Spot]:
     """Two possible pools of urine in each ureter."""
-    spots = []
+    spots: list[Spot] = []
     for label in (Label.URETER_LEFT, Label.URETER_RIGHT):
         line = places.anatomy.landmarks[label.name]
-        for level in rng.uniform(0.1, 0.95, 2):
-            spots.append(Spot(STRUCTURES[label].name, line[int(level * (len(line) - 1))], ()))
+        at = (rng.uniform(0.1, 0.95, 2) * (len(line) - 1)).astype(int)
+        spots.extend(Spot(STRUCTURES[label].name, point, ()) for point in line[at])
     return spots
 
 
@@ -199,7 +201,9 @@ _AXILLAE = _near(("axilla left", "axilla right"), "axilla", 8.0, (Label.FAT, Lab
 _STELLATE = _beside("T1", {"left stellate ganglion": (19, -8, 4), "right stellate ganglion": (-19, -8, 4)}, SOFT)
 _CERVICAL = _beside("C3", {"left cervical ganglion": (21, -10, 0), "right cervical ganglion": (-21, -10, 0)}, SOFT)
 _SACRAL = _beside("SACRUM", {"left sacral ganglion": (19, -20, 0), "right sacral ganglion": (-19, -20, 0)}, SOFT)
-_RIBS = _inside(tuple(label for label in Label if label.name.startswith("RIB_") and int(label.name.rpartition("_")[2]) < 11))
+_RIBS = _inside(
+    tuple(label for label in Label if label.name.startswith("RIB_") and int(label.name.rpartition("_")[2]) < 11)
+)
 _SPINE = _inside(tuple(label for label in VERTEBRAE if label >= Label.T4), 6.0)
 _K = FocusKind
 
@@ -217,8 +221,8 @@ _DOTATATE = (
     Trap(_K.FRACTURE, 0.06, 4.0, 1.5, (0.2, 0.8), _RIBS),
     Trap(_K.INJECTION, 0.12, 14, 12, (0.2, 3.0), _injection, lasting=False),
 )
-# Ganglia: uptake above background in 92 % (cervical), 89 % (coeliac), 46 % (sacral) of 407 patients with SUVmax 2.4 ± 0.6, 2.9
-# ± 0.8, 1.7 ± 0.5 (Rischpler et al., J Nucl Med 2018); a structure of a third of a millilitre shows about 40 % of its uptake.
+# Ganglia: uptake above background in 92 % (cervical), 89 % (coeliac), 46 % (sacral) of 407 patients, SUVmax 2.4 ± 0.6,
+# 2.9 ± 0.8, 1.7 ± 0.5 (Rischpler et al., J Nucl Med 2018); a third of a millilitre shows about 40 % of its uptake.
 _PSMA = (
     Trap(_K.GANGLION, 0.70, 6.0, 1.8, (0.25, 0.55), _coeliac, flatness=0.45),
     Trap(_K.GANGLION, 0.62, 4.8, 1.3, (0.2, 0.45), _STELLATE, flatness=0.5),
@@ -247,7 +251,8 @@ _FDG = (
     Trap(_K.NODE, 0.12, 3.6, 1.2, (0.2, 0.8), _AXILLAE),
     Trap(_K.THYROID, 0.05, 9, 4, (0.5, 3.0), _inside((Label.THYROID,))),
     Trap(_K.SPINE, 0.25, 3.8, 1.0, (0.5, 2.5), _facets),
-    Trap(_K.MUSCLE, 0.12, 4.0, 1.5, (1.5, 8.0), _near(("jugular left", "jugular right"), "neck muscle", 12.0, (Label.MUSCLE,)), lasting=False),
+    Trap(_K.MUSCLE, 0.12, 4.0, 1.5, (1.5, 8.0),
+        _near(("jugular left", "jugular right"), "neck muscle", 12.0, (Label.MUSCLE,)), lasting=False),
     Trap(_K.FRACTURE, 0.06, 5.0, 1.5, (0.2, 0.8), _RIBS),
     Trap(_K.GRANULOMA, 0.07, 4.0, 2.0, (0.15, 1.5), _inside((Label.LUNG_LEFT, Label.LUNG_RIGHT), 8.0)),
     Trap(_K.BREAST, 0.05, 2.4, 0.6, (0.8, 4.0), _gynaecomastia),
@@ -255,7 +260,8 @@ _FDG = (
 )  # fmt: skip
 _BROWN_FAT = Trap(_K.BROWN_FAT, 0.75, 7.0, 3.0, (0.4, 3.0), _brown_fat, lasting=False)
 BROWN_FAT_CHANCE = 0.06
-"""Share of FDG patients with activated brown fat: 2-7 % in large series (Cypess et al., NEJM 2009), more in slim women."""
+"""Share of FDG patients with activated brown fat: 2-7 % in large series (Cypess et al., NEJM 2009), more in slim
+women."""
 TRAPS: Mapping[TracerName, tuple[Trap, ...]] = {
     TracerName.GA68_DOTATATE: _DOTATATE,
     TracerName.CU64_DOTATATE: _DOTATATE,
@@ -264,9 +270,21 @@ TRAPS: Mapping[TracerName, tuple[Trap, ...]] = {
 }
 """Foci of each tracer."""
 _ORGAN_FOCI: Mapping[TracerName, tuple[tuple[FocusKind, Label], ...]] = {
-    TracerName.GA68_DOTATATE: ((_K.UNCINATE, Label.UNCINATE), (_K.ADRENAL, Label.ADRENAL_LEFT), (_K.ADRENAL, Label.ADRENAL_RIGHT)),
-    TracerName.CU64_DOTATATE: ((_K.UNCINATE, Label.UNCINATE), (_K.ADRENAL, Label.ADRENAL_LEFT), (_K.ADRENAL, Label.ADRENAL_RIGHT)),
-    TracerName.GA68_PSMA11: ((_K.TONSIL, Label.TONSILS), (_K.ADRENAL, Label.ADRENAL_LEFT), (_K.ADRENAL, Label.ADRENAL_RIGHT)),
+    TracerName.GA68_DOTATATE: (
+        (_K.UNCINATE, Label.UNCINATE),
+        (_K.ADRENAL, Label.ADRENAL_LEFT),
+        (_K.ADRENAL, Label.ADRENAL_RIGHT),
+    ),
+    TracerName.CU64_DOTATATE: (
+        (_K.UNCINATE, Label.UNCINATE),
+        (_K.ADRENAL, Label.ADRENAL_LEFT),
+        (_K.ADRENAL, Label.ADRENAL_RIGHT),
+    ),
+    TracerName.GA68_PSMA11: (
+        (_K.TONSIL, Label.TONSILS),
+        (_K.ADRENAL, Label.ADRENAL_LEFT),
+        (_K.ADRENAL, Label.ADRENAL_RIGHT),
+    ),
     TracerName.F18_FDG: ((_K.TONSIL, Label.TONSILS),),
 }
 """Whole small organs that count as candidate foci; their uptake is in the organ table."""
@@ -327,4 +345,5 @@ def organ_shape(places: Places, label: Label) -> Shape | None:
     inside = np.pad(places.anatomy.labels[box] == label, 1)
     grid = places.anatomy.grid
     origin = grid.to_world([s.start - 1 for s in box])
-    return Shape(Grid.from_geometry(inside.shape, grid.spacing_mm, origin), inside)
+    nz, ny, nx = inside.shape
+    return Shape(Grid.from_geometry((nz, ny, nx), grid.spacing_mm, origin), inside)

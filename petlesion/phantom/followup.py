@@ -19,6 +19,9 @@ from petlesion.phantom.truth import Lesion, Shape
 STABLE_WITHIN = 0.10
 """A lesion whose true volume changed by no more than this fraction counts as stable."""
 
+VANISHES_BELOW = 0.6
+"""A lesion whose SUV falls below this fraction of the least contrast of its cohort is gone."""
+
 
 class Course(StrEnum):
     """How the disease went."""
@@ -100,8 +103,9 @@ _TRENDS = {
 def simulate_follow_up(baseline: SimulatedPatient, course: Course | None = None, visit: int = 1) -> FollowUp:
     """Scan a simulated patient again.
 
-    The body stays the same; uptake varies as between visits, urine and bowel are drawn anew, and tumours that hold less or
-    more of the tracer leave more or less of it to the organs. New lesions are drawn from the patient's cohort.
+    The body stays the same; uptake varies as between visits, urine and bowel are drawn anew, and tumours that hold
+    less or more of the tracer leave more or less of it to the organs. New lesions are drawn from the patient's
+    cohort.
 
     Parameters
     ----------
@@ -143,14 +147,12 @@ def _trend(course: Course, rng: np.random.Generator) -> _Trend:
     return _TRENDS[course]
 
 
-def _later(
-    lesion: Lesion, trend: _Trend, places: Places, contrast: float, rng: np.random.Generator
-) -> Finding | None:
+def _later(lesion: Lesion, trend: _Trend, places: Places, contrast: float, rng: np.random.Generator) -> Finding | None:
     """The lesion at the later visit, kept in `places`; None when it is gone."""
     gone = rng.random() < trend.vanish
     volume = lesion.volume_ml * trend.volume[0] * np.exp(trend.volume[1] * rng.standard_normal())
     suv = lesion.suv_rim * trend.suv[0] * np.exp(trend.suv[1] * rng.standard_normal())
-    if gone or volume < SMALLEST_ML or suv < contrast * lesion.suv_local:
+    if gone or volume < SMALLEST_ML or suv < VANISHES_BELOW * contrast * lesion.suv_local:
         return None
     blob = replace(lesion.blob, volume_ml=float(volume))
     grown = places.put(blob, lesion.room, least_inside=0.0)
@@ -170,7 +172,9 @@ def _new_lesions(
 ) -> list[Finding]:
     if course not in (Course.PROGRESSION, Course.MIXED):
         return []
-    rate = _TRENDS[Course.PROGRESSION].new_per_lesion * len(baseline.lesion_table) * (0.4 if course is Course.MIXED else 1)
+    rate = (
+        _TRENDS[Course.PROGRESSION].new_per_lesion * len(baseline.lesion_table) * (0.4 if course is Course.MIXED else 1)
+    )
     count = max(1, int(rng.poisson(rate))) if course is Course.PROGRESSION else int(rng.poisson(rate))
     seen = [lesion.region for lesion in baseline.lesion_table] or list(model.regions)
     found = []

@@ -197,9 +197,9 @@ class Structure:
     organ: Organ | None = None
 
 
-# CT values at 120 kV, from memory of the usual ranges: liver 55-60, spleen 48, muscle 55, kidney 30, blood 40, bile and
-# urine 0-10, fat -105 (Kalender, Computed Tomography, 2011); trabecular bone falls with age, L1 from about 230 HU at 30
-# to 110 HU at 75 years (Pickhardt et al., Ann Intern Med 2013). The thyroid is dense because of its iodine.
+# CT values at 120 kV, from memory of the usual ranges: liver 55-60, spleen 48, muscle 55, kidney 30, blood 40, bile
+# and urine 0-10, fat -105 (Kalender, Computed Tomography, 2011); trabecular bone falls with age, L1 from about 230 HU
+# at 30 to 110 HU at 75 years (Pickhardt et al., Ann Intern Med 2013). The thyroid is dense because of its iodine.
 _SOFT: tuple[Structure, ...] = (
     Structure(Label.AIR, "air", Tissue.AIR, -1000),
     Structure(Label.SKIN, "skin", Tissue.SKIN, 20),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petlesion.errors import UsageError
-from petlesion.phantom.activity import render_activity
+from petlesion.phantom.activity import conserve, render_activity
 from petlesion.phantom.anatomy import Anatomy
 from petlesion.phantom.attenuation import render_ct
 from petlesion.phantom.body.build import build_body
@@ -93,7 +93,7 @@ class SimulatedPatient:
 
 
 def paint_instances(shapes: list[Shape], grid: Grid) -> NDArray[np.uint16]:
-    """Label map (z, y, x) uint16 of shapes numbered from 1; where two touch, the one that fills more of the voxel wins.
+    """Label map (z, y, x) uint16 of shapes numbered from 1; a voxel goes to the shape that fills most of it.
 
     Parameters
     ----------
@@ -162,6 +162,7 @@ def image_patient(
     share = tumour_share(findings, anatomy.weight_kg)
     uptake = draw_uptake(tracer, anatomy, seed, visit, min(share, LARGEST_SHARE))
     activity = render_activity(anatomy, uptake, seed, visit)
+    uptake = conserve(activity, anatomy, uptake, min(share, LARGEST_SHARE))
     ct = render_ct(anatomy, seed)
     contrast = disease_model(options.cohort, tracer).contrast
     lesions = paint_lesions(findings, anatomy, uptake, contrast, seed, activity)
@@ -172,7 +173,9 @@ def image_patient(
     foci = tuple(draw_foci(tracer, seed, visit, places, uptake))
     paint_foci(foci, anatomy, activity)
     staging = staging_of(lesions, tracer)
-    organ_suv = {label: uptake.of(label) for label in Label if label not in (Label.AIR, Label.TABLE)}
+    organ_suv: dict[Label, float] = {
+        label: uptake.of(label) for label in Label if label not in (Label.AIR, Label.TABLE)
+    }
     name = f"{tracer.value}-{options.cohort.value}-{seed:06d}" + (f"-visit{visit}" if visit else "")
     return SimulatedPatient(
         patient_id=name,

@@ -59,7 +59,7 @@ class Places:
         return z, y, x
 
     def voxels(self, labels: tuple[Label, ...], depth_mm: float = 0.0) -> NDArray[np.intp]:
-        """Indices (n, 3) as (z, y, x) of voxels of the labels at least `depth_mm` under their surface, else the deepest."""
+        """Indices (n, 3) as (z, y, x) of voxels at least `depth_mm` under the labels' surface, else the deepest."""
         if labels not in self._depths:
             box = self.box(labels)
             if box is None:
@@ -107,9 +107,7 @@ class Places:
         gap = np.maximum(ends[:, 0] - center_mm, center_mm - ends[:, 1])
         return [self.taken[i] for i in np.flatnonzero(np.all(gap < reach_mm, axis=1))]
 
-    def put(
-        self, blob: Blob, labels: Iterable[Label], least_inside: float = 0.5
-    ) -> tuple[Shape, Shape | None] | None:
+    def put(self, blob: Blob, labels: Iterable[Label], least_inside: float = 0.5) -> tuple[Shape, Shape | None] | None:
         """Grow a blob in the room of the labels without keeping it.
 
         Returns
@@ -133,7 +131,7 @@ class Places:
         origin = shape.grid.to_world((-pad, -pad, -pad))
         grid = Grid.from_geometry(grown.shape, shape.grid.spacing_mm, origin)
         self.taken.append(Shape(grid, grown))
-        self._ends.append(grid.to_world([(0, 0, 0), np.array(grown.shape) - 1]))
+        self._ends.append(grid.to_world(np.array([(0, 0, 0), grown.shape])))
 
 
 def _within(shape: Shape, points: NDArray[np.float64]) -> NDArray[np.bool_]:

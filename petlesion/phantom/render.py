@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from petlesion.phantom.anatomy import Part
 from petlesion.phantom.labels import Label
 
-Value = float | np.floating | NDArray[np.float32]
+Value = float | NDArray[np.float32]
 
 THIN = {
     Label.URETER_LEFT: 0.3,
@@ -22,7 +22,8 @@ THIN = {
     Label.LACRIMAL_LEFT: 0.4,
     Label.LACRIMAL_RIGHT: 0.4,
 }
-"""Structures thinner than a voxel of the fine grid: they carry their label from this occupancy, all others from 0.5."""
+"""Structures thinner than a voxel of the fine grid: they carry their label from this occupancy, all others from
+0.5."""
 
 
 def composite(

@@ -85,7 +85,9 @@ _STATIONS: Mapping[Region, tuple[_Station, ...]] = {
     Region.NODE_PRESACRAL: (_Station("presacral", "presacral node", 0, 6, sided=False),),
     Region.NODE_MESORECTAL: (_Station("RECTUM", "mesorectal node", 20, 27, sided=False, part=(0.1, 0.55)),),
     Region.NODE_INGUINAL: (_Station("groin", "inguinal node", 0, 12),),
-    Region.NODE_RETROPERITONEAL: (_Station("abdominal aorta", "retroperitoneal node", 14, 24, sided=False, limit_ml=30),),
+    Region.NODE_RETROPERITONEAL: (
+        _Station("abdominal aorta", "retroperitoneal node", 14, 24, sided=False, limit_ml=30),
+    ),
     Region.NODE_MESENTERIC: (_Station("mesentery", "mesenteric node", 0, 30, sided=False, limit_ml=30),),
     Region.NODE_HEPATIC_HILUM: (_Station("hepatic hilum", "hepatic hilum node", 0, 12, sided=False),),
     Region.NODE_MEDIASTINAL: (_Station("trachea", "mediastinal node", 12, 20, sided=False, limit_ml=30),),
@@ -130,7 +132,7 @@ def _landmark(anatomy: Anatomy, name: str) -> NDArray[np.float64]:
         return np.stack([x, y - 24, z], axis=1)
     if name == "abdominal aorta":
         line = anatomy.landmarks["aorta"]
-        return line[line[:, 2] < anatomy.landmarks["L1"][0, 2] + 15]
+        return np.asarray(line[line[:, 2] < anatomy.landmarks["L1"][0, 2] + 15])
     line = anatomy.landmarks[name]
     return line if len(line) > 1 else np.repeat(line, 2, axis=0)
 
@@ -175,4 +177,5 @@ def _peritoneal(places: Places, voxels: NDArray[np.intp]) -> NDArray[np.intp]:
     anatomy = places.anatomy
     point = anatomy.grid.to_world(voxels)
     low, high = anatomy.landmarks["SACRUM"][-1, 2], anatomy.landmarks["L1"][0, 2]
-    return voxels[(point[:, 2] > low) & (point[:, 2] < high) & (point[:, 1] < anatomy.landmarks["L3"][0, 1] - 10)]
+    front = anatomy.landmarks["L3"][0, 1] - 10
+    return np.asarray(voxels[(point[:, 2] > low) & (point[:, 2] < high) & (point[:, 1] < front)])

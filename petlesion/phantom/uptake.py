@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,16 +19,16 @@ SHARED = 0.35
 SIDE_SD = 0.06
 """SD of the logarithm of a paired organ's left-to-right difference."""
 VISIT = 0.15
-"""Share of the variance that changes from visit to visit: the within-patient CoV of 10 % (olde Heuvel et al., EJNMMI Res
-2020, 68Ga-PSMA-11: liver, kidney, parotid, blood pool) against about 25 % between patients."""
+"""Share of the variance that changes from visit to visit: the within-patient CoV of 10 % (olde Heuvel et al., EJNMMI
+Res 2020, 68Ga-PSMA-11: liver, kidney, parotid, blood pool) against about 25 % between patients."""
 REFERENCE_LEAN_SHARE = 0.70
 """Lean mass over weight at which the tables hold."""
 RED_MARROW = {
     "SKULL": 0.55, "MANDIBLE": 0.5, "HUMERUS": 0.5, "FOREARM": 0.3, "FEMUR": 0.5, "CLAVICLE": 0.7, "SCAPULA": 0.75,
     "RIB": 0.85, "STERNUM": 0.95,
 }  # fmt: skip
-"""Uptake of a bone's marrow against that of the vertebrae and pelvis: red marrow is confined to the trunk in adults (ICRP
-Publication 70, 1995)."""
+"""Uptake of a bone's marrow against that of the vertebrae and pelvis: red marrow is confined to the trunk in adults
+(ICRP Publication 70, 1995)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +55,11 @@ class Uptake:
     blood: float
     sink: float
     weight_factor: float
+
+    def scaled(self, factor: float) -> Uptake:
+        """All of it times a factor."""
+        suv = {key: value * factor for key, value in self.suv.items()}
+        return replace(self, suv=suv, marrow=self.marrow * factor, blood=self.blood * factor)
 
     def of(self, label: Label, layer: Layer = Layer.WHOLE) -> float:
         """SUVbw of a structure's layer."""

@@ -8,19 +8,30 @@ from petlesion.phantom.anatomy import Sex
 from petlesion.phantom.body.canvas import Canvas, mirrored
 from petlesion.phantom.body.chest import diaphragm
 from petlesion.phantom.body.habitus import Habitus, cavity_outline, thorax_outline
-from petlesion.phantom.body.implicit import Floats, Points, capsule, curve, ellipsoid, rotation, smooth_max, union
+from petlesion.phantom.body.implicit import (
+    Floats,
+    Points,
+    capsule,
+    curve,
+    ellipsoid,
+    padded,
+    rotation,
+    smooth_max,
+    union,
+)
 from petlesion.phantom.body.trunk import outline_solid
 from petlesion.phantom.draws import lognormal, stream, truncated_normal
 from petlesion.phantom.labels import Label
 
 LIVER_ML = (1500.0, 270.0)
-"""Mean and SD of the liver's volume at 1.9 m² body surface: 1.5 L (Vauthey et al., Liver Transpl 2002, as remembered)."""
+"""Mean and SD of the liver's volume, mL, at 1.9 m² body surface (Vauthey et al., Liver Transpl 2002, as
+remembered)."""
 SPLEEN_ML = (215.0, 80.0)
-"""Mean and SD of the spleen's volume (Prassopoulos et al., Eur Radiol 1997: 215 mL, range 107-315, as remembered)."""
+"""Mean and SD of the spleen's volume, mL (Prassopoulos et al., Eur Radiol 1997: 107-315, as remembered)."""
 
 
 def paint_liver(canvas: Canvas, habitus: Habitus, dome_mm: float, seed: int) -> None:
-    """Paint both lobes, portal and hepatic veins, gall bladder; the lower edge is set so that the volume is the drawn one."""
+    """Paint both lobes, their veins and the gall bladder; the lower edge lies where the volume is the drawn one."""
     rng = stream(seed, "anatomy/liver")
     surface = (habitus.height_m * 100 * habitus.weight_kg / 3600) ** 0.5  # Mosteller, NEJM 1987
     volume = float(np.clip(lognormal(rng, *LIVER_ML) * (surface / 1.9) ** 1.1, 950.0, 2400.0))
@@ -79,7 +90,7 @@ def _paint_liver_vessels(canvas: Canvas, dome_mm: float) -> None:
         [join, (-8, -18, 334 + 0.7 * dome_mm, 4), (22, -44, 324, 2.5)],
     ]
     for rows in (trunk, right, front, upper, left, *veins):
-        canvas.paint(Label.LIVER_VESSELS, canvas.tube(rows))
+        canvas.paint(Label.LIVER_VESSELS, canvas.tube(np.array(rows, dtype=np.float64)))
     canvas.mark("hepatic hilum", [(-30, -10, z - 10), (-16, -10, 264)])
 
 
@@ -90,7 +101,7 @@ def paint_spleen(canvas: Canvas, habitus: Habitus, dome_mm: float, seed: int) ->
     axes = rotation((0.25, -0.62, -0.72))
     center = np.array((90.0, 50.0, 316.0)) + rng.normal(0, 4, 3)
     solid, box = ellipsoid(center, (58, 42, 24), axes)
-    block = canvas.block(tuple(tuple(np.add(c, d)) for c, d in zip(box, (-40, 40), strict=True)))  # type: ignore[arg-type]
+    block = canvas.block(padded(box, 40))
     if block is None:
         return
     p = canvas.at(block)
@@ -101,11 +112,23 @@ def paint_spleen(canvas: Canvas, habitus: Habitus, dome_mm: float, seed: int) ->
     shift = fit_volume(free, limits, volume, canvas)
     canvas.fill(Label.SPLEEN, block, np.maximum(limits, free - np.float32(shift)))
     canvas.mark(Label.SPLEEN.name, center)
-    canvas.mark("splenic hilum", center + (-30, -14, -8))
+    canvas.mark("splenic hilum", np.add(center, (-30, -14, -8)))
 
 
-_STOMACH = ((14, 10, 334, 12), (46, 24, 338, 32), (64, 4, 312, 31), (64, -32, 280, 25), (40, -54, 256, 21), (4, -56, 254, 17), (-22, -48, 266, 11))  # fmt: skip
-_DUODENUM = ((-22, -48, 266, 11), (-44, -34, 270, 12), (-56, -20, 252, 12), (-54, -16, 222, 12), (-24, -30, 203, 11), (8, -32, 206, 11), (28, -28, 238, 11))  # fmt: skip
+_STOMACH = (
+    (14, 10, 334, 12), (46, 24, 338, 32), (64, 4, 312, 31), (64, -32, 280, 25),
+    (40, -54, 256, 21), (4, -56, 254, 17), (-22, -48, 266, 11),
+)  # fmt: skip
+_DUODENUM = (
+    (-22, -48, 266, 11), (-44, -34, 270, 12), (-56, -20, 252, 12), (-54, -16, 222, 12),
+    (-24, -30, 203, 11), (8, -32, 206, 11), (28, -28, 238, 11),
+)  # fmt: skip
+
+
+_PANCREAS = (
+    (-38, -26, 232, 11), (-32, -30, 250, 14), (-10, -42, 262, 9), (22, -32, 274, 9.5), (52, 0, 286, 9),
+    (76, 22, 298, 8),
+)  # fmt: skip
 
 
 def paint_stomach(canvas: Canvas, seed: int) -> None:
@@ -139,7 +162,7 @@ def paint_pancreas(canvas: Canvas, habitus: Habitus, seed: int) -> None:
     rng = stream(seed, "anatomy/pancreas")
     size = truncated_normal(rng, 1.0, 0.1) * (1.0 - 0.004 * max(0, habitus.age_years - 50))
     lift = float(rng.normal(0, 5))
-    rows = np.array([(-38, -26, 232, 11), (-32, -30, 250, 14), (-10, -42, 262, 9), (22, -32, 274, 9.5), (52, 0, 286, 9), (76, 22, 298, 8)])  # fmt: skip
+    rows = np.array(_PANCREAS)
     rows[:, 3] *= size
     rows[2:, 2] += lift * np.linspace(0.2, 1, 4)
     canvas.paint(Label.PANCREAS, canvas.tube(rows), rough_mm=1.2)
@@ -156,9 +179,9 @@ def paint_adrenals(canvas: Canvas, seed: int) -> None:
         s = mirrored(side)
         center = np.array((42.0, 24.0, 292.0) if side > 0 else (36.0, 32.0, 306.0)) + rng.normal(0, 2, 3)
         thick = truncated_normal(rng, 3.1, 0.35)
-        tip = s(center + (0, -7, 4))
-        ends = (s(center + (-8, 12, -8)), s(center + (8, 11, -10)))
-        crest = s(center + (1, -2, 16))
+        tip = s(np.add(center, (0, -7, 4)))
+        ends = (s(np.add(center, (-8, 12, -8))), s(np.add(center, (8, 11, -10))))
+        crest = s(np.add(center, (1, -2, 16)))
         gland = union(
             capsule(tip, ends[0], thick + 0.6, thick),
             capsule(tip, ends[1], thick + 0.6, thick),
@@ -167,4 +190,3 @@ def paint_adrenals(canvas: Canvas, seed: int) -> None:
         )
         canvas.paint(label, gland)
         canvas.mark(label.name, s(center))
-

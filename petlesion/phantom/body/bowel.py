@@ -13,11 +13,26 @@ from petlesion.phantom.labels import Label
 
 # Control points (x, y, z, radius), canonical mm.
 _COLON: dict[Label, tuple[tuple[float, float, float, float], ...]] = {
-    Label.COLON_ASCENDING: ((-72, -26, 96, 24), (-84, -12, 130, 24), (-90, 2, 170, 22), (-92, 6, 205, 21), (-78, -18, 228, 20)),
-    Label.COLON_TRANSVERSE: ((-78, -18, 228, 20), (-52, -56, 214, 19), (0, -68, 198, 18), (48, -60, 222, 17), (84, -12, 272, 17), (98, 14, 284, 17)),
-    Label.COLON_DESCENDING: ((98, 14, 284, 17), (104, 28, 250, 15), (103, 24, 190, 14), (98, 10, 135, 14), (88, -8, 100, 14)),
-    Label.SIGMOID: ((88, -8, 100, 14), (62, -26, 66, 14), (20, -14, 84, 15), (-22, 4, 72, 15), (-10, 30, 66, 15), (0, 48, 66, 15)),
-    Label.RECTUM: ((0, 48, 66, 15), (0, 46, 30, 17), (0, 32, -8, 16), (0, 28, -42, 10), (0, 38, -64, 8)),
+    Label.COLON_ASCENDING: (
+        (-72, -26, 96, 24), (-84, -12, 130, 24), (-90, 2, 170, 22),
+        (-92, 6, 205, 21), (-78, -18, 228, 20),
+    ),
+    Label.COLON_TRANSVERSE: (
+        (-78, -18, 228, 20), (-52, -56, 214, 19), (0, -68, 198, 18),
+        (48, -60, 222, 17), (84, -12, 272, 17), (98, 14, 284, 17),
+    ),
+    Label.COLON_DESCENDING: (
+        (98, 14, 284, 17), (104, 28, 250, 15), (103, 24, 190, 14),
+        (98, 10, 135, 14), (88, -8, 100, 14),
+    ),
+    Label.SIGMOID: (
+        (88, -8, 100, 14), (62, -26, 66, 14), (20, -14, 84, 15),
+        (-22, 4, 72, 15), (-10, 30, 66, 15), (0, 48, 66, 15),
+    ),
+    Label.RECTUM: (
+        (0, 48, 66, 15), (0, 46, 30, 17), (0, 32, -8, 16),
+        (0, 28, -42, 10), (0, 38, -64, 8),
+    ),
 }  # fmt: skip
 
 
@@ -74,7 +89,9 @@ def _paint_small_bowel(canvas: Canvas, habitus: Habitus, seed: int) -> None:
         canvas.paint(label, canvas.chain(samples), rough_mm=1.2)
         canvas.mark(label.name, samples[:, :3])
         _paint_gas(canvas, samples, rng, share=0.06)
-    canvas.landmarks["mesentery"] = canvas.world(settle(np.array([(6.0, -14, 200), (4, -16, 160), (0, -14, 120)]), habitus))
+    canvas.landmarks["mesentery"] = canvas.world(
+        settle(np.array([(6.0, -14, 200), (4, -16, 160), (0, -14, 120)]), habitus)
+    )
 
 
 def _loops(

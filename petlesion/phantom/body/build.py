@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from petlesion.phantom.anatomy import Anatomy, Part
+from petlesion.phantom.anatomy import Anatomy, Part, mass_out_of_view
 from petlesion.phantom.body.abdomen import paint_adrenals, paint_liver, paint_pancreas, paint_spleen, paint_stomach
 from petlesion.phantom.body.bowel import paint_bowel
 from petlesion.phantom.body.canvas import Canvas
@@ -25,11 +25,6 @@ from petlesion.phantom.render import composite, label_map
 from petlesion.tracers import TracerName
 from petlesion.volume import Grid
 
-LEGS_BELOW = 0.222
-"""Share of the body's mass below mid-thigh: half of both thighs (10 % each), shanks (4.65 %) and feet (1.45 %); segment
-masses of Dempster in Winter, Biomechanics and Motor Control of Human Movement, table 4.1."""
-FOREARMS_ABOVE = 0.044
-"""Share of both forearms and hands, which lie beyond the vertex with the arms up (same source)."""
 DENSITY = {
     Tissue.AIR: 0.001,
     Tissue.FAT: 0.93,
@@ -63,7 +58,7 @@ def build_body(seed: int, tracer: TracerName, options: CohortOptions) -> Body:
     canvas = Canvas(_grid(habitus, options.spacing_mm), habitus.scale, seed)
     lean, level = body_layers(canvas, habitus)
     _paint_inside(canvas, habitus, lean, seed)
-    missing = LEGS_BELOW + (FOREARMS_ABOVE if habitus.arms_up else 0.0)
+    missing = mass_out_of_view(habitus.arms_up)
     thickness, mass = fit_fat(canvas, level, habitus.weight_kg * (1 - missing))
     skin = level - np.float32(thickness)
     whole = (slice(0, lean.shape[0]), slice(0, lean.shape[1]), slice(0, lean.shape[2]))
@@ -158,7 +153,9 @@ def _paint_table(canvas: Canvas, body: NDArray[np.bool_]) -> None:
     back = canvas.grid.to_world((0, float(rows[-1]), 0))[1]
     nx = canvas.grid.shape[2]
     x = canvas.grid.to_world(np.stack([np.zeros(nx), np.zeros(nx), np.arange(nx)], axis=1))[:, 0]
-    y = canvas.grid.to_world(np.stack([np.zeros(len(body[0])), np.arange(len(body[0])), np.zeros(len(body[0]))], axis=1))[:, 1]
+    y = canvas.grid.to_world(
+        np.stack([np.zeros(len(body[0])), np.arange(len(body[0])), np.zeros(len(body[0]))], axis=1)
+    )[:, 1]
     top = back + 4 - 14 * (x / 215) ** 2 + 4
     section = np.maximum(np.abs(y[:, None] - top[None, :] - 11) - 11, np.abs(x)[None, :] - 215)
     distance = np.broadcast_to(section.astype(np.float32), body.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,8 +11,8 @@ from scipy.ndimage import map_coordinates
 
 from petlesion.phantom.anatomy import Block, Layer, Part
 from petlesion.phantom.body.implicit import Box, Floats, Points, Solid, box_of, curve, segment_distance
-from petlesion.phantom.labels import Label
 from petlesion.phantom.draws import smooth_noise, stream
+from petlesion.phantom.labels import Label
 from petlesion.volume import Grid
 
 WARP_LENGTH_MM = 130.0
@@ -25,8 +26,9 @@ ROUGHNESS_LENGTH_MM = 28.0
 class Canvas:
     """The fine grid of one patient, and the parts painted on it so far.
 
-    The canonical frame is that of a man of 1.76 m: origin midway between the hip joints, x to the left, y to posterior,
-    z to the head, mm. The patient's frame is the canonical one times `scale`, plus a smooth random displacement.
+    The canonical frame is that of a man of 1.76 m: origin midway between the hip joints, x to the left, y to
+    posterior, z to the head, mm. The patient's frame is the canonical one times `scale`, plus a smooth random
+    displacement.
 
     Parameters
     ----------
@@ -108,9 +110,7 @@ class Canvas:
         if part is not None:
             self.parts.append(part)
 
-    def paint(
-        self, label: Label, shape: tuple[Solid, Box], rough_mm: float = 0.0, layer: Layer = Layer.WHOLE
-    ) -> None:
+    def paint(self, label: Label, shape: tuple[Solid, Box], rough_mm: float = 0.0, layer: Layer = Layer.WHOLE) -> None:
         """Paint a solid."""
         block = self.block(shape[1])
         if block is not None:
@@ -142,7 +142,7 @@ class Canvas:
 
         def solid(p: Points) -> Floats:
             far = np.full(p.x.shape, 4 * reach + 50, dtype=np.float32)
-            for a, b in zip(samples[:-1], samples[1:], strict=True):
+            for a, b in pairwise(samples):
                 near = _near(p, a, b, max(a[3], b[3]) + 1.5 * self.spacing_mm + 3)
                 if near is not None:
                     some = Points(p.x[near], p.y[near], p.z[near])
@@ -153,7 +153,7 @@ class Canvas:
 
 
 def _near(p: Points, a: NDArray[np.float64], b: NDArray[np.float64], reach: float) -> Block | None:
-    """Sub-block of the points (nearly an axial lattice) within `reach` of a segment, judged on the block's middle lines.
+    """Sub-block of points (nearly an axial lattice) within `reach` of a segment, judged on the block's middle lines.
 
     The deformation bends the lattice by a few millimetres across a block; the margin pays for that.
     """

@@ -65,13 +65,12 @@ def paint_airways(canvas: Canvas) -> None:
     for k in (1, -1):
         s = mirrored(k)
         for end in ((88, 20, 480), (86, -14, 430), (84, 40, 408), (70, 30, 385)):
-            rows = np.array([(*s((38, 10, 446)), 8), (*s(end), 2.0)])
-            canvas.paint(Label.VESSELS, canvas.tube(rows))
+            branch = np.array([(*s((38, 10, 446)), 8), (*s(end), 2.0)])
+            canvas.paint(Label.VESSELS, canvas.tube(branch))
     for rows in tubes:
-        wall = np.array(rows, dtype=np.float64)
-        wall[:, 3] += 2.0
-        canvas.paint(Label.MUSCLE, canvas.tube(wall))
-        canvas.paint(Label.TRACHEA, canvas.tube(rows))
+        lumen = np.array(rows, dtype=np.float64)
+        canvas.paint(Label.MUSCLE, canvas.tube(lumen + (0, 0, 0, 2.0)))
+        canvas.paint(Label.TRACHEA, canvas.tube(lumen))
     gullet = [(0, 6, 595, 6), (2, 22, 530, 6.5), (3, 27, 480, 7), (6, 24, 420, 7), (14, 16, 352, 8), (20, 8, 330, 8)]
     canvas.paint(Label.OESOPHAGUS, canvas.tube(gullet))
     canvas.mark("oesophagus", np.array(gullet)[:, :3])
@@ -113,12 +112,13 @@ _AORTA = (
     (24, 36, 450, 12.5), (18, 34, 390, 12), (9, 18, 320, 11.5), (6, 0, 270, 10), (5, -12, 220, 9), (3, -16, 168, 8.5),
 )  # fmt: skip
 _CAVA = (
-    (-14, -14, 158, 10), (-19, -10, 220, 11), (-23, 0, 280, 12), (-25, 4, 330, 12), (-27, -2, 368, 12), (-32, -8, 392, 12),
+    (-14, -14, 158, 10), (-19, -10, 220, 11), (-23, 0, 280, 12), (-25, 4, 330, 12), (-27, -2, 368, 12),
+    (-32, -8, 392, 12),
 )  # fmt: skip
 
 
 def paint_great_vessels(canvas: Canvas) -> None:
-    """Paint aorta, venae cavae, pulmonary artery, vessels of neck, arms and pelvis; mark the courses of aorta and iliacs."""
+    """Paint the great vessels, and those of neck, arms and pelvis; mark the courses that node stations follow."""
     canvas.paint(Label.AORTA, canvas.tube(_AORTA))
     canvas.paint(Label.VENA_CAVA, canvas.tube(_CAVA))
     canvas.paint(Label.VENA_CAVA, canvas.tube([(-26, -18, 420, 10), (-27, -20, 470, 9.5), (-24, -26, 510, 8)]))

@@ -102,9 +102,7 @@ class Outline:
 
     def at(self, z: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """Half-width, half-depth and centre y at heights z, mm."""
-        return tuple(
-            np.interp(z, self.table[:, 0], self.table[:, column]).astype(np.float32) for column in (1, 2, 3)
-        )
+        return tuple(np.interp(z, self.table[:, 0], self.table[:, column]).astype(np.float32) for column in (1, 2, 3))
 
     def grown(self, by_mm: float) -> Outline:
         """The outline moved outwards."""
@@ -161,7 +159,7 @@ _THORAX = (
 )
 
 
-def belly_weight(z: NDArray[np.floating] | float) -> NDArray[np.float64]:
+def belly_weight(z: NDArray[np.float64]) -> NDArray[np.float64]:
     """How much of the belly's bulge reaches height z (canonical mm), 0..1."""
     return np.asarray(np.interp(z, (20, 90, 180, 260, 360, 430), (0, 0.55, 1, 0.9, 0.3, 0)))
 

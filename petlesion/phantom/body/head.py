@@ -55,14 +55,18 @@ def _paint_skull(canvas: Canvas) -> None:
     canvas.paint_bone(Label.SKULL, skull, cortex_mm=2.5)
     canvas.mark(Label.SKULL.name, [(0, 97, 760), (70, 20, 780), (-70, 20, 780), (0, -84, 775), (20, 30, 832)])
     # Inside the vault: dura and liquor, then the brain; air in the paranasal sinuses, nose and mastoid cells.
-    canvas.paint(Label.SPINAL_CORD, union(ellipsoid((0, 3, 755), (69.5, 89.5, 73)), capsule((0, 26, 700), (0, 28, 672), 13, 9)))
+    canvas.paint(
+        Label.SPINAL_CORD, union(ellipsoid((0, 3, 755), (69.5, 89.5, 73)), capsule((0, 26, 700), (0, 28, 672), 13, 9))
+    )
     for k in (1, -1):
         s = mirrored(k)
         canvas.paint(Label.FAT, ellipsoid(s((31, -60, 715)), (19, 28, 18)))
         canvas.paint(Label.TRACHEA, ellipsoid(s((28, -64, 684)), (12, 14, 15)))
     canvas.paint(Label.TRACHEA, union(ellipsoid((0, -28, 700), (12, 12, 9)), ellipsoid((0, -88, 742), (20, 5, 12))))
     canvas.paint(Label.NASAL_MUCOSA, ellipsoid((0, -66, 688), (15, 32, 19)))
-    canvas.paint(Label.TRACHEA, union(*(capsule(mirrored(k)((5, -90, 680)), mirrored(k)((5, -40, 684)), 3) for k in (1, -1))))
+    canvas.paint(
+        Label.TRACHEA, union(*(capsule(mirrored(k)((5, -90, 680)), mirrored(k)((5, -40, 684)), 3) for k in (1, -1)))
+    )
     for k in (1, -1):
         s = mirrored(k)
         jaw = s([(52, -8, 694), (48, -18, 644), (40, -50, 630), (12, -86, 622), (0, -90, 622)])
@@ -97,9 +101,7 @@ def _paint_brain(canvas: Canvas) -> None:
 def _paint_neck(canvas: Canvas, thyroid: float) -> None:
     """Tongue, airway, larynx, thyroid."""
     canvas.paint(Label.TONGUE, ellipsoid((0, -54, 648), (22, 30, 19)))
-    airway = canvas.tube(
-        [(0, -28, 692, 7), (0, -22, 668, 7), (0, -20, 640, 8), (0, -30, 606, 7), (0, -24, 580, 9.5)]
-    )
+    airway = canvas.tube([(0, -28, 692, 7), (0, -22, 668, 7), (0, -20, 640, 8), (0, -30, 606, 7), (0, -24, 580, 9.5)])
     canvas.paint(Label.LARYNX, ellipsoid((0, -30, 604), (19, 18, 20)))
     canvas.paint(Label.TRACHEA, airway)
     for k in (1, -1):

@@ -70,6 +70,11 @@ def box_of(points: NDArray[np.float64], margin: float = 0.0) -> Box:
     return (float(low[0]), float(low[1]), float(low[2])), (float(high[0]), float(high[1]), float(high[2]))
 
 
+def padded(box: Box, by_mm: float) -> Box:
+    """A box grown on all sides."""
+    return box_of(np.array(box), by_mm)
+
+
 def hull(*boxes: Box) -> Box:
     """Smallest box that holds all boxes."""
     return box_of(np.array([corner for box in boxes for corner in box]))
@@ -169,7 +174,7 @@ def curve(points: ArrayLike, step_mm: float = 8.0) -> NDArray[np.float64]:
     p = np.asarray(points, dtype=np.float64)
     chord = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(p[:, :3], axis=0), axis=1) ** 0.7)])
     length = float(np.linalg.norm(np.diff(p[:, :3], axis=0), axis=1).sum())
-    at = np.linspace(0.0, chord[-1], max(2, int(round(length / step_mm)) + 1))
+    at = np.linspace(0.0, chord[-1], max(2, round(length / step_mm) + 1))
     order = min(3, len(p) - 1)
     place = make_interp_spline(chord, p[:, :3], k=order)(at)
     # Radii must not overshoot, so they follow a monotone interpolant.

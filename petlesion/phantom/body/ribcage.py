@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from petlesion.phantom.body.canvas import Canvas, mirrored
 from petlesion.phantom.body.habitus import Outline
-from petlesion.phantom.body.implicit import capsule, curve, ellipsoid, plate, union
+from petlesion.phantom.body.implicit import Box, Solid, capsule, curve, ellipsoid, plate, union
 from petlesion.phantom.labels import Label
 
 # Of each rib: how far round the chest its bone reaches (degrees from the back) and how far its front end lies below
@@ -32,10 +32,12 @@ def paint_ribs(canvas: Canvas, thorax: Outline, spine: dict[Label, NDArray[np.fl
             target = (16.0, -66.0 - 4.6 * number, 508.0 - 19.5 * min(number, 7))
             end = ends[number]
             if number > 7:
-                target = tuple(ends[number - 1][:3] + (-6.0, -4.0, -8.0))
+                x, y, z, _ = ends[number - 1]
+                target = (x - 6.0, y - 4.0, z - 8.0)
             bow = (0.45 * end[0] + 0.55 * target[0], min(end[1], target[1]) - 3, 0.6 * end[2] + 0.4 * target[2] - 4)
             cartilage = np.array([(*end[:3], 6), (*bow, 6), (*target, 6)], dtype=np.float64)
-            canvas.paint(Label.CARTILAGE, canvas.tube(_on(s, cartilage)))
+            cartilage[:, :3] = s(cartilage[:, :3])
+            canvas.paint(Label.CARTILAGE, canvas.tube(cartilage))
 
 
 def _rib_path(thorax: Outline, vertebra: NDArray[np.float64], number: int) -> NDArray[np.float64]:
@@ -53,13 +55,6 @@ def _rib_path(thorax: Outline, vertebra: NDArray[np.float64], number: int) -> ND
     radius = np.full(26, 5.2 if number not in (11, 12) else 4.2)
     radius[:2] = 6.0
     return np.stack([x, y, z, radius], axis=1)
-
-
-def _on(place: object, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mirror (n, 4) rows of a tube."""
-    out = rows.copy()
-    out[:, :3] = place(rows[:, :3])  # type: ignore[operator]
-    return out
 
 
 def paint_sternum(canvas: Canvas) -> None:
@@ -90,7 +85,7 @@ def paint_shoulders(canvas: Canvas, arms_up: bool) -> None:
         canvas.mark(scapula.name, s([(142, 44, 512 + lift), (112, 84, 520 + lift), (106, 92, 450 + lift)]))
         humerus = Label.HUMERUS_LEFT if left else Label.HUMERUS_RIGHT
         joint, elbow = arm_points(side, arms_up)[:2]
-        shaft = joint + (elbow - joint) * 0.16
+        shaft = joint + 0.16 * (elbow - joint)
         head = union(ellipsoid(joint, (24, 24, 24)), capsule(joint, shaft, 20, 14))
         canvas.paint_bone(humerus, head, cortex_mm=1.5)
         canvas.paint_bone(humerus, capsule(shaft, elbow, 12.5, 13), cortex_mm=4.5)
@@ -112,7 +107,7 @@ def arm_points(side: int, arms_up: bool) -> NDArray[np.float64]:
     return mirrored(side)(points)
 
 
-def _scapula(side: int, arms_up: bool):  # type: ignore[no-untyped-def]
+def _scapula(side: int, arms_up: bool) -> tuple[Solid, Box]:
     """Blade, spine with acromion, coracoid."""
     s = mirrored(side)
     if arms_up:
@@ -128,5 +123,5 @@ def _scapula(side: int, arms_up: bool):  # type: ignore[no-untyped-def]
         ellipsoid(v[0], (11, 15, 18)),
         capsule(r[0], r[1], 4.5, 6.0),
         capsule(r[1], r[2], 7.0, 6.5),
-        capsule(v[0] + (0, -6, 14), s([(132, 6, 532)])[0], 6.0, 5.0),
+        capsule(np.add(v[0], (0, -6, 14)), s([(132, 6, 532)])[0], 6.0, 5.0),
     )

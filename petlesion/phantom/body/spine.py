@@ -77,7 +77,7 @@ def _vertebra(label: Label, center: NDArray[np.float64]) -> tuple[Solid, Box]:
     ]
     for side in (1, -1):
         s = mirrored(side)
-        joint = s([(13.0, depth + 9, 0), (out, depth + 8, 1)]) + (x, y, z)
+        joint = np.add(s([(13.0, depth + 9, 0), (out, depth + 8, 1)]), (x, y, z))
         parts.append(capsule(joint[0], joint[1], 5.0 if not cervical else 4.0, 3.5))
         parts.append(capsule(joint[0], (x, back, z - 2), 3.5))
         parts.append(capsule((x + side * 0.7 * width, y + 0.6 * depth, z + 2), joint[0], 4.0))

@@ -7,17 +7,17 @@ from numpy.typing import NDArray
 
 from petlesion.phantom.body.canvas import Canvas, mirrored
 from petlesion.phantom.body.habitus import Habitus, Outline, cavity_outline, lean_outline
-from petlesion.phantom.body.implicit import Box, Floats, Points, Solid, capsule, ellipsoid
+from petlesion.phantom.body.implicit import Box, Floats, Points, Solid, capsule, ellipsoid, padded
 from petlesion.phantom.body.ribcage import arm_points
 from petlesion.phantom.labels import Label
 
+FAT_REACH_MM = 60.0
+"""Subcutaneous fat is fitted up to this distance from the muscles, mm."""
 SKIN_MM = 2.0
 """Thickness of the skin, mm (ICRP Publication 89 gives 1.6 mm as adult mean of trunk and limbs)."""
 
 
-def outline_solid(
-    outline: Outline, power: float, heights: tuple[float, float] | None = None
-) -> tuple[Solid, Box]:
+def outline_solid(outline: Outline, power: float, heights: tuple[float, float] | None = None) -> tuple[Solid, Box]:
     """Trunk between two heights (default: all of the outline), its sections superellipses of the given power."""
     low, high = heights or (float(outline.table[0, 0]), float(outline.table[-1, 0]))
     reach = outline.table[:, 1:].max(axis=0)
@@ -27,10 +27,7 @@ def outline_solid(
     def solid(p: Points) -> Floats:
         half_width, half_depth, center = outline.at(np.asarray(p.z))
         u, v = np.abs(p.x) / half_width, np.abs(p.y - center) / half_depth
-        if power == 2.0:
-            norm = np.sqrt(u * u + v * v)
-        else:
-            norm = (u**power + v**power) ** np.float32(1 / power)
+        norm = (u**power + v**power) ** np.float32(1 / power)
         across = (norm - 1) * (half_width * half_depth) / np.hypot(half_width * v, half_depth * u).clip(1) * norm
         across = np.where(norm < 1e-3, -half_depth, across)
         along = np.maximum(np.float32(low) - p.z, p.z - np.float32(high))
@@ -52,8 +49,7 @@ def body_layers(canvas: Canvas, habitus: Habitus) -> tuple[NDArray[np.float32], 
     lean = np.full(canvas.grid.shape, 1e3, dtype=np.float32)
     level = np.full(canvas.grid.shape, 1e3, dtype=np.float32)
     for (solid, box), share in _lean_parts(habitus):
-        reach = 60.0
-        block = canvas.block((tuple(np.subtract(box[0], reach)), tuple(np.add(box[1], reach))))  # type: ignore[arg-type]
+        block = canvas.block(padded(box, FAT_REACH_MM))
         if block is None:
             continue
         distance = canvas.distance(solid, block)
@@ -84,7 +80,7 @@ def _lean_parts(habitus: Habitus) -> list[tuple[tuple[Solid, Box], float]]:
         joint, elbow = arm[0], arm[1]
         near_neck = s((46, 34, 590))
         parts.append((capsule(joint, joint + 0.35 * (elbow - joint), 50, 43), 0.5))
-        parts.append((capsule(near_neck, joint + (0, 4, 8), 22, 36), 0.4))
+        parts.append((capsule(near_neck, np.add(joint, (0, 4, 8)), 22, 36), 0.4))
         parts.append((capsule(s((96, -20, 470)), joint, 46, 44), 0.5))
         parts.append((capsule(joint, elbow, 44, 35), 0.55))
         if not habitus.arms_up:
@@ -108,7 +104,7 @@ def paint_muscle_and_cavity(canvas: Canvas, habitus: Habitus, lean: NDArray[np.f
             r = habitus.breast_mm
             center = mirrored(side)((78, -90 - 0.1 * r, 415))
             canvas.paint(Label.FAT, ellipsoid(center, (1.15 * r, 0.85 * r, r)))
-            canvas.paint(Label.BREASTS, ellipsoid(center + (0, -0.2 * r, 0), (0.7 * r, 0.5 * r, 0.62 * r)), 3.0)
+            canvas.paint(Label.BREASTS, ellipsoid(np.add(center, (0, -0.2 * r, 0)), (0.7 * r, 0.5 * r, 0.62 * r)), 3.0)
             canvas.mark(f"breast {'left' if side > 0 else 'right'}", center)
     _paint_fat_planes(canvas)
     canvas.paint(Label.VISCERAL_FAT, outline_solid(cavity_outline(habitus), 2.3))
@@ -148,5 +144,3 @@ def paint_trunk_muscles(canvas: Canvas) -> None:
         canvas.paint(Label.MUSCLE, canvas.tube(np.column_stack([wing, (12, 18, 18)])))
         wall = s([(52, 46, 40), (74, 26, 10), (62, 20, -25)])
         canvas.paint(Label.MUSCLE, canvas.tube(np.column_stack([wall, (9, 10, 10)])))
-
-

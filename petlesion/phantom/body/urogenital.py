@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from petlesion.phantom.anatomy import Layer, Sex
 from petlesion.phantom.body.canvas import Canvas, mirrored
 from petlesion.phantom.body.habitus import Habitus
-from petlesion.phantom.body.implicit import capsule, ellipsoid, rotation, union
+from petlesion.phantom.body.implicit import Floats, capsule, curve, ellipsoid, rotation, union
 from petlesion.phantom.draws import lognormal, stream, truncated_normal
 from petlesion.phantom.labels import Label
 
@@ -38,37 +39,38 @@ def paint_kidneys(canvas: Canvas, habitus: Habitus, seed: int) -> None:
         kidney, pelvis = (
             (Label.KIDNEY_LEFT, Label.RENAL_PELVIS_LEFT) if left else (Label.KIDNEY_RIGHT, Label.RENAL_PELVIS_RIGHT)
         )
-        hollow = ellipsoid(s(center + (-27 * size, -8, 0)), np.array((15, 17, 24)) * size)
-        distance = np.maximum(canvas.distance(body[0], block, 0.8), -canvas.distance(hollow[0], block))
+        hollow = ellipsoid(s(np.add(center, (-27 * size, -8, 0))), np.array((15, 17, 24)) * size)
+        distance: Floats = np.maximum(canvas.distance(body[0], block, 0.8), -canvas.distance(hollow[0], block))
         canvas.fill(kidney, block, distance)
-        canvas.fill(kidney, block, distance + 9, Layer.CORE)
-        canvas.paint(Label.VISCERAL_FAT, ellipsoid(s(center + (-15 * size, -6, 0)), np.array((11, 11, 24)) * size))
+        canvas.fill(kidney, block, distance + np.float32(9), Layer.CORE)
+        canvas.paint(
+            Label.VISCERAL_FAT, ellipsoid(s(np.add(center, (-15 * size, -6, 0))), np.array((11, 11, 24)) * size)
+        )
         wide = truncated_normal(rng, 1.0, 0.2)
-        basin = s(center + (-17 * size, -6, 0))
-        calyces = [capsule(basin, s(center + (-5 * size, -2, dz * size)), 4 * wide, 3 * wide) for dz in (30, 6, -24)]
+        basin = s(np.add(center, (-17 * size, -6, 0)))
+        calyces = [
+            capsule(basin, s(np.add(center, (-5 * size, -2, dz * size))), 4 * wide, 3 * wide) for dz in (30, 6, -24)
+        ]
         canvas.paint(pelvis, union(ellipsoid(basin, np.array((8, 6, 11)) * wide), *calyces))
         canvas.mark(pelvis.name, basin)
         canvas.mark(kidney.name, place)
         _paint_ureter(canvas, side, center, size, rng)
 
 
-def _paint_ureter(canvas: Canvas, side: int, center: np.ndarray, size: float, rng: np.random.Generator) -> None:
+def _paint_ureter(
+    canvas: Canvas, side: int, center: NDArray[np.float64], size: float, rng: np.random.Generator
+) -> None:
     s = mirrored(side)
-    start = center + (-24 * size, -6, -6)
+    start = np.add(center, (-24 * size, -6, -6))
     course = np.array([
-        start, (35, 24, 205), (35, 12, 165), (36, -2, 125), (42, 16, 95), (58, 36, 58), (46, 30, 20), (22, 14, -4), (14, 6, -8),
+        start, (35, 24, 205), (35, 12, 165), (36, -2, 125), (42, 16, 95),
+        (58, 36, 58), (46, 30, 20), (22, 14, -4), (14, 6, -8),
     ], dtype=np.float64)  # fmt: skip
     course[1:-2, 0] += rng.normal(0, 2.5, 6)
     rows = np.column_stack([s(course), np.full(len(course), 2.2)])
     label = Label.URETER_LEFT if side > 0 else Label.URETER_RIGHT
     canvas.paint(label, canvas.tube(rows))
-    canvas.mark(label.name, _sampled(canvas, rows))
-
-
-def _sampled(canvas: Canvas, rows: np.ndarray) -> np.ndarray:
-    from petlesion.phantom.body.implicit import curve
-
-    return curve(rows, 5.0)[:, :3]
+    canvas.mark(label.name, curve(rows, 5.0))
 
 
 def paint_pelvic_organs(canvas: Canvas, habitus: Habitus, seed: int) -> None:
@@ -84,7 +86,10 @@ def paint_pelvic_organs(canvas: Canvas, habitus: Habitus, seed: int) -> None:
         tilt = rotation((float(rng.normal(0, 0.1)), -0.7, 0.75))
         place = np.array((float(rng.normal(0, 6)), 16.0, 26.0 + 0.25 * half[2]))
         canvas.paint(Label.UTERUS, ellipsoid(place, np.array((40, 26, 22)) * size, tilt), rough_mm=1.0)
-        canvas.paint(Label.OVARIES, union(*(ellipsoid(mirrored(k)((42, 18, 44)), np.array((8, 10, 14)) * small) for k in (1, -1))))
+        canvas.paint(
+            Label.OVARIES,
+            union(*(ellipsoid(mirrored(k)((42, 18, 44)), np.array((8, 10, 14)) * small) for k in (1, -1))),
+        )
         canvas.mark(Label.UTERUS.name, place)
     else:
         _paint_male_organs(canvas, habitus, rng)
