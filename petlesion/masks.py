@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.misc import is_dicom
 from scipy import ndimage
 
@@ -28,6 +28,7 @@ METHOD_NAME = "mask"
 """Name of the method that reports of masks carry."""
 _NAMES_LENGTH = 2000
 _DAMAGE = (
+    BytesLengthException,
     InvalidDicomError,
     OSError,
     EOFError,

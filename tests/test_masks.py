@@ -5,10 +5,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from pet_studies import balls, by_volume, file_bytes, make_study, oblique_grid
+from pet_studies import balls, by_volume, file_bytes, make_lesions, make_study, oblique_grid
 from synthetic_dicom import axial_grid, pet_header, save
 
 from petlesion import __version__
+from petlesion.dicom.rtstruct import build_rtstruct
+from petlesion.dicom.segmentation import build_segmentation
 from petlesion.errors import PetlesionError, UsageError
 from petlesion.masks import read_mask
 from petlesion.nifti import write_labels
@@ -95,10 +97,6 @@ def test_numbers_follow_volume(tmp_path: Path) -> None:
 
 
 def test_content_decides_not_the_name(tmp_path: Path) -> None:
-    from pet_studies import make_lesions
-
-    from petlesion.dicom.segmentation import build_segmentation
-
     path = tmp_path / "mask.nii.gz"
     path.write_bytes(file_bytes(build_segmentation(STUDY, *make_lesions(STUDY, TWO_BALLS))))
     lesions = read_mask(path, STUDY)
@@ -139,3 +137,23 @@ def test_probabilities_are_no_labels(tmp_path: Path) -> None:
     image.to_filename(tmp_path / "probability.nii.gz")
     with pytest.raises(PetlesionError, match="not whole numbers"):
         read_mask(tmp_path / "probability.nii.gz", STUDY)
+
+
+@pytest.mark.parametrize("kind", ["SEG", "RTSTRUCT"])
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_bytes_are_read_or_refused(kind: str, tmp_path: Path) -> None:
+    """Cut, overwritten and shortened files: read where the damage is no matter, else refused; never another error."""
+    build = {"SEG": build_segmentation, "RTSTRUCT": build_rtstruct}[kind]
+    whole = file_bytes(build(STUDY, *make_lesions(STUDY, TWO_BALLS)))
+    rng = np.random.default_rng(0)
+    refused = 0
+    for round_ in range(60):
+        start, length = int(rng.integers(132, len(whole))), int(rng.integers(1, 200))
+        junk = rng.bytes(min(length, 4)) if round_ % 3 == 0 else b""
+        tail = b"" if round_ % 3 == 1 else whole[start + (len(junk) or length) :]
+        (tmp_path / "damaged.dcm").write_bytes(whole[:start] + junk + tail)
+        try:
+            read_mask(tmp_path / "damaged.dcm", STUDY)
+        except PetlesionError:
+            refused += 1
+    assert 0 < refused < 60
