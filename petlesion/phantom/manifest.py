@@ -78,8 +78,8 @@ def _lesion(lesion: Lesion) -> dict[str, Any]:
         "suv_mean": _short(lesion.suv_mean),
         "suv_rim": _short(lesion.suv_rim),
         "suv_local": _short(lesion.suv_local),
-        "growth": lesion.blob.growth.value,
-        "necrosis": _short(lesion.blob.necrosis),
+        "growth": lesion.growth.value,
+        "necrosis": _short(lesion.necrosis),
     }
 
 

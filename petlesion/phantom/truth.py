@@ -208,6 +208,16 @@ class Lesion:
     suv_mean: float
     suv_local: float
 
+    @property
+    def growth(self) -> Growth:
+        """Kind of outline."""
+        return self.blob.growth
+
+    @property
+    def necrosis(self) -> float:
+        """Fraction of its volume that is a cold core."""
+        return self.blob.necrosis
+
 
 class FocusKind(StrEnum):
     """Physiological or benign uptake that is mistaken for a lesion."""

@@ -69,7 +69,7 @@ def paint_airways(canvas: Canvas) -> None:
             canvas.paint(Label.VESSELS, canvas.tube(branch))
     for rows in tubes:
         lumen = np.array(rows, dtype=np.float64)
-        canvas.paint(Label.MUSCLE, canvas.tube(lumen + (0, 0, 0, 2.0)))
+        canvas.paint(Label.MUSCLE, canvas.tube(np.add(lumen, (0, 0, 0, 2.0))))
         canvas.paint(Label.TRACHEA, canvas.tube(lumen))
     gullet = [(0, 6, 595, 6), (2, 22, 530, 6.5), (3, 27, 480, 7), (6, 24, 420, 7), (14, 16, 352, 8), (20, 8, 330, 8)]
     canvas.paint(Label.OESOPHAGUS, canvas.tube(gullet))
