@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from skimage.measure import points_in_poly
 from petlesion.dicom.contours import area, fill, outlines
 
 MASKS = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=9))
+LENIENT = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def united(polygons: list[NDArray[np.float64]], shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -23,21 +24,25 @@ def united(polygons: list[NDArray[np.float64]], shape: tuple[int, ...]) -> NDArr
 
 
 @given(MASKS)
+@LENIENT
 def test_outlines_give_back_the_mask(mask: NDArray[np.bool_]) -> None:
     np.testing.assert_array_equal(fill(outlines(mask), mask.shape), mask)
 
 
 @given(MASKS)
+@LENIENT
 def test_outlines_united_give_back_the_mask(mask: NDArray[np.bool_]) -> None:
     np.testing.assert_array_equal(united(outlines(mask), mask.shape), mask)
 
 
 @given(MASKS)
+@LENIENT
 def test_each_part_has_one_outline(mask: NDArray[np.bool_]) -> None:
     assert len(outlines(mask)) == ndimage.label(mask)[1]
 
 
 @given(st.integers(1, 6), st.integers(1, 6))
+@LENIENT
 def test_a_rectangle_loses_its_corners_only(rows: int, columns: int) -> None:
     (polygon,) = outlines(np.ones((rows, columns), dtype=bool))
     assert area(polygon) == pytest.approx(rows * columns - 0.5)

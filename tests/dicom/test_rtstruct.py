@@ -57,7 +57,7 @@ def test_contours_give_back_the_same_voxels(grid: Grid, tmp_path: Path) -> None:
 
 
 @given(seed=st.integers(0, 2**32 - 1), smoothing=st.sampled_from([0.0, 0.6, 1.2]), share=st.floats(0.05, 0.9))
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 def test_blobs_survive(seed: int, smoothing: float, share: float, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
     grid = oblique_grid((6, 12, 11))

@@ -59,7 +59,7 @@ def test_highdicom_reads_the_same_voxels(grid: Grid, seg_type: SegType, tmp_path
 
 
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 5))
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 def test_scattered_voxels_survive(seed: int, count: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
     labels = np.where(rng.random(GRID.shape) < 0.1, rng.integers(1, count + 1, GRID.shape), 0)
