@@ -1,0 +1,192 @@
+"""Options of the deployed application: from `app.yaml`, or from environment variables, which win."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+from yaml import YAMLError
+
+from petlesion.dicom.seg_type import SegType
+from petlesion.errors import UsageError
+from petlesion.segment.options import MethodName, SegmentOptions
+from petlesion.tracers import TracerName
+
+PREFIX: Final = "PETLESION_"
+"""Of the environment variables."""
+CONFIG_PATH: Final = "HOLOSCAN_CONFIG_PATH"
+"""Environment variable that names another `app.yaml` (MAP specification)."""
+OWN_CONFIG: Final = Path(__file__).with_name("app.yaml")
+"""The configuration beside the code."""
+
+
+class OutputName(StrEnum):
+    """Results that can be asked for; `report.json`, `metadata.json` and `result.json` are always written."""
+
+    SEG = "seg"
+    SR = "sr"
+    RTSTRUCT = "rtstruct"
+    PDF = "pdf"
+    CSV = "csv"
+    NIFTI = "nifti"
+
+
+FILES: Final[Mapping[OutputName, str]] = {
+    OutputName.SEG: "seg.dcm",
+    OutputName.SR: "sr.dcm",
+    OutputName.RTSTRUCT: "rtstruct.dcm",
+    OutputName.PDF: "report.pdf",
+    OutputName.CSV: "lesions.csv",
+    OutputName.NIFTI: "lesions.nii.gz",
+}
+"""File of each result."""
+_DEFAULT_OUTPUTS = frozenset(OutputName) - {OutputName.NIFTI}
+
+
+class Settings(BaseSettings):
+    """All options, checked; see the description of each field."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, yaml_config_section="petlesion"
+    )
+
+    method: MethodName = Field(default=MethodName.PERCIST, description="How lesions are found")
+    tracer: TracerName | None = Field(default=None, description="Tracer, where headers are silent or wrong")
+    suv: float = Field(default=3.0, gt=0, description="`fixed`: SUVbw from which a voxel counts")
+    fraction: float = Field(default=0.41, gt=0, lt=1, description="`relative`: share of each SUVmax")
+    incremental: bool = Field(default=False, description="`relative`: a region for every peak")
+    min_volume: float = Field(default=0.1, ge=0, description="Smaller regions are removed, mL")
+    split: bool = Field(default=False, description="Split touching lesions")
+    outputs: Annotated[frozenset[OutputName], NoDecode] = Field(
+        default=_DEFAULT_OUTPUTS, description="Results to write; `sr` refers to `seg` and needs it"
+    )
+    seg_type: SegType = Field(default=SegType.BINARY, description="Kind of the segmentation object")
+    timeout: float = Field(default=1800, ge=0, description="Seconds after which a run is ended with code 30; 0: never")
+    threads: int = Field(default=0, ge=0, description="CPU threads; 0: as many as the container may use")
+    debug: bool = Field(default=False, description="Pass on what libraries print, on stderr; **may show patient data**")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - given by pydantic-settings
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take options from the environment, then from the configuration file."""
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=config_file())
+
+    @field_validator("outputs", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        """Accept `seg,sr` as well as a list."""
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _sr_needs_seg(self) -> Settings:
+        if OutputName.SR in self.outputs and OutputName.SEG not in self.outputs:
+            raise ValueError("outputs names sr without seg, which the SR refers to")
+        return self
+
+    def segment_options(self) -> SegmentOptions:
+        """What `petlesion.segment.methods.segment` takes."""
+        return SegmentOptions(
+            method=self.method,
+            suv=self.suv,
+            fraction=self.fraction,
+            incremental=self.incremental,
+            min_volume_ml=self.min_volume,
+            split_touching=self.split,
+        )
+
+
+def config_file() -> Path:
+    """Configuration named by the environment, or the one beside the code.
+
+    Containers name `/var/holoscan/app.yaml` by default; where nobody put a file, the own one holds.
+    """
+    named = os.environ.get(CONFIG_PATH)
+    return Path(named) if named and Path(named).is_file() else OWN_CONFIG
+
+
+def load_settings() -> Settings:
+    """Read and check all options.
+
+    Raises
+    ------
+    UsageError
+        If an option does not exist or has a value that cannot be used; the message names it.
+    """
+    _refuse_unknown(os.environ)
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        option = f"option {name} ({PREFIX}{name.upper()}): " if name else ""
+        raise UsageError(
+            f"{option}{_lower(first['msg'])}", remedy="see the table of options in docs/how-to/deploy.md"
+        ) from error
+    except (YAMLError, OSError, ValueError, TypeError, KeyError) as error:
+        raise UsageError(
+            f"{config_file()} cannot be read ({' '.join(str(error).split())})", remedy="correct the YAML file"
+        ) from error
+
+
+def options_table() -> str:
+    """The options as a Markdown table, for the documentation."""
+    rows = ["| `app.yaml` | environment | default | values | what it does |", "| --- | --- | --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        cells = (f"`{name}`", f"`{PREFIX}{name.upper()}`", _shown(field.default), _values(name), field.description)
+        rows.append(f"| {' | '.join(str(cell) for cell in cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+_CHOICES: Final[Mapping[str, type[StrEnum]]] = {
+    "method": MethodName,
+    "tracer": TracerName,
+    "outputs": OutputName,
+    "seg_type": SegType,
+}
+
+
+def _values(name: str) -> str:
+    if name in _CHOICES:
+        return ", ".join(f"`{choice}`" for choice in _CHOICES[name])
+    kind = Settings.model_fields[name].annotation
+    return {bool: "`true`, `false`", int: "whole number", float: "number"}[kind]  # type: ignore[index]
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "from the header"
+    if isinstance(value, frozenset):
+        return f"`{','.join(name for name in OutputName if name in value)}`"
+    return f"`{str(value).lower() if isinstance(value, bool) else f'{value:g}' if isinstance(value, float) else value}`"
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    """A misspelt variable must not pass for the default."""
+    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+    for variable in environment:
+        if variable.startswith(PREFIX) and variable not in known:
+            close = difflib.get_close_matches(variable, known, n=1)
+            remedy = f"did you mean {close[0]}?" if close else f"options are {', '.join(known)}"
+            raise UsageError(f"environment variable {variable} is no option", remedy=remedy)
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,100 @@
+"""Options of the deployed application."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from settings import CONFIG_PATH, FILES, OutputName, load_settings, options_table
+
+from petlesion.errors import UsageError
+from petlesion.output import RESULT_NAMES
+from petlesion.segment.options import MethodName, SegmentOptions
+from petlesion.tracers import TracerName
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "deploy.md"
+
+
+@pytest.fixture(autouse=True)
+def _own_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(CONFIG_PATH, raising=False)
+
+
+def configure(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:
+    (folder / "app.yaml").write_text(text)
+    monkeypatch.setenv(CONFIG_PATH, str(folder / "app.yaml"))
+
+
+def test_defaults_are_those_of_the_core() -> None:
+    settings = load_settings()
+    assert settings.segment_options() == SegmentOptions()
+    assert settings.tracer is None
+    assert settings.outputs == {OutputName.SEG, OutputName.SR, OutputName.RTSTRUCT, OutputName.PDF, OutputName.CSV}
+
+
+def test_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    configure(monkeypatch, tmp_path, "petlesion: {method: relative, suv: 4, outputs: [seg, pdf]}\n")
+    monkeypatch.setenv("PETLESION_METHOD", "fixed")
+    monkeypatch.setenv("PETLESION_MIN_VOLUME", "2.5")
+    settings = load_settings()
+    assert settings.method is MethodName.FIXED
+    assert settings.segment_options().suv == 4
+    assert settings.segment_options().min_volume_ml == 2.5
+    assert settings.outputs == {OutputName.SEG, OutputName.PDF}
+
+
+def test_empty_variable_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PETLESION_TRACER", "")
+    assert load_settings().tracer is None
+
+
+def test_tracer_and_outputs_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PETLESION_TRACER", "ga68-dotatate")
+    monkeypatch.setenv("PETLESION_OUTPUTS", "seg, sr,nifti")
+    settings = load_settings()
+    assert settings.tracer is TracerName.GA68_DOTATATE
+    assert settings.outputs == {OutputName.SEG, OutputName.SR, OutputName.NIFTI}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("METHOD", "magic", "PETLESION_METHOD"),
+        ("TRACER", "water", "PETLESION_TRACER"),
+        ("SUV", "0", "PETLESION_SUV"),
+        ("SUV", "nan", "PETLESION_SUV"),
+        ("FRACTION", "1.5", "PETLESION_FRACTION"),
+        ("OUTPUTS", "seg,video", "PETLESION_OUTPUTS"),
+        ("OUTPUTS", "sr", "sr without seg"),
+        ("TIMEOUT", "-1", "PETLESION_TIMEOUT"),
+        ("METHODS", "fixed", "did you mean PETLESION_METHOD"),
+        ("COLOUR", "red", "PETLESION_COLOUR is no option"),
+    ],
+)
+def test_bad_option_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str) -> None:
+    monkeypatch.setenv(f"PETLESION_{name}", value)
+    with pytest.raises(UsageError, match=words):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("petlesion: {methods: fixed}\n", "methods"),
+        ("petlesion: {method: [\n", "cannot be read"),
+        ("petlesion: 3\n", "cannot be read"),
+        ("application: {title: petlesion}\n", "cannot be read"),
+    ],
+)
+def test_bad_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, words: str) -> None:
+    configure(monkeypatch, tmp_path, text)
+    with pytest.raises(UsageError, match=words):
+        load_settings()
+
+
+def test_documentation_holds_all_options() -> None:
+    assert options_table() in DOCS.read_text()
+
+
+def test_files_are_those_of_the_core() -> None:
+    assert {*FILES.values(), "report.json"} == set(RESULT_NAMES)
