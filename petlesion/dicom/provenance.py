@@ -15,6 +15,7 @@ from pydicom.valuerep import format_number_as_ds
 from petlesion import __version__
 from petlesion.dicom.attributes import items, number, parse_date, parse_time, text
 from petlesion.identifiers import derived_uid
+from petlesion.lesions import Lesions
 from petlesion.report import LesionRecord, MethodRecord, Report
 from petlesion.study import DicomSource, PetCt
 
@@ -29,6 +30,8 @@ CHARACTER_SET = "ISO_IR 192"
 NO_DATE, NO_TIME = "19700101", "000000"
 """Of objects made from headers without any date (de-identified); objects must have a date."""
 
+_SHORT_STRING = 16
+"""Longest value of SH (DICOM PS3.5 section 6.2); longer ones make every derived object invalid and are left out."""
 _VALUE_LENGTH = 200
 """Longest value of a parameter; all together must fit into AlgorithmParameters (LT, 10240 characters)."""
 
@@ -68,6 +71,20 @@ def dicom_source(study: PetCt) -> DicomSource:
     if study.source is None or not study.source.pet_headers:
         raise ValueError("a study without DICOM headers has no DICOM results; write NIfTI instead")
     return study.source
+
+
+def require_lesions(lesions: Lesions, report: Report) -> None:
+    """Check that there is something to outline, and that measurements are of it.
+
+    Raises
+    ------
+    ValueError
+        If there is no lesion, as an object with empty segments hangs viewers, or `report` is of other lesions.
+    """
+    if lesions.count == 0:
+        raise ValueError("no lesion to write; objects with empty segments or ROIs are not written")
+    if [lesion.id for lesion in report.lesions] != list(range(1, lesions.count + 1)):
+        raise ValueError(f"report of {len(report.lesions)} lesions does not fit {lesions.count} segmented lesions")
 
 
 def object_uids(study: PetCt, report: Report, kind: ResultKind, content: bytes) -> ObjectUids:
@@ -209,8 +226,9 @@ def _copy_patient(clean: Dataset, header: Dataset) -> None:
 def _copy_study(clean: Dataset, header: Dataset) -> None:
     clean.StudyDate = _dicom_date(text(header, "StudyDate"))
     clean.StudyTime = _dicom_time(text(header, "StudyTime"))
-    clean.StudyID = text(header, "StudyID")
-    clean.AccessionNumber = text(header, "AccessionNumber")
+    for keyword in ("StudyID", "AccessionNumber"):
+        value = text(header, keyword)
+        setattr(clean, keyword, value if len(value) <= _SHORT_STRING else "")
     clean.ReferringPhysicianName = str(header.get("ReferringPhysicianName") or "")
     for keyword in ("StudyDescription", "TimezoneOffsetFromUTC"):
         if text(header, keyword):

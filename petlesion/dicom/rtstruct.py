@@ -24,6 +24,7 @@ from petlesion.dicom.provenance import (
     frame_of_reference_uid,
     lesion_name,
     object_uids,
+    require_lesions,
     sop_class_uid,
     source_header,
     stamp,
@@ -63,14 +64,9 @@ def build_rtstruct(study: PetCt, lesions: Lesions, report: Report) -> Dataset:
     ValueError
         If there is no lesion, if `report` is of other lesions, or if the study was not read from DICOM.
     """
-    if lesions.count == 0:
-        raise ValueError("no lesion to write; a structure set without contours is not written")
-    if [lesion.id for lesion in report.lesions] != list(range(1, lesions.count + 1)):
-        raise ValueError(f"report of {len(report.lesions)} lesions does not fit {lesions.count} segmented lesions")
+    require_lesions(lesions, report)
     dataset = source_header(study)
-    for keyword in ("Rows", "Columns", "PositionReferenceIndicator"):
-        del dataset[keyword]
-    dataset.PositionReferenceIndicator = ""
+    del dataset.Rows, dataset.Columns
     contours = _contours(study, lesions)
     _add_structure_set(dataset, study, report)
     dataset.ROIContourSequence = [_roi_contours(lesion, contours[lesion.id]) for lesion in report.lesions]

@@ -30,6 +30,7 @@ from petlesion.dicom.provenance import (
     dicom_source,
     lesion_name,
     object_uids,
+    require_lesions,
     sop_class_uid,
     source_header,
     stamp,
@@ -75,7 +76,7 @@ def build_segmentation(study: PetCt, lesions: Lesions, report: Report, seg_type:
         If there is no lesion (an object with empty segments hangs viewers), if `report` is of other lesions, or if the
         study was not read from DICOM.
     """
-    _check(lesions, report)
+    require_lesions(lesions, report)
     planes = _planes(study, lesions.labels)
     if seg_type is SegType.BINARY:
         slices = list(_lesion_slices(lesions.labels))
@@ -96,13 +97,6 @@ def build_segmentation(study: PetCt, lesions: Lesions, report: Report, seg_type:
         # Not python-gdcm, which pydicom would take: its RLE encoder aborts the process on frames of odd size.
         dataset.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
     return dataset
-
-
-def _check(lesions: Lesions, report: Report) -> None:
-    if lesions.count == 0:
-        raise ValueError("no lesion to write; a segmentation object must not hold empty segments")
-    if [lesion.id for lesion in report.lesions] != list(range(1, lesions.count + 1)):
-        raise ValueError(f"report of {len(report.lesions)} lesions does not fit {lesions.count} segmented lesions")
 
 
 def _planes(study: PetCt, labels: NDArray[np.uint16]) -> dict[int, Plane]:
@@ -169,8 +163,13 @@ def _without_frames(study: PetCt, report: Report, seg_type: SegType, pixels: byt
     # A plain data set: highdicom's own index of frames would be that of the empty plane.
     dataset = Dataset(skeleton)
     dataset.file_meta = skeleton.file_meta
+    dataset.ContentCreatorName = ""
     stamp(dataset, study)
-    measures = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    shared = dataset.SharedFunctionalGroupsSequence[0]
+    if "SegmentIdentificationSequence" in shared:
+        # Where highdicom puts it for a single segment; here it is in every frame, as most readers expect.
+        del shared.SegmentIdentificationSequence
+    measures = shared.PixelMeasuresSequence[0]
     measures.SpacingBetweenSlices = measures.SliceThickness = format_number_as_ds(study.pet.grid.spacing_mm[0])
     organization = derived_uid(uids.instance, "dimension organization")
     for item in (*dataset.DimensionOrganizationSequence, *dataset.DimensionIndexSequence):

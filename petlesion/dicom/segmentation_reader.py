@@ -215,7 +215,8 @@ def _segment_frames(
     threshold = 1.0
     if kind == "FRACTIONAL":
         threshold = FRACTIONAL_THRESHOLD * (number(dataset, "MaximumFractionalValue") or 255)
-    for index, pixels in enumerate(iter_pixels(dataset)):
+    one_bit = int(dataset.BitsAllocated) == 1 and not dataset.file_meta.TransferSyntaxUID.is_encapsulated
+    for index, pixels in enumerate(_one_bit_frames(dataset, len(frames)) if one_bit else iter_pixels(dataset)):
         if label_map:
             for segment in np.unique(pixels[pixels > 0]).tolist():
                 yield index, segment, pixels == segment
@@ -224,6 +225,19 @@ def _segment_frames(
         if mask.any():
             segment = _group(frames[index], "SegmentIdentificationSequence", "ReferencedSegmentNumber")
             yield index, int(segment[0]) if segment else 1, mask
+
+
+def _one_bit_frames(dataset: Dataset, count: int) -> Iterator[NDArray[np.uint8]]:
+    """Frames of one-bit pixels, which follow each other without padding (DICOM PS3.5 section 8.1.1).
+
+    pydicom 3.0 fails to iterate over them where they begin within a byte.
+    """
+    shape = int(dataset.Rows), int(dataset.Columns)
+    pixels = shape[0] * shape[1]
+    packed = np.frombuffer(dataset.PixelData, dtype=np.uint8)
+    for start in range(0, count * pixels, pixels):
+        bits = np.unpackbits(packed[start // 8 : -(-(start + pixels) // 8)], bitorder="little")
+        yield bits[start % 8 : start % 8 + pixels].reshape(shape)
 
 
 def _check_size(dataset: Dataset, frames: int) -> None:

@@ -218,6 +218,7 @@ def test_poor_headers_give_valid_objects() -> None:
             header.SpecificCharacterSet = "ISO 2022 IR 87"
             header.PatientName = "Yamada^Tarou=山田^太郎=やまだ^たろう"
             header.PatientSex, header.PatientAge = "female", "59"
+            header.StudyID = "longer than 16 characters"
             header.PatientBirthDate = header.SeriesTime = "unknown"
         for keyword in ("StudyDate", "StudyTime", "FrameOfReferenceUID"):
             del header[keyword]
@@ -228,7 +229,8 @@ def test_poor_headers_give_valid_objects() -> None:
         dataset = reread(build(study, balls(GRID, *TWO_BALLS)))
     assert dataset.SpecificCharacterSet == "ISO_IR 192"
     assert str(dataset.PatientName) == "Yamada^Tarou=山田^太郎=やまだ^たろう"
-    assert dataset.PatientSex == dataset.PatientBirthDate == dataset.StudyDate == dataset.AccessionNumber == ""
+    assert dataset.PatientSex == dataset.PatientBirthDate == dataset.StudyDate == ""
+    assert dataset.StudyID == dataset.AccessionNumber == ""
     assert "PatientAge" not in dataset
     assert dataset.FrameOfReferenceUID.startswith("2.25.")
     assert (dataset.ContentDate, dataset.ContentTime) == ("20250101", "000000")
@@ -244,6 +246,14 @@ def test_objects_without_content_are_refused() -> None:
         build_segmentation(study, two, empty_report)
     with pytest.raises(ValueError, match="without DICOM headers"):
         build_segmentation(replace(study, source=None), two, report)
+
+
+@pytest.mark.parametrize("seg_type", SegType)
+def test_a_single_lesion_is_named_in_every_frame(seg_type: SegType, tmp_path: Path) -> None:
+    study, labels = make_study(GRID), balls(GRID, ((3, 4, 3), 2.2))
+    dataset = reread(build(study, labels, seg_type))
+    assert "SegmentIdentificationSequence" not in dataset.SharedFunctionalGroupsSequence[0]
+    np.testing.assert_array_equal(frames_by_source(dataset, study, tmp_path), labels)
 
 
 def test_many_lesions_need_sixteen_bits() -> None:

@@ -41,11 +41,13 @@ def position(frame: Dataset) -> list[float]:
 
 
 @pytest.mark.parametrize("seg_type", SegType)
-@pytest.mark.parametrize("grid", [GRID, oblique_grid((12, 9, 8)), coronal_grid((12, 9, 8))])
+@pytest.mark.parametrize(
+    "grid", [GRID, oblique_grid((12, 9, 8)), coronal_grid((12, 9, 8)), axial_grid((12, 31, 34)), axial_grid((12, 7, 7))]
+)
 def test_own_objects_come_back(grid: Grid, seg_type: SegType, tmp_path: Path) -> None:
-    study = make_study(grid)
-    lesions = read(seg(LABELS, study, seg_type), tmp_path, study)
-    np.testing.assert_array_equal(lesions.labels, LABELS)
+    study, labels = make_study(grid), balls(grid, *TWO_BALLS)
+    lesions = read(seg(labels, study, seg_type), tmp_path, study)
+    np.testing.assert_array_equal(lesions.labels, labels)
     assert lesions.warnings == ()
     assert lesions.method.parameters["regions"] == "Lesion 1, Lesion 2"
 

@@ -73,13 +73,20 @@ def write_all(study: PetCt, labels: np.ndarray, folder: Path, **fields: object) 
     return Written(study, lesions, report, folder)
 
 
-@pytest.fixture(scope="module", params=["axial", "oblique", "coronal", "resampled", "uneven and real", "other tracer"])
+@pytest.fixture(
+    scope="module", params=["axial", "oblique", "coronal", "resampled", "uneven and real", "planned", "other tracer"]
+)
 def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Written:
     """All objects of a study of some kind."""
     folder = tmp_path_factory.mktemp("results")
     if request.param == "uneven and real":
         study = real_study(request.getfixturevalue("shared_data") / "sts_raw/STS_001/FDG_PET/image")
         return write_all(study, balls(study.pet.grid, ((20, 64, 64), 6), ((250, 50, 70), 4)), folder, reference=LIVER)
+    if request.param == "planned":
+        data = request.getfixturevalue("shared_data")
+        study = real_study(data / "sts_dicom/STS_010/PET/image")
+        labels = read_mask(data / "sts_dicom/STS_010/PET/mask/RS.dcm", study).labels
+        return write_all(study, labels, folder, reference=LIVER)
     studies = {
         "axial": lambda: make_study(GRID),
         "oblique": lambda: make_study(oblique_grid(GRID.shape)),
@@ -120,7 +127,7 @@ def test_dsrdump_prints_the_numbers(written: Written) -> None:
         for value in (lesion.volume_ml, lesion.suv_max, lesion.suv_mean, lesion.suv_peak, lesion.tlu):
             assert f'="{float(f"{value:.7g}")}"' in printed
     assert '(g/ml{SUVbw},UCUM,"Standardized Uptake Value body weight")' in printed
-    assert '"Number of lesions")="2.0"' in printed
+    assert f'"Number of lesions")="{written.lesions.count}.0"' in printed
 
 
 @pytest.mark.parametrize("name", ["seg.dcm", "labelmap.dcm"])
@@ -147,7 +154,7 @@ def test_dcmqi_reads_the_measurements(written: Written, tmp_path: Path) -> None:
     groups = {
         group["TrackingIdentifier"]: group for group in json.loads((tmp_path / "sr.json").read_text())["Measurements"]
     }
-    assert groups.keys() == {"All lesions", "Reference region", "Lesion 1", "Lesion 2"}
+    assert groups.keys() == {"All lesions", "Reference region", *(f"Lesion {n.id}" for n in written.report.lesions)}
     for lesion in written.report.lesions:
         group = groups[f"Lesion {lesion.id}"]
         assert group["TrackingUniqueIdentifier"] == lesion.tracking_uid
