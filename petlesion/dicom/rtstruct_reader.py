@@ -96,7 +96,11 @@ def read_rtstruct(
     if not labels:
         raise ValueError("it describes no ROI")
     wanted = chosen(labels, names, path)
-    uids = [text(item, "ReferencedFrameOfReferenceUID") for item in items(dataset, "StructureSetROISequence")]
+    uids = [
+        text(item, "ReferencedFrameOfReferenceUID")
+        for item in items(dataset, "StructureSetROISequence")
+        if number(item, "ROINumber") in wanted
+    ]
     if not any(uids):
         uids = [text(dataset, "FrameOfReferenceUID")]
     warnings = [*frame_of_reference_warnings(dataset, uids, study, path)]

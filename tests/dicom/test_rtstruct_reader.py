@@ -244,3 +244,11 @@ def test_other_frame_of_reference_is_refused(tmp_path: Path) -> None:
     dataset.StructureSetROISequence[0].ReferencedFrameOfReferenceUID = "1.2.3"
     with pytest.raises(UsageError, match=r"mask has FrameOfReferenceUID 1\.2\.3"):
         read(dataset, tmp_path)
+
+
+def test_frame_of_reference_of_other_rois_does_not_matter(tmp_path: Path) -> None:
+    dataset = structures()
+    dataset.StructureSetROISequence[1].ReferencedFrameOfReferenceUID = "1.2.3"
+    reference = dataset.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
+    reference.RTReferencedSeriesSequence[0].SeriesInstanceUID = "1.2.4"
+    assert read(dataset, tmp_path, names=("Lesion 1",)).count == 1
