@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
 from typing import ClassVar
@@ -43,6 +44,14 @@ class PetlesionError(Exception):
         self.remedy = remedy
         place = "" if where is None else f" in {where}"
         super().__init__(" ".join(f"{what}{place}; {remedy}".split()))
+
+    def __reduce__(self) -> tuple[Callable[..., PetlesionError], tuple[object, ...]]:
+        """Travel between processes: the default would call the class without its keyword arguments."""
+        return _rebuild, (type(self), self.what, self.where, self.remedy)
+
+
+def _rebuild(cls: type[PetlesionError], what: str, where: str | Path | None, remedy: str) -> PetlesionError:
+    return cls(what, where=where, remedy=remedy)
 
 
 class UsageError(PetlesionError):

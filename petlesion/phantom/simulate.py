@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -243,6 +244,8 @@ def _simulate_all(options: SimulateOptions, seeds: list[int], out: Path) -> Iter
             }
             for future in as_completed(futures):
                 yield futures[future], future.result()
+        except BrokenProcessPool as error:
+            raise OutputError("a process ended before its patient", where=out, remedy="take fewer --jobs") from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
