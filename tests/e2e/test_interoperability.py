@@ -95,7 +95,7 @@ def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         "other tracer": lambda: make_study(GRID, tracer=TracerName.GA68_PSMA11),
     }
     study = studies[request.param]()
-    fields = {"reference": LIVER, "locations": {1: "left lung", 2: "unter dem Knie"}, "warnings": ("≥ 1 Voxel",)}
+    fields = {"reference": LIVER, "locations": {1: "left lung", 2: "hinter dem Knie"}, "warnings": ("≥ 1 Voxel",)}
     return write_all(study, balls(study.pet.grid, *BALLS), folder, **fields)
 
 
