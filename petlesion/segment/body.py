@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from petlesion.segment.coarse import Coarse, refine
 
-BODY_GRID_MM = 4.0
-"""Voxel edge on which the contour is found, mm: the resolution of the PET."""
+BODY_GRID_MM = 8.0
+"""Voxel edge on which the contour is found, mm: no more than the blur of the skin, and quick."""
 AIR_FRACTION = 0.25
 """Body begins at this fraction of the median uptake of the body at the latest: below muscle, above scatter in air."""
 AIR_RANGE = 1000.0
@@ -21,7 +19,7 @@ AIR_HU = -500.0
 MIN_BODY_PART = 0.02
 """Separate parts smaller than this fraction of the largest one are no limbs (contamination, a urine bag, noise)."""
 CT_REACH_MM = 20.0
-"""How far uptake may lie outside the CT's body and still belong to it (breathing, motion between the scans)."""
+"""How far uptake may lie outside the CT's body and still belong to it (breathing, motion, blur)."""
 
 
 def body_mask(pet: Coarse, ct: Coarse | None = None) -> NDArray[np.bool_]:
@@ -42,12 +40,12 @@ def body_mask(pet: Coarse, ct: Coarse | None = None) -> NDArray[np.bool_]:
     numpy.ndarray
         (z, y, x) bool.
     """
-    smooth = ndimage.gaussian_filter(pet.array, [BODY_GRID_MM / spacing for spacing in pet.spacing_mm])
+    smooth = ndimage.gaussian_filter(pet.array, 0.5)
     body = smooth > _air_threshold(smooth)
     if ct is None:
         body = _keep_parts(body)
     else:
-        solid = _keep_parts(ndimage.binary_opening(ct.array > AIR_HU, iterations=2))
+        solid = _keep_parts(ndimage.binary_opening(ct.array > AIR_HU, iterations=1))
         if solid.any():
             body = _touching(body, solid, pet.spacing_mm) | solid
     for plane in body:  # slice by slice: lungs open to the neck are not closed in 3D
@@ -96,10 +94,13 @@ def _keep_parts(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray((sizes >= MIN_BODY_PART * sizes.max())[labels])
 
 
-def _touching(mask: NDArray[np.bool_], solid: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> NDArray[Any]:
+def _touching(
+    mask: NDArray[np.bool_], solid: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+) -> NDArray[np.bool_]:
+    """Parts of the mask that touch the solid body, as far as they lie near it."""
     labels, count = ndimage.label(mask)
-    near = ndimage.distance_transform_edt(~solid, sampling=spacing_mm) <= CT_REACH_MM
     keep = np.zeros(count + 1, dtype=bool)
     keep[np.unique(labels[solid])] = True
     keep[0] = False
+    near = ndimage.binary_dilation(solid, iterations=max(1, round(CT_REACH_MM / min(spacing_mm))))
     return np.asarray(keep[labels] & near)

@@ -86,7 +86,7 @@ class Case:
         """Components of the body at or above `threshold`, numbered by volume, the small ones removed."""
         self.progress("detect uptake above the threshold")
         mask = self.pet.array >= np.float32(threshold)
-        remove_outside(mask, self.scene.body, self.scene.fine.factors)
+        remove_outside(mask, self.scene.body, self.scene.search_factors)
         return label_components(mask, self.pet.grid.voxel_ml, self.options.min_volume_ml)
 
     def number(self, labels: NDArray[np.int32]) -> NDArray[np.uint16]:
@@ -174,7 +174,7 @@ def _fixed(case: Case) -> Outcome:
 
 def _relative(case: Case) -> Outcome:
     options = case.options
-    body = refine(case.scene.body, case.scene.fine.factors, case.pet.array.shape)
+    body = refine(case.scene.body, case.scene.search_factors, case.pet.array.shape)
     if options.incremental:
         case.progress("draw contours from the highest maximum down")
         found = incremental_contours(case.pet.array, options.fraction, options.min_suv_max, body)

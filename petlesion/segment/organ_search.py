@@ -16,8 +16,8 @@ from petlesion.segment.orientation import Orientation
 from petlesion.segment.uptake import NormalUptake
 from petlesion.study import PetCt
 
-SEARCH_GRID_MM = 8.0
-"""Voxel edge of the search, mm: evens out noise, keeps a spleen five voxels thick."""
+SPHERE_GRID_MM = 4.0
+"""Voxel edge on which spheres are placed, mm: the resolution of PET."""
 LEVEL_TOLERANCE = 0.22
 """Half width, relative, of the range of uptake that counts as one organ."""
 LEVEL_STEP = 1.1
@@ -30,6 +30,8 @@ MIN_LUNG_ML = 80.0
 """Lung beside and above an organ of the upper abdomen, mL."""
 LUNG_REACH_MM = 60.0
 """How far above the organ lung may begin, mm."""
+FACING_ML = 150.0
+"""Uptake of a liver, healthy or diseased, beside a spleen, mL."""
 MIN_TRUNK_MM = 160.0
 """Width of a body section that can hold a liver, mm: a child's trunk."""
 MIN_TRUNK_WITHOUT_CT_MM = 250.0
@@ -61,6 +63,8 @@ class OrganTraits:
         Least and greatest distance of its centre from the midline, as a fraction of half the trunk's width.
     behind
         Whether its centre lies behind the middle of the trunk.
+    faces_suv
+        Uptake, SUV, that `FACING_ML` on the other side of the body must have at the same height; 0 for none.
     """
 
     uptake: NormalUptake
@@ -68,16 +72,19 @@ class OrganTraits:
     core_ml: tuple[float, float]
     offset: tuple[float, float]
     behind: bool = False
+    faces_suv: float = 0.0
 
 
 def liver_traits(uptake: NormalUptake) -> OrganTraits:
     """A liver of some 700 to 5000 mL, right of the midline."""
-    return OrganTraits(uptake, Side.RIGHT, core_ml=(180.0, 4000.0), offset=(0.08, 0.75))
+    return OrganTraits(uptake, Side.RIGHT, core_ml=(100.0, 4000.0), offset=(0.08, 0.75))
 
 
-def spleen_traits(uptake: NormalUptake) -> OrganTraits:
-    """A spleen of some 100 to 1500 mL, far to the left and behind."""
-    return OrganTraits(uptake, Side.LEFT, core_ml=(12.0, 900.0), offset=(0.35, 0.95), behind=True)
+def spleen_traits(uptake: NormalUptake, liver: NormalUptake) -> OrganTraits:
+    """A spleen of some 100 to 1500 mL, far to the left and behind, with a liver, healthy or not, on the other side."""
+    return OrganTraits(
+        uptake, Side.LEFT, core_ml=(12.0, 900.0), offset=(0.35, 0.95), behind=True, faces_suv=liver.band[0]
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,18 +95,15 @@ class Scene:
     ----------
     fine
         PET at about 4 mm.
-    body
-        Body mask on `fine`.
     search
         PET at about 8 mm, from `fine`.
-    inside, soft, lung
+    body, soft, lung
         On `search`: body; where an organ may be (body; soft tissue, if there is a CT); lung, or None without CT.
     """
 
     fine: Coarse
-    body: NDArray[np.bool_]
     search: Coarse
-    inside: NDArray[np.bool_]
+    body: NDArray[np.bool_]
     soft: NDArray[np.bool_]
     lung: NDArray[np.bool_] | None
 
@@ -108,19 +112,24 @@ class Scene:
         """Reduce PET (SUVbw) and CT (HU) of a study."""
         orientation = Orientation.of(study.pet.grid)
         spacing = orientation.grid.spacing_mm
-        fine = Coarse.of(orientation.view(study.pet.array), spacing, BODY_GRID_MM)
-        ct = None if study.ct is None else orientation.view(study.ct.array)
-        fine_ct = None if ct is None else Coarse.of(ct, spacing, BODY_GRID_MM)
-        body = body_mask(fine, fine_ct)
-        search = Coarse.of(fine.array, fine.spacing_mm, SEARCH_GRID_MM)
-        inside = Coarse.of(body.astype(np.float32), fine.spacing_mm, SEARCH_GRID_MM).array > 0.5
-        if fine_ct is None:
-            return cls(fine, body, search, inside, inside, None)
-        hu = Coarse.of(fine_ct.array, fine.spacing_mm, SEARCH_GRID_MM).array
-        soft = inside & (hu > SOFT_TISSUE_HU[0]) & (hu < SOFT_TISSUE_HU[1])
-        lung = inside & (hu > LUNG_HU[0]) & (hu < LUNG_HU[1])
+        fine = Coarse.of(orientation.view(study.pet.array), spacing, SPHERE_GRID_MM)
+        search = Coarse.of(fine.array, fine.spacing_mm, BODY_GRID_MM)
+        if study.ct is None:
+            body = body_mask(search)
+            return cls(fine, search, body, body, None)
+        fine_ct = Coarse.of(orientation.view(study.ct.array), spacing, SPHERE_GRID_MM)
+        ct = Coarse.of(fine_ct.array, fine_ct.spacing_mm, BODY_GRID_MM)
+        body = body_mask(search, ct)
+        soft = body & (ct.array > SOFT_TISSUE_HU[0]) & (ct.array < SOFT_TISSUE_HU[1])
+        lung = body & (ct.array > LUNG_HU[0]) & (ct.array < LUNG_HU[1])
         # opened: the skin's partial volume has such numbers too, one voxel thick
-        return cls(fine, body, search, inside, soft, ndimage.binary_opening(lung))
+        return cls(fine, search, body, soft, ndimage.binary_opening(lung))
+
+    @property
+    def search_factors(self) -> tuple[int, int, int]:
+        """PET voxels per voxel of `search` along (z, y, x)."""
+        z, y, x = (a * b for a, b in zip(self.fine.factors, self.search.factors, strict=True))
+        return z, y, x
 
 
 def find_regions(scene: Scene, traits: OrganTraits) -> list[NDArray[np.bool_]]:
@@ -170,7 +179,7 @@ def regions_in_mask(scene: Scene, organ: NDArray[np.bool_], uptake: NormalUptake
     list of numpy.ndarray
         (z, y, x) masks on `scene.fine`; empty when most of the organ takes up more than normal tissue does.
     """
-    share = Coarse.of(organ.astype(np.float32), scene.fine.spacing_mm, SEARCH_GRID_MM).array
+    share = Coarse.of(organ.astype(np.float32), scene.fine.spacing_mm, BODY_GRID_MM).array
     smooth = ndimage.gaussian_filter(scene.search.array, 0.5)
     if np.count_nonzero(share > 0.5) == 0 or np.median(smooth[share > 0.5]) > uptake.band[1]:
         return []
@@ -178,7 +187,8 @@ def regions_in_mask(scene: Scene, organ: NDArray[np.bool_], uptake: NormalUptake
     for level in _levels(uptake):
         even = (share > 0) & (np.abs(smooth - level) <= LEVEL_TOLERANCE * level)
         found.append((np.count_nonzero(even) * uptake.plausibility(level), even))
-    return [_on_fine(region, scene) & organ for region in _distinct(found)]
+    found.sort(key=lambda item: -item[0])
+    return [_on_fine(even, scene) & organ for score, even in found if score > 0]
 
 
 def _distinct(found: list[tuple[float, NDArray[np.bool_]]]) -> Iterator[NDArray[np.bool_]]:
@@ -204,9 +214,9 @@ class _Trunk:
 
 
 def _trunk(scene: Scene) -> _Trunk:
-    depth = scene.inside.shape[0]
+    depth = scene.body.shape[0]
     middle, width, cut = np.zeros((depth, 2)), np.zeros(depth), np.zeros(depth, dtype=bool)
-    for z, plane in enumerate(scene.inside):
+    for z, plane in enumerate(scene.body):
         labels, count = ndimage.label(plane)
         if count:
             largest = 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
@@ -225,10 +235,15 @@ def _levels(uptake: NormalUptake) -> Iterator[float]:
 
 
 def _cores(even: NDArray[np.bool_], grid: Coarse, core_ml: tuple[float, float]) -> Iterator[NDArray[np.bool_]]:
-    labels, _ = ndimage.label(ndimage.binary_erosion(even))
+    if not even.any():
+        return
+    box = ndimage.find_objects(even.astype(np.int8))[0]
+    labels, _ = ndimage.label(ndimage.binary_erosion(even[box]))
     sizes = np.bincount(labels.ravel()) * grid.voxel_ml
     for label in 1 + np.flatnonzero((sizes[1:] >= core_ml[0]) & (sizes[1:] <= core_ml[1])):
-        yield labels == label
+        core = np.zeros_like(even)
+        core[box] = labels == label
+        yield core
 
 
 def _in_place(core: NDArray[np.bool_], scene: Scene, trunk: _Trunk, traits: OrganTraits) -> bool:
@@ -244,7 +259,16 @@ def _in_place(core: NDArray[np.bool_], scene: Scene, trunk: _Trunk, traits: Orga
         return False
     if traits.behind and np.mean(y - trunk.middle[z, 0]) < 0:
         return False
+    if traits.faces_suv and not _faces(scene, trunk, slice(z.min(), z.max() + 1), traits):
+        return False
     return scene.lung is None or _below_lung(core, scene.lung, trunk, scene.search, traits.side)
+
+
+def _faces(scene: Scene, trunk: _Trunk, slices: slice, traits: OrganTraits) -> bool:
+    """Whether the other side of the body has the uptake of a liver."""
+    z, _, x = np.nonzero(scene.soft[slices] & (scene.search.array[slices] >= traits.faces_suv))
+    other_side = traits.side * (x - trunk.middle[z + slices.start, 1]) < 0
+    return bool(np.count_nonzero(other_side) * scene.search.voxel_ml >= FACING_ML)
 
 
 def _below_lung(core: NDArray[np.bool_], lung: NDArray[np.bool_], trunk: _Trunk, grid: Coarse, side: Side) -> bool:

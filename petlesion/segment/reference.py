@@ -10,9 +10,15 @@ from numpy.typing import NDArray
 from petlesion.errors import UsageError
 from petlesion.organs import Organ, Organs
 from petlesion.report import Reference, ReferenceOrgan, Sphere
-from petlesion.segment.body import BODY_GRID_MM
 from petlesion.segment.coarse import Coarse
-from petlesion.segment.organ_search import Scene, find_regions, liver_traits, regions_in_mask, spleen_traits
+from petlesion.segment.organ_search import (
+    SPHERE_GRID_MM,
+    Scene,
+    find_regions,
+    liver_traits,
+    regions_in_mask,
+    spleen_traits,
+)
 from petlesion.segment.orientation import Orientation
 from petlesion.segment.spheres import place_spheres, sphere_values
 from petlesion.segment.uptake import NORMAL_UPTAKE, OrganUptake
@@ -165,7 +171,7 @@ class _Search:
         for organ in (Organ.LIVER, Organ.SPLEEN):
             mask = None if organs is None else organs.mask(organ)
             if mask is not None:
-                share = Coarse.of(orientation.view(mask), pet.grid.spacing_mm, BODY_GRID_MM)
+                share = Coarse.of(orientation.view(mask), pet.grid.spacing_mm, SPHERE_GRID_MM)
                 masks[organ] = share.array > 0.5
         return cls(pet, scene, NORMAL_UPTAKE[study.tracer.name], masks)
 
@@ -183,4 +189,6 @@ class _Search:
         normal = self.uptake.liver if organ is Organ.LIVER else self.uptake.spleen
         if organ in self.masks:
             return regions_in_mask(self.scene, self.masks[organ], normal)
-        return find_regions(self.scene, liver_traits(normal) if organ is Organ.LIVER else spleen_traits(normal))
+        if organ is Organ.LIVER:
+            return find_regions(self.scene, liver_traits(normal))
+        return find_regions(self.scene, spleen_traits(normal, self.uptake.liver))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from petlesion.tracers import TracerName
 
-PLAUSIBLE_SPREADS = 2.5
+PLAUSIBLE_SPREADS = 2.0
 """Uptake within this many spreads (of its logarithm) of the typical one is plausible for normal tissue."""
 
 
@@ -64,7 +64,7 @@ NORMAL_UPTAKE: dict[TracerName, OrganUptake] = {
     TracerName.GA68_PSMA11: OrganUptake(NormalUptake(5.4, 0.4), NormalUptake(8.1, 0.45), spleen_is_hotter=True),
     TracerName.F18_PSMA1007: OrganUptake(NormalUptake(11.7, 0.4), NormalUptake(11.2, 0.4), spleen_is_hotter=False),
     TracerName.F18_DCFPYL: OrganUptake(NormalUptake(5.0, 0.35), NormalUptake(4.0, 0.45), spleen_is_hotter=False),
-    TracerName.F18_FDG: OrganUptake(NormalUptake(2.2, 0.3), NormalUptake(1.9, 0.3), spleen_is_hotter=False),
+    TracerName.F18_FDG: OrganUptake(NormalUptake(2.2, 0.3), NormalUptake(1.9, 0.25), spleen_is_hotter=False),
     TracerName.UNKNOWN: OrganUptake(NormalUptake(4.0, 0.6), NormalUptake(6.0, 0.7), spleen_is_hotter=False),
 }
 """Uptake by tracer. Liver and spleen SUVmean (spreads widened for scanners, protocols and sink effects):
