@@ -1,0 +1,98 @@
+"""Checkpoints that are complete or absent, whenever the process is killed."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from petlesion.errors import OutputError, UsageError
+
+FILE: Final = "checkpoint.pt"
+
+
+@dataclass(eq=False)
+class Progressed:
+    """State of a run between two steps; with recipe, data and seed it decides everything that follows.
+
+    Random numbers are no part of it: patches and their variation follow from the seed and the number of the step.
+
+    Attributes
+    ----------
+    recipe, data
+        Identity of configuration and data.
+    step
+        Next step.
+    seconds
+        Time spent so far.
+    network, optimiser
+        State dictionaries after the last step.
+    best
+        State dictionary of the network at the best validation.
+    best_score, best_step, stale
+        Of that validation, and how many followed without improvement.
+    history
+        A row a validation.
+    """
+
+    recipe: str
+    data: str
+    step: int = 0
+    seconds: float = 0.0
+    network: dict[str, Any] = field(default_factory=dict)
+    optimiser: dict[str, Any] = field(default_factory=dict)
+    best: dict[str, Any] = field(default_factory=dict)
+    best_score: float | None = None
+    best_step: int = 0
+    stale: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def save(state: Progressed, folder: Path) -> None:
+    """Write the checkpoint beside the old one, and replace that once everything is on the disk.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; the old one then stands.
+    """
+    import torch
+
+    partial = folder / f".{FILE}.partial"
+    try:
+        with partial.open("wb") as stream:
+            torch.save({name: getattr(state, name) for name in Progressed.__dataclass_fields__}, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(folder / FILE)
+    except OSError as error:
+        raise OutputError(
+            f"checkpoint cannot be written ({error.strerror or error})", where=folder, remedy="make room; then resume"
+        ) from error
+
+
+def resume(folder: Path, recipe: str, data: str) -> Progressed:
+    """State to go on from; that of a new run where there is no checkpoint.
+
+    Raises
+    ------
+    UsageError
+        If the checkpoint is of another recipe or other data, or cannot be read.
+    """
+    import torch
+
+    path = folder / FILE
+    if not path.is_file():
+        return Progressed(recipe, data)
+    try:
+        state = Progressed(**torch.load(path, map_location="cpu", weights_only=True))
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, TypeError) as error:
+        raise UsageError("checkpoint cannot be read", where=path, remedy="remove it to start again") from error
+    for what, found, wanted in (("another recipe", state.recipe, recipe), ("other data", state.data, data)):
+        if found != wanted:
+            raise UsageError(
+                f"checkpoint belongs to {what}", where=path, remedy="give another out: folder, or remove the checkpoint"
+            )
+    return state

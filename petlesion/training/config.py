@@ -1,0 +1,303 @@
+"""The YAML file of a training run, validated; profiles give what it leaves out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from enum import StrEnum
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml  # type: ignore[import-untyped,unused-ignore]
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from petlesion.errors import UsageError
+from petlesion.networks.model_config import ModelConfig, first_problem
+from petlesion.tracers import TracerName
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Tracking(StrEnum):
+    """Where curves go besides the log file."""
+
+    TENSORBOARD = "tensorboard"
+    MLFLOW = "mlflow"
+
+
+class CohortConfig(_Data):
+    """A folder of cases, one folder each.
+
+    Attributes
+    ----------
+    folder
+        Each case has `pet.nii.gz` (SUVbw), `ct.nii.gz` (HU) where there is one, and its truth: `truth/` of the
+        simulator, or `lesions.nii.gz` or `gtv.nii.gz`, and `organs.nii.gz` where there is one.
+    tracer
+        Of cases that do not say it themselves.
+    weight
+        How often a case of this cohort is drawn, relative to cases of the others.
+    """
+
+    folder: Path
+    tracer: TracerName | None = None
+    weight: float = Field(default=1.0, gt=0)
+
+
+class SplitConfig(_Data):
+    """Who validates: patients whose hash falls into a part of the range; see `training.split`.
+
+    Attributes
+    ----------
+    validation
+        Share of the patients.
+    fold, folds
+        Instead: one of several equal parts.
+    """
+
+    validation: Share = 0.15
+    fold: int | None = Field(default=None, ge=0)
+    folds: int = Field(default=5, ge=2)
+
+    @model_validator(mode="after")
+    def _within(self) -> Self:
+        if self.fold is not None and self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} of {self.folds} does not exist; the first is 0")
+        return self
+
+
+class AugmentationConfig(_Data):
+    """How patches are varied; probabilities are per patch. Nothing changes SUV beyond errors of calibration.
+
+    Attributes
+    ----------
+    affine, rotation_degrees, scale
+        Rotation about each axis up to that angle and isotropic scaling by up to that share.
+    elastic, elastic_mm, elastic_grid_mm
+        Smooth random displacement of up to `elastic_mm`, control points `elastic_grid_mm` apart.
+    misregistration, misregistration_mm
+        Shift of the CT against the PET.
+    mirror
+        Left-right mirroring. Off unless position in the body means nothing, as in small crops.
+    calibration
+        SUV is scaled by up to this share (EARL allows 10 %).
+    threshold
+        The reference threshold alone is scaled by up to this share: reference regions vary.
+    pet_noise, pet_noise_level
+        Correlated noise, in units of the square root of SUV.
+    pet_blur, pet_blur_mm
+        Smoothing up to that FWHM: other scanners and reconstructions.
+    ct_noise, ct_noise_hu, ct_gamma, ct_gamma_range
+        Noise and gamma of the CT.
+    no_ct, no_tracer
+        The network learns what to do without.
+    """
+
+    affine: Share = 0.7
+    rotation_degrees: float = Field(default=15.0, ge=0, le=180)
+    scale: float = Field(default=0.2, ge=0, lt=1)
+    elastic: Share = 0.3
+    elastic_mm: float = Field(default=6.0, ge=0)
+    elastic_grid_mm: float = Field(default=64.0, gt=0)
+    misregistration: Share = 0.5
+    misregistration_mm: float = Field(default=10.0, ge=0)
+    mirror: Share = 0.0
+    calibration: float = Field(default=0.1, ge=0, le=0.1)
+    threshold: float = Field(default=0.1, ge=0, le=0.5)
+    pet_noise: Share = 0.3
+    pet_noise_level: float = Field(default=0.2, ge=0)
+    pet_blur: Share = 0.2
+    pet_blur_mm: float = Field(default=6.0, ge=0)
+    ct_noise: Share = 0.2
+    ct_noise_hu: float = Field(default=40.0, ge=0)
+    ct_gamma: Share = 0.3
+    ct_gamma_range: float = Field(default=1.4, ge=1)
+    no_ct: Share = 0.1
+    no_tracer: Share = 0.1
+
+
+class OptimiserConfig(_Data):
+    """Optimiser and learning rate: linear warm-up, then polynomial decay to zero as in nnU-Net."""
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=3e-5, ge=0)
+    warmup: Share = 0.02
+    power: float = Field(default=0.9, gt=0)
+    gradient_norm: float = Field(default=12.0, gt=0)
+
+
+class LossConfig(_Data):
+    """Dice without smoothing plus cross-entropy; `lesion_weight` multiplies the lesion class in both."""
+
+    dice: float = Field(default=1.0, ge=0)
+    cross_entropy: float = Field(default=1.0, ge=0)
+    lesion_weight: float = Field(default=3.0, gt=0)
+
+
+class RunConfig(_Data):
+    """Length and hardware of a run.
+
+    Attributes
+    ----------
+    steps
+        Updates of the weights.
+    max_minutes
+        End earlier than `steps`; the learning rate then follows the time.
+    validate_every
+        Steps between validations; at each, a checkpoint is written.
+    validation_cases
+        Most cases that are used for it.
+    patience
+        Validations without improvement after which the run ends; None: never.
+    batch, lesion_share
+        Patches a step, and the share of them that is centred on a voxel of a lesion.
+    device, amp, compile
+        "auto", "cpu", "cuda"; bfloat16 where the hardware has it; `torch.compile`.
+    workers
+        Processes that load patches.
+    """
+
+    steps: Count = 2000
+    max_minutes: float | None = Field(default=None, gt=0)
+    validate_every: Count = 200
+    validation_cases: Count = 20
+    patience: Count | None = None
+    batch: Count = 2
+    lesion_share: Share = 0.5
+    device: str = "auto"
+    amp: bool = True
+    compile: bool = False
+    workers: int = Field(default=0, ge=0)
+    tracking: tuple[Tracking, ...] = ()
+
+
+class TrainConfig(_Data):
+    """A training run.
+
+    Attributes
+    ----------
+    out
+        Folder of checkpoints, log and the resulting `model/`.
+    cache
+        Folder of preprocessed cases; may be shared between runs.
+    cohorts
+        Labelled cases.
+    init
+        Model folder to start from; its `config.yaml` then takes the place of `model`.
+    model
+        Grid, channels, classes and architecture. `spacing_mm` and `patch` that are left out are planned from the data.
+    licence
+        Licence of the data, for the card.
+    """
+
+    out: Path
+    cache: Path
+    cohorts: tuple[CohortConfig, ...] = Field(min_length=1)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    init: Path | None = None
+    model: dict[str, Any] = Field(default_factory=dict)
+    split: SplitConfig = SplitConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    loss: LossConfig = LossConfig()
+    run: RunConfig = RunConfig()
+    licence: str = ""
+
+    @model_validator(mode="after")
+    def _model_is_valid(self) -> Self:
+        if self.init is not None and self.model:
+            raise ValueError("init and model exclude each other: the model that training starts from has its own")
+        ModelConfig.model_validate(self.model)
+        return self
+
+    @property
+    def planned_model(self) -> ModelConfig:
+        """Model configuration with defaults where the file says nothing."""
+        return ModelConfig.model_validate(self.model)
+
+    def recipe_sha256(self) -> str:
+        """Identity of all that decides the weights; a checkpoint is resumed only by the same recipe."""
+        recipe = self.model_dump(mode="json", exclude={"out", "cache", "licence"})
+        for name in ("patience", "device", "workers", "tracking"):
+            del recipe["run"][name]
+        text = json.dumps(recipe, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Profile(StrEnum):
+    """Recipes that ship."""
+
+    CPU = "cpu"
+    """A useful model in about an hour on two cores."""
+    GPU = "gpu"
+    """One large GPU for up to 25 minutes."""
+
+
+def load_config(path: Path) -> TrainConfig:
+    """Read the file of a training run.
+
+    `profile: cpu` or `profile: gpu` takes over what `training/profiles` says; the file overrides it key by key. Paths
+    are relative to the file.
+
+    Raises
+    ------
+    UsageError
+        If the file is missing, no YAML, or holds a key or value that makes no sense.
+    """
+    data = _read_yaml(path)
+    profile = data.pop("profile", None)
+    if profile is not None:
+        if profile not in list(Profile):
+            raise UsageError(f"profile {profile!r} does not exist", where=path, remedy=f"choose {', '.join(Profile)}")
+        text = files("petlesion.training").joinpath("profiles", f"{profile}.yaml").read_text(encoding="utf-8")
+        data = _merged(yaml.safe_load(text), data)
+    try:
+        config = TrainConfig.model_validate(data)
+    except ValidationError as error:
+        raise UsageError(
+            f"training configuration is not valid ({first_problem(error)})",
+            where=path,
+            remedy="see docs/how-to/train.md",
+        ) from error
+    return _anchored(config, path.parent)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(
+            f"training configuration cannot be read ({error.strerror})", where=path, remedy="give a YAML file"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        place = getattr(error, "problem_mark", None)
+        line = f" (line {place.line + 1})" if place is not None else ""
+        raise UsageError(f"training configuration is no YAML{line}", where=path, remedy="correct its syntax") from error
+    if not isinstance(data, dict):
+        raise UsageError(
+            "training configuration holds no settings", where=path, remedy="see docs/how-to/train.md for an example"
+        )
+    return data
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` on top of `base`, nested tables key by key."""
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        result[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return result
+
+
+def _anchored(config: TrainConfig, folder: Path) -> TrainConfig:
+    """Paths relative to the configuration's folder as paths of their own."""
+    cohorts = tuple(cohort.model_copy(update={"folder": folder / cohort.folder}) for cohort in config.cohorts)
+    paths = {"out": folder / config.out, "cache": folder / config.cache, "cohorts": cohorts}
+    return config.model_copy(update={**paths, "init": config.init and folder / config.init})

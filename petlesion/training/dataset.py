@@ -1,0 +1,127 @@
+"""Batches of patches by step number: the same seed and step give the same patches, whoever asks and whenever."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from petlesion.networks.inputs import NO_CT_HU, tracer_code
+from petlesion.networks.model_config import ModelConfig
+from petlesion.training.cache import CachedCase
+
+WIDER = 1.3
+"""Patches are cut this much larger than the network's, so that turning them leaves no empty corners."""
+
+
+class Batch(TypedDict):
+    """Patches as numpy arrays; the loader makes tensors of them."""
+
+    suv: NDArray[np.float16]
+    """(batch, z, y, x) SUVbw; 0 beyond the image."""
+    ct: NDArray[np.int16]
+    """(batch, z, y, x) HU; air beyond the image."""
+    classes: NDArray[np.uint8]
+    """(batch, z, y, x); background beyond the image."""
+    threshold: NDArray[np.float32]
+    """(batch,)."""
+    tracer: NDArray[np.float32]
+    """(batch, 4)."""
+    known: NDArray[np.bool_]
+    """(batch, class)."""
+
+
+def source_size(patch: tuple[int, int, int], *, wider: bool) -> tuple[int, int, int]:
+    """Size of the patches that are cut for a network's patch."""
+    z, y, x = (int(np.ceil(side * WIDER)) if wider else side for side in patch)
+    return z, y, x
+
+
+@dataclass(frozen=True, eq=False)
+class PatchBatches:
+    """Training batches; item n is the batch of step n.
+
+    Patches lie anywhere in the image and may reach beyond it by up to half their size, so that neither the centre of
+    the image nor its border tells where a tumour is.
+
+    A map-style data set of whole batches instead of MONAI's crop transforms and samplers: a run that is resumed at
+    step n continues with the batch of step n, with no state of random generators to save, in any number of workers.
+
+    Attributes
+    ----------
+    cases
+        To draw from, by their weights.
+    config
+        Classes.
+    size
+        Of the patches that are cut, (z, y, x).
+    batch
+        Patches of this process.
+    lesion_share
+        Share of patches centred on a voxel of a lesion, where the case has one.
+    seed, rank
+        Of the run and of the process.
+    """
+
+    cases: Sequence[CachedCase]
+    config: ModelConfig
+    size: tuple[int, int, int]
+    batch: int
+    lesion_share: float
+    seed: int
+    rank: int = 0
+
+    def __getitem__(self, step: int) -> Batch:
+        rng = np.random.default_rng((self.seed, step, self.rank))
+        weights = np.array([case.weight for case in self.cases])
+        chosen = [self.cases[n] for n in rng.choice(len(self.cases), self.batch, p=weights / weights.sum())]
+        patches = [self._patch(case, rng) for case in chosen]
+        names = self.config.classes
+        return Batch(
+            suv=np.stack([patch[0] for patch in patches]),
+            ct=np.stack([patch[1] for patch in patches]),
+            classes=np.stack([patch[2] for patch in patches]),
+            threshold=np.array([case.threshold for case in chosen], dtype=np.float32),
+            tracer=np.array([tracer_code(case.tracer) for case in chosen], dtype=np.float32),
+            known=np.array([[name in case.known for name in names] for case in chosen]),
+        )
+
+    def _patch(self, case: CachedCase, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        center = rng.uniform(0, case.shape)
+        lesion_voxels = case.array("lesion_voxels")
+        if len(lesion_voxels) and rng.random() < self.lesion_share:
+            half = np.array(self.size) / (2 * WIDER) - 1
+            center = lesion_voxels[rng.integers(len(lesion_voxels))] + rng.uniform(-half, half)
+        corner = np.rint(center - np.array(self.size) / 2).astype(int)
+        suv = cut_padded(case.array("suv"), corner, self.size, 0)
+        ct = cut_padded(case.array("ct"), corner, self.size, int(NO_CT_HU))
+        return suv, ct, cut_padded(case.array("classes"), corner, self.size, 0)
+
+
+def cut_padded(
+    array: NDArray[Any], corner: NDArray[np.intp], size: tuple[int, int, int], outside: float
+) -> NDArray[Any]:
+    """Box of an array that may reach beyond it.
+
+    Parameters
+    ----------
+    array
+        (z, y, x), memory-mapped or not.
+    corner
+        First voxel of the box; may be negative.
+    size
+        Of the box.
+    outside
+        Value beyond the array.
+    """
+    result = np.full(size, outside, dtype=array.dtype)
+    low = np.maximum(corner, 0)
+    high = np.minimum(corner + size, array.shape)
+    if np.all(low < high):
+        source = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        target = tuple(slice(int(a - c), int(b - c)) for a, b, c in zip(low, high, corner, strict=True))
+        result[target] = array[source]
+    return result

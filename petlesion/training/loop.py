@@ -1,0 +1,381 @@
+"""The training loop: from a configuration file to a model folder, resumable after a kill at any moment."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from petlesion.errors import OutputError, SegmentationError, UsageError
+from petlesion.networks.inputs import network_input
+from petlesion.networks.model_config import ModelConfig
+from petlesion.networks.model_folder import load_model, write_model
+from petlesion.networks.unet import build_unet, outputs
+from petlesion.progress import Progress, silent
+from petlesion.segment.computing import choose_device
+from petlesion.segment.windows import autocast_dtype
+from petlesion.training.augmentation import Augmentation, Patches
+from petlesion.training.cache import CachedCase, data_sha256, prepare
+from petlesion.training.card import build_card
+from petlesion.training.cases import find_cases
+from petlesion.training.checkpoint import Progressed, resume, save
+from petlesion.training.config import OptimiserConfig, TrainConfig, load_config
+from petlesion.training.dataset import PatchBatches, source_size
+from petlesion.training.distributed import Group, process_group
+from petlesion.training.losses import Loss, build_loss
+from petlesion.training.plan import fingerprint, plan
+from petlesion.training.split import validates
+from petlesion.training.tracking import Log, open_tracking
+from petlesion.training.validation import Validation, summarise, validate_case
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+MODEL_FOLDER = "model"
+"""Name of the model folder inside `out`."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a run is.
+
+    Attributes
+    ----------
+    step, steps
+        Done, and planned.
+    loss
+        Of the last step.
+    learning_rate
+        Of the last step.
+    validation
+        Of this step; None between validations and without validation cases.
+    best_score
+        So far.
+    seconds_left
+        At the present pace.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    validation: Validation | None
+    best_score: float | None
+    seconds_left: float
+
+
+Watch = Callable[[Status], None]
+"""Called after every step."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Preprocessed cases by their part, and the model configuration that was planned for them."""
+
+    model: ModelConfig
+    training: Sequence[CachedCase]
+    validation: Sequence[CachedCase]
+
+
+def train(config_path: Path, *, watch: Watch = lambda _: None, progress: Progress = silent, jobs: int = 1) -> Path:
+    """Train a network as a configuration file says, or go on where an earlier run of it was interrupted.
+
+    Parameters
+    ----------
+    config_path
+        YAML, see `TrainConfig`.
+    watch
+        Told after every step how far the run is.
+    progress
+        Told how many cases are preprocessed.
+    jobs
+        Processes that preprocess.
+
+    Returns
+    -------
+    Path
+        The model folder, `out/model`.
+
+    Raises
+    ------
+    UsageError
+        If the configuration makes no sense, there is nothing to train on, or `out` holds another run.
+    ModelError
+        If the model to start from cannot be loaded.
+    SegmentationError
+        If the loss is no longer a finite number.
+    """
+    config = load_config(config_path)
+    gpu = choose_device(config.run.device).type == "cuda"
+    with process_group(gpu=gpu) as group:
+        data = prepare_data(config, group, progress, jobs)
+        return _Run.start(config, data, group).finish(watch)
+
+
+def prepare_data(config: TrainConfig, group: Group, progress: Progress, jobs: int = 1) -> TrainingData:
+    """Find, plan, preprocess and split.
+
+    Raises
+    ------
+    UsageError
+        If no patient is left to train on.
+    """
+    cases = find_cases(config.cohorts)
+    model = load_model(config.init).config if config.init is not None else plan(config, fingerprint(cases))
+    if group.leads:  # the others then find a complete cache
+        prepare(cases, model, config.cache, jobs=jobs, progress=progress)
+    group.agree(None)
+    ready = prepare(cases, model, config.cache)
+    held_out = [case for case in ready if validates(case.patient_id, config.split)]
+    training = [case for case in ready if not validates(case.patient_id, config.split)]
+    if not training:
+        raise UsageError(
+            f"all {len(held_out)} cases belong to validation patients",
+            remedy="add cases, or set split.validation to 0; who validates is decided by hash and not drawn again",
+        )
+    tracers = tuple(sorted({case.tracer for case in training} | set(model.tracers if config.init else ())))
+    return TrainingData(model.model_copy(update={"tracers": tracers}), training, held_out)
+
+
+def learning_rate(options: OptimiserConfig, done: float) -> float:
+    """Learning rate after a share of the run.
+
+    Examples
+    --------
+    >>> options = OptimiserConfig(learning_rate=1.0, warmup=0.5, power=1.0)
+    >>> [learning_rate(options, done) for done in (0.25, 0.5, 0.75, 1.0)]
+    [0.5, 1.0, 0.5, 0.0]
+    """
+    if done < options.warmup:
+        return options.learning_rate * done / options.warmup
+    left = (1 - done) / (1 - options.warmup) if options.warmup < 1 else 0.0
+    return float(options.learning_rate * max(0.0, left) ** options.power)
+
+
+@dataclass(eq=False)
+class _Run:
+    """A run in this process."""
+
+    config: TrainConfig
+    data: TrainingData
+    group: Group
+    device: torch.device
+    network: nn.Module
+    compute: nn.Module
+    optimiser: torch.optim.Optimizer
+    loss: Loss
+    augmentation: Augmentation
+    state: Progressed
+    parent: str | None
+
+    @classmethod
+    def start(cls, config: TrainConfig, data: TrainingData, group: Group) -> _Run:
+        """Build everything, with weights of the checkpoint, of the parent, or random ones."""
+        import torch
+
+        _make_folder(config.out)
+        device = choose_device(config.run.device)
+        torch.manual_seed(config.seed)
+        network, parent = build_unet(data.model), None
+        if config.init is not None:
+            model = load_model(config.init)
+            network, parent = model.network, model.sha256
+        identity = data_sha256([*data.training, *data.validation])
+        state = resume(config.out, config.recipe_sha256(), identity)
+        network.to(device)
+        if state.step:
+            network.load_state_dict(state.network)
+        if config.run.amp and autocast_dtype(device) is not None:
+            network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,unused-ignore]
+        optimiser = _optimiser(config.optimiser, network)
+        if state.step:
+            optimiser.load_state_dict(state.optimiser)
+        options, patch = config.augmentation, data.model.patch
+        return cls(
+            config=config,
+            data=data,
+            group=group,
+            device=device,
+            network=network,
+            compute=_wrapped(network, config, group, device),
+            optimiser=optimiser,
+            loss=build_loss(config.loss, data.model, device),
+            augmentation=Augmentation(options, patch, data.model.grid_spacing_mm),
+            state=state,
+            parent=parent,
+        )
+
+    def finish(self, watch: Watch) -> Path:
+        """Train to the end, or until time or patience are used up, and write the model."""
+        state, run = self.state, self.config.run
+        log = open_tracking(run.tracking if self.group.leads else (), self.config.out, state.step)
+        began, losses = time.monotonic() - state.seconds, []
+        for batch in self._batches():
+            if self._is_over(time.monotonic() - began):
+                break
+            rate = learning_rate(self.config.optimiser, self._done(time.monotonic() - began))
+            value = self._step(batch, state.step, rate)
+            losses.append(value)
+            state.step += 1
+            validation = None
+            if state.step % run.validate_every == 0 or state.step == run.steps:
+                state.seconds = time.monotonic() - began
+                validation = self._checkpoint(float(sum(losses) / len(losses)), rate, log)
+                losses = []
+            left = (time.monotonic() - began) / state.step * (run.steps - state.step)
+            if run.max_minutes is not None:
+                left = min(left, run.max_minutes * 60 - (time.monotonic() - began))
+            watch(Status(state.step, run.steps, value, rate, validation, state.best_score, max(0.0, left)))
+        if losses:  # ended by time between validations
+            state.seconds = time.monotonic() - began
+            self._checkpoint(float(sum(losses) / len(losses)), 0.0, log)
+        return self._write_model()
+
+    def _batches(self) -> Any:
+        """Batches from the next step on, loaded ahead by worker processes."""
+        from torch.utils.data import DataLoader
+
+        run, options = self.config.run, self.config.augmentation
+        wider = options.affine > 0 or options.elastic > 0
+        batches = PatchBatches(
+            self.data.training,
+            self.data.model,
+            source_size(self.data.model.patch, wider=wider),
+            run.batch,
+            run.lesion_share,
+            self.config.seed,
+            self.group.rank,
+        )
+        return DataLoader(
+            batches,  # type: ignore[arg-type,unused-ignore]
+            batch_size=None,
+            sampler=range(self.state.step, run.steps),
+            num_workers=run.workers,
+            pin_memory=self.device.type == "cuda",
+        )
+
+    def _done(self, seconds: float) -> float:
+        """Share of the run that is done after the coming step."""
+        run = self.config.run
+        by_steps = (self.state.step + 1) / (run.steps + 1)
+        return by_steps if run.max_minutes is None else min(1.0, max(by_steps, seconds / 60 / run.max_minutes))
+
+    def _is_over(self, seconds: float) -> bool:
+        run = self.config.run
+        late = run.max_minutes is not None and seconds / 60 >= run.max_minutes and self.state.step > 0
+        stale = run.patience is not None and self.state.stale >= run.patience
+        return self.group.agree(late or stale)
+
+    def _step(self, batch: Mapping[str, Tensor], step: int, rate: float) -> float:
+        """One update of the weights; returns the loss."""
+        import torch
+
+        moved = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+        seed = (self.config.seed * 1_000_003 + step) * self.group.size + self.group.rank
+        patches = self.augmentation(Patches(**moved), seed)
+        planes = network_input(patches.suv, patches.ct, patches.threshold, patches.tracer, self.data.model)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.compute.train()
+        dtype = autocast_dtype(self.device) if self.config.run.amp else None
+        with nullcontext() if dtype is None else torch.autocast(self.device.type, dtype):
+            result = self.compute(planes)
+        loss = self.loss(outputs(result, training=True, config=self.data.model), patches.classes, patches.known)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.optimiser.gradient_norm)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise SegmentationError(
+                f"the loss is {value} at step {step}", remedy="lower optimiser.learning_rate and start again"
+            )
+        self.optimiser.step()
+        return value
+
+    def _checkpoint(self, loss: float, rate: float, log: Log) -> Validation | None:
+        """Validate, remember the best weights, and save."""
+        state = self.state
+        validation = self._validate()
+        score = -loss if validation is None else validation.score
+        weights = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
+        state.stale += 1
+        if state.best_score is None or score > state.best_score:
+            state.best, state.best_score, state.best_step, state.stale = weights, score, state.step, 0
+        row = {"step": state.step, "loss": loss, "learning_rate": rate, **(asdict(validation) if validation else {})}
+        state.history.append(row)
+        state.network, state.optimiser = weights, self.optimiser.state_dict()
+        if self.group.leads:
+            save(state, self.config.out)
+            log(state.step, {name: float(value) for name, value in row.items() if value is not None and name != "step"})
+        return validation
+
+    def _validate(self) -> Validation | None:
+        """Scores of the validation cases, shared among the processes; None without cases."""
+        cases = list(self.data.validation[: self.config.run.validation_cases])
+        if not cases:
+            return None
+        # another network with the same weights: DynUNet keeps outputs of its last step, which cannot be copied
+        network = build_unet(self.data.model).to(self.device).eval()
+        network.load_state_dict(self.network.state_dict())
+        mine = cases[self.group.rank :: self.group.size]
+        scores = [validate_case(network, self.data.model, case, self.device) for case in mine]
+        return summarise(self.group.gather(scores))
+
+    def _write_model(self) -> Path:
+        folder = self.config.out / MODEL_FOLDER
+        if self.group.leads:
+            card = build_card(
+                self.config,
+                self.data.model,
+                self.data.training,
+                self.data.validation,
+                self.state,
+                parent_sha256=self.parent,
+                device=_device_name(self.device),
+            )
+            write_model(folder, self.state.best, self.data.model, card)
+        self.group.agree(None)
+        return folder
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"folder cannot be created ({error.strerror})", where=out, remedy="give a writable folder as out:"
+        ) from error
+
+
+def _optimiser(options: OptimiserConfig, network: nn.Module) -> torch.optim.Optimizer:
+    import torch
+
+    if options.name == "sgd":
+        return torch.optim.SGD(
+            network.parameters(), options.learning_rate, momentum=0.99, nesterov=True, weight_decay=options.weight_decay
+        )
+    return torch.optim.AdamW(network.parameters(), options.learning_rate, weight_decay=options.weight_decay)
+
+
+def _wrapped(network: nn.Module, config: TrainConfig, group: Group, device: torch.device) -> nn.Module:
+    """The network as it is called in training: averaged over processes, compiled."""
+    import torch
+
+    called = network
+    if group.size > 1:
+        ids = [device.index or group.local_rank] if device.type == "cuda" else None
+        called = torch.nn.parallel.DistributedDataParallel(network, device_ids=ids)
+    if config.run.compile:
+        called = torch.compile(called)  # type: ignore[assignment,unused-ignore]
+    return called
+
+
+def _device_name(device: torch.device) -> str:
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"

@@ -1,0 +1,76 @@
+"""Dice without smoothing plus cross-entropy, for cases that are labelled in part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from petlesion.networks.model_config import LESION, ModelConfig
+from petlesion.training.config import LossConfig
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Loss = Callable[["Sequence[Tensor]", "Tensor", "Tensor"], "Tensor"]
+"""From the logits of every output, classes (batch, z, y, x) and known classes (batch, class), to a number."""
+_NEVER = -1e4
+"""Logit of a class that is out of the question; its exponential is 0, and finite where infinity would give NaN."""
+
+
+def merge_unknown(logits: Tensor, known: Tensor) -> Tensor:
+    """Logits under which every class that a case has no labels of counts as background.
+
+    The probability of background becomes the sum of its own and of those classes (the marginal loss of Shi et al., Med
+    Image Anal 2021;70:101979): a network may call a voxel liver where the case says no more than "not lesion".
+
+    Parameters
+    ----------
+    logits
+        (batch, class, z, y, x), the background first.
+    known
+        (batch, class) bool; the background is known.
+    """
+    import torch
+
+    hidden = ~known[:, :, None, None, None]
+    hidden_or_background = hidden.clone()
+    hidden_or_background[:, 0] = True
+    background = logits.masked_fill(~hidden_or_background, _NEVER).logsumexp(dim=1, keepdim=True)
+    return torch.cat([background, logits.masked_fill(hidden, _NEVER)[:, 1:]], dim=1)
+
+
+def build_loss(options: LossConfig, config: ModelConfig, device: torch.device) -> Loss:
+    """MONAI's DiceCELoss over all outputs of deep supervision, with weights 1, 1/2, 1/4, ... that sum to 1.
+
+    Without smoothing, a class that a batch does not hold has a Dice term without gradient: false positives are left to
+    the cross-entropy, and no reward lies in predicting nothing (LesionTracer, autoPET III).
+    """
+    import torch
+    from monai.losses.dice import DiceCELoss
+
+    weights = torch.ones(len(config.classes), device=device)
+    weights[config.classes.index(LESION)] = options.lesion_weight
+    measure = DiceCELoss(
+        include_background=False,
+        to_onehot_y=True,
+        softmax=True,
+        batch=True,
+        smooth_nr=0.0,
+        smooth_dr=1e-5,
+        weight=weights / weights.mean(),
+        lambda_dice=options.dice,
+        lambda_ce=options.cross_entropy,
+    )
+
+    def loss(outputs: Sequence[Tensor], classes: Tensor, known: Tensor) -> Tensor:
+        target = classes[:, None].long()
+        shares = [0.5**level for level in range(len(outputs))]
+        terms = [
+            share * measure(merge_unknown(output.float(), known), target)
+            for share, output in zip(shares, outputs, strict=True)
+        ]
+        total: Tensor = torch.stack(terms).sum() / sum(shares)
+        return total
+
+    return loss

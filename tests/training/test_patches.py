@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from training_cases import write_case, write_simulated_case
+
+torch = pytest.importorskip("torch", reason="needs PyTorch (pip install petlesion[network])")
+
+from petlesion.networks.model_config import ArchitectureConfig, ModelConfig  # noqa: E402
+from petlesion.tracers import TracerName  # noqa: E402
+from petlesion.training.augmentation import Augmentation, Patches  # noqa: E402
+from petlesion.training.cache import CachedCase, prepare  # noqa: E402
+from petlesion.training.cases import find_cases  # noqa: E402
+from petlesion.training.config import AugmentationConfig, CohortConfig, LossConfig  # noqa: E402
+from petlesion.training.dataset import PatchBatches, cut_padded, source_size  # noqa: E402
+from petlesion.training.losses import build_loss, merge_unknown  # noqa: E402
+
+CONFIG = ModelConfig(
+    architecture=ArchitectureConfig(filters=(4, 8, 8)),
+    patch=(16, 16, 16),
+    classes=("background", "lesion", "physiological", "liver"),
+)
+OFF = {name: 0.0 for name in AugmentationConfig.model_fields if name not in ("elastic_grid_mm", "ct_gamma_range")}
+NOTHING = AugmentationConfig.model_validate(OFF)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> list[CachedCase]:
+    folder = tmp_path_factory.mktemp("patches")
+    write_simulated_case(folder / "cases" / "a", 0)
+    write_case(folder / "cases" / "b", 1, lesion=False)
+    found = find_cases([CohortConfig(folder=folder / "cases", tracer=TracerName.F18_FDG)])
+    return prepare(found, CONFIG, folder / "cache")
+
+
+def batches(cases: list[CachedCase], **changes: object) -> PatchBatches:
+    base = PatchBatches(cases, CONFIG, (16, 16, 16), batch=4, lesion_share=0.5, seed=0)
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+# --- patches
+
+
+def test_a_step_has_the_same_batch_whenever_it_is_asked_for(cases: list[CachedCase]) -> None:
+    first, again, other = batches(cases)[7], batches(cases)[7], batches(cases)[8]
+    assert all(np.array_equal(first[name], again[name]) for name in first)  # type: ignore[literal-required]
+    assert not np.array_equal(first["suv"], other["suv"])
+    assert not np.array_equal(first["suv"], batches(cases, rank=1)[7]["suv"])
+    assert not np.array_equal(first["suv"], batches(cases, seed=1)[7]["suv"])
+
+
+def test_patches_are_cut_from_the_images_and_padded_with_air(cases: list[CachedCase]) -> None:
+    batch = batches(cases)[0]
+    assert batch["suv"].shape == batch["ct"].shape == batch["classes"].shape == (4, 16, 16, 16)
+    assert batch["suv"].dtype == np.float16
+    beyond = batch["ct"] == -1024
+    assert beyond.any()
+    assert not batch["suv"][beyond].any()
+    assert not batch["classes"][beyond].any()
+    np.testing.assert_array_equal(batch["known"].any(axis=0), [True] * 4)
+    np.testing.assert_array_equal(batch["tracer"], [[0, 0, 0, 1]] * 4)
+    np.testing.assert_array_equal(batch["threshold"], [3.0] * 4)
+
+
+def test_lesions_are_drawn_as_often_as_asked_and_lie_anywhere_in_the_patch(cases: list[CachedCase]) -> None:
+    with_lesion = [case for case in cases if case.name == "a"]
+    always = batches(with_lesion, lesion_share=1.0, batch=200)[0]["classes"] == 1
+    assert always.any(axis=(1, 2, 3)).mean() > 0.99
+    places = np.array([np.argwhere(patch).mean(axis=0) for patch in always if patch.any()])
+    assert places.std(axis=0).min() > 2.5
+    assert places.mean(axis=0) == pytest.approx([7.5] * 3, abs=1.0)
+    by_weight = batches([replace(cases[0], weight=9.0), cases[1]], batch=300)[0]["known"][:, 3]
+    assert by_weight.mean() == pytest.approx(0.9, abs=0.06)
+
+
+def test_cutting_beyond_the_image_on_any_side() -> None:
+    array = np.arange(27).reshape(3, 3, 3)
+    padded = np.pad(array, 9, constant_values=-1)
+    for corner in ((-2, 0, 1), (2, 2, 2), (-8, -8, -8), (9, 0, 0), (-1, -1, -1)):
+        z, y, x = (start + 9 for start in corner)
+        expected = padded[z : z + 5, y : y + 4, x : x + 3]
+        np.testing.assert_array_equal(cut_padded(array, np.array(corner), (5, 4, 3), -1)[: len(expected)], expected)
+
+
+# --- augmentation
+
+
+def patches(side: int = 20, count: int = 2) -> Patches:
+    index = torch.stack(torch.meshgrid(*[torch.arange(side)] * 3, indexing="ij"), dim=-1).float()
+    ball = (index - torch.tensor([8.0, 10.0, 12.0])).norm(dim=-1) <= 3
+    suv = (1 + 4 * ball.float()).expand(count, -1, -1, -1).clone()
+    return Patches(
+        suv=suv,
+        ct=torch.where(ball, 60.0, -100.0).expand(count, -1, -1, -1).clone(),
+        classes=ball.to(torch.uint8).expand(count, -1, -1, -1).clone(),
+        threshold=torch.full((count,), 3.0),
+        tracer=torch.tensor([[0.0, 0.0, 0.0, 1.0]] * count),
+        known=torch.ones(count, 4, dtype=torch.bool),
+    )
+
+
+def vary(options: dict[str, float], seed: int = 0, count: int = 2, side: int = 16) -> tuple[Patches, Patches]:
+    before = patches(count=count)
+    made = Augmentation(NOTHING.model_copy(update=options), (side,) * 3, (4.0, 4.0, 4.0))(before, seed)
+    return before, made
+
+
+def test_no_augmentation_is_the_middle_of_the_patch() -> None:
+    before, after = vary({})
+    middle = np.s_[:, 2:-2, 2:-2, 2:-2]
+    torch.testing.assert_close(after.suv, before.suv[middle], atol=1e-4, rtol=0)
+    torch.testing.assert_close(after.ct, before.ct[middle], atol=1e-2, rtol=0)
+    assert torch.equal(after.classes, before.classes[middle])
+    assert torch.equal(after.threshold, before.threshold)
+
+
+def test_the_same_seed_gives_the_same_variation() -> None:
+    everything = AugmentationConfig().model_dump()
+    (_, first), (_, again), (_, other) = vary(everything), vary(everything), vary(everything, seed=1)
+    assert torch.equal(first.suv, again.suv)
+    assert torch.equal(first.ct, again.ct)
+    assert not torch.equal(first.suv, other.suv)
+    assert torch.isfinite(first.suv).all()
+    assert (first.suv >= 0).all()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"affine": 1.0, "rotation_degrees": 40.0, "scale": 0.2}, {"elastic": 1.0, "elastic_mm": 8.0}, {"mirror": 1.0}],
+)
+def test_pet_ct_and_labels_move_together(options: dict[str, float]) -> None:
+    before, after = vary(options, count=8, side=20)
+    assert not torch.equal(after.classes, before.classes)
+    for image, low, high in ((after.suv, 1.0, 5.0), (after.ct, -100.0, 60.0)):
+        hot = image > (low + high) / 2
+        both, sizes = (hot & (after.classes > 0)).sum(dim=(1, 2, 3)), hot.sum(dim=(1, 2, 3))
+        overlap = 2 * both / (sizes + after.classes.sum(dim=(1, 2, 3)))
+        assert overlap.min() > 0.85
+
+
+def test_rotation_keeps_volumes_and_scale_changes_them_within_bounds() -> None:
+    truth = int(patches().classes[0].sum())
+    _, turned = vary({"affine": 1.0, "rotation_degrees": 180.0}, count=20, side=20)
+    assert turned.classes.sum(dim=(1, 2, 3)).float().mean() == pytest.approx(truth, rel=0.05)
+    _, scaled = vary({"affine": 1.0, "scale": 0.2}, count=40, side=20)
+    sizes = scaled.classes.sum(dim=(1, 2, 3)) / truth
+    assert 0.5 < sizes.min() < 0.75
+    assert 1.4 < sizes.max() < 2.1
+
+
+def test_mirroring_is_left_right() -> None:
+    before, after = vary({"mirror": 1.0}, side=20)
+    torch.testing.assert_close(after.suv, before.suv.flip(-1), atol=1e-4, rtol=0)
+
+
+def test_misregistration_moves_the_ct_alone() -> None:
+    before, after = vary({"misregistration": 1.0, "misregistration_mm": 8.0}, count=10, side=20)
+    torch.testing.assert_close(after.suv, before.suv, atol=1e-4, rtol=0)
+    assert torch.equal(after.classes, before.classes)
+    index = torch.stack(torch.meshgrid(*[torch.arange(20.0)] * 3, indexing="ij"), dim=-1)
+    weight = ((after.ct + 100) / 160).clamp(0, 1)[..., None]
+    inside = (weight * index).sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3))
+    shift = (inside - torch.tensor([8.0, 10.0, 12.0])).abs()
+    assert shift.max() <= 2.2
+    assert shift.max() > 0.8
+
+
+def test_suv_changes_within_calibration_alone() -> None:
+    before, after = vary({"calibration": 0.1, "threshold": 0.1}, count=200, side=20)
+    ratio = after.suv / before.suv
+    assert 0.9 <= ratio.min() < 0.92
+    assert 1.08 < ratio.max() <= 1.1 + 1e-5
+    assert (ratio.amax(dim=(1, 2, 3)) - ratio.amin(dim=(1, 2, 3))).max() < 1e-4  # one factor a patch
+    assert 2.7 <= after.threshold.min() < after.threshold.max() <= 3.3
+
+
+def test_noise_grows_with_the_square_root_of_uptake_and_has_no_bias() -> None:
+    before, after = vary({"pet_noise": 1.0, "pet_noise_level": 0.3}, count=60, side=20)
+    difference = after.suv - before.suv
+    cold, hot = before.suv == 1, before.suv == 5
+    assert abs(float(difference[cold].mean())) < 0.01
+    assert float(difference[hot].std() / difference[cold].std()) == pytest.approx(math.sqrt(5), rel=0.1)
+
+
+def test_blur_keeps_the_total_and_lowers_the_peak() -> None:
+    before, after = vary({"pet_blur": 1.0, "pet_blur_mm": 6.0}, count=10, side=20)
+    center = np.s_[:, 8, 10, 12]
+    assert (after.suv[center] <= before.suv[center] + 1e-4).all()
+    inner = np.s_[:, 4:16, 4:16, 4:16]
+    torch.testing.assert_close(after.suv[inner].sum(), before.suv[inner].sum(), rtol=0.03, atol=0)
+
+
+def test_ct_varies_and_pet_does_not() -> None:
+    before, after = vary({"ct_noise": 1.0, "ct_noise_hu": 40.0, "ct_gamma": 1.0}, count=10, side=20)
+    torch.testing.assert_close(after.suv, before.suv, atol=1e-4, rtol=0)
+    assert 5 < float((after.ct - before.ct).std()) < 400
+
+
+def test_network_sees_patients_without_ct_and_tracer() -> None:
+    _, after = vary({"no_ct": 0.5, "no_tracer": 0.5}, count=200)
+    without_ct = (after.ct == -1024).all(dim=-1).all(dim=-1).all(dim=-1)
+    assert without_ct.float().mean() == pytest.approx(0.5, abs=0.12)
+    assert (after.tracer.sum(dim=1) == 0).float().mean() == pytest.approx(0.5, abs=0.12)
+
+
+def test_larger_patches_are_cut_for_turning() -> None:
+    assert source_size((16, 16, 16), wider=True) == (21, 21, 21)
+    assert source_size((16, 16, 16), wider=False) == (16, 16, 16)
+
+
+# --- loss
+
+
+def logits(seed: int = 0) -> torch.Tensor:
+    return torch.randn(2, 4, 3, 3, 3, generator=torch.Generator().manual_seed(seed))
+
+
+def test_unknown_classes_add_their_probability_to_the_background() -> None:
+    known = torch.tensor([[True, True, False, False], [True, True, True, True]])
+    given, merged = logits().softmax(dim=1), merge_unknown(logits(), known).softmax(dim=1)
+    torch.testing.assert_close(merged[1], given[1])
+    torch.testing.assert_close(merged[0, 0], given[0, [0, 2, 3]].sum(dim=0))
+    torch.testing.assert_close(merged[0, 1], given[0, 1])
+    assert not merged[0, 2:].any()
+
+
+def test_unknown_classes_get_no_gradient_for_being_told_apart() -> None:
+    known = torch.tensor([[True, True, False, False]] * 2)
+    x = logits().requires_grad_()
+    classes = torch.zeros(2, 3, 3, 3, dtype=torch.uint8)
+    build_loss(LossConfig(), CONFIG, CPU)([x], classes, known).backward()
+    assert x.grad is not None
+    share = x.detach()[:, [0, 2, 3]].softmax(dim=1)
+    # the three share one gradient in proportion to their probabilities
+    found = x.grad[:, [0, 2, 3]]
+    torch.testing.assert_close(found, found.sum(dim=1, keepdim=True) * share, atol=1e-6, rtol=1e-4)
+
+
+def test_a_class_that_is_absent_has_no_dice_gradient() -> None:
+    dice = build_loss(LossConfig(cross_entropy=0.0), CONFIG, CPU)
+    x = logits().requires_grad_()
+    dice([x], torch.zeros(2, 3, 3, 3, dtype=torch.uint8), torch.ones(2, 4, dtype=torch.bool)).backward()
+    assert x.grad is not None
+    assert float(x.grad.abs().max()) < 1e-6
+
+
+def test_perfect_prediction_of_all_classes_costs_nothing() -> None:
+    classes = torch.arange(27 * 2).reshape(2, 3, 3, 3) % 4
+    perfect = torch.nn.functional.one_hot(classes, 4).movedim(-1, 1) * 60.0 - 30
+    loss = build_loss(LossConfig(), CONFIG, CPU)
+    known = torch.ones(2, 4, dtype=torch.bool)
+    assert float(loss([perfect], classes, known)) == pytest.approx(0.0, abs=1e-4)
+    assert float(loss([-perfect], classes, known)) > 10
+
+
+def test_outputs_of_deep_supervision_count_half_each_time() -> None:
+    known, classes = torch.ones(2, 4, dtype=torch.bool), torch.zeros(2, 3, 3, 3, dtype=torch.uint8)
+    loss = build_loss(LossConfig(), CONFIG, CPU)
+    parts = [float(loss([logits(seed)], classes, known)) for seed in range(3)]
+    together = float(loss([logits(seed) for seed in range(3)], classes, known))
+    assert together == pytest.approx((parts[0] + parts[1] / 2 + parts[2] / 4) / 1.75, rel=1e-5)
