@@ -82,7 +82,9 @@ def write_labels(labels: NDArray[Any], grid: Grid, path: Path) -> None:
 def _read(path: Path, dtype: type[np.float32] | None, warnings: list[str] | None) -> Volume:
     import nibabel as nib
     from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
 
+    damage = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, LookupError, ArithmeticError, MemoryError)
     try:
         image = nib.load(path)
         if not isinstance(image, nib.Nifti1Image):
@@ -93,7 +95,8 @@ def _read(path: Path, dtype: type[np.float32] | None, warnings: list[str] | None
                 f"image of shape {image.shape}", where=path, remedy="give a three-dimensional image, one value a voxel"
             )
         array = np.asarray(image.dataobj, dtype=dtype).reshape(shape, order="F").T
-    except (ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
+        grid = _grid(image, array.shape, path, warnings)
+    except (*damage, zlib.error) as error:
         raise GeometryError(
             f"no readable NIfTI file: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
             where=path,
@@ -101,7 +104,7 @@ def _read(path: Path, dtype: type[np.float32] | None, warnings: list[str] | None
         ) from error
     if dtype is None and not np.issubdtype(array.dtype, np.integer):
         array = _whole_numbers(array, path)
-    return Volume(np.ascontiguousarray(array), _grid(image, array.shape, path, warnings))
+    return Volume(np.ascontiguousarray(array), grid)
 
 
 def _grid(image: Nifti1Image, shape: tuple[int, ...], path: Path, warnings: list[str] | None) -> Grid:

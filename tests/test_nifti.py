@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 from pathlib import Path
 
@@ -167,3 +168,17 @@ def test_flat_affine(tmp_path: Path) -> None:
     nib.save(image, tmp_path / "image.nii")
     with pytest.raises(GeometryError, match="cannot be inverted"):
         read_image(tmp_path / "image.nii")
+
+
+@settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.tuples(st.integers(0, 351), st.integers(0, 255)), min_size=1, max_size=6))
+def test_damaged_header_bytes_are_one_error_or_an_image(tmp_path: Path, changes: list[tuple[int, int]]) -> None:
+    write_labels(np.arange(24, dtype=np.uint8).reshape(2, 3, 4), _oblique(1, (2, 3, 4)), tmp_path / "good.nii")
+    content = bytearray((tmp_path / "good.nii").read_bytes())
+    for offset, value in changes:
+        content[offset] = value
+    (tmp_path / "bad.nii").write_bytes(content)
+    with contextlib.suppress(GeometryError):  # any other exception fails
+        assert read_labels(tmp_path / "bad.nii").array.ndim == 3
