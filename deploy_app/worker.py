@@ -5,6 +5,7 @@ It also runs alone: `python deploy_app/worker.py -i IN -o OUT -m MODELS`.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -69,4 +70,5 @@ def run_graph(paths: Paths, settings: Settings, log: Log) -> Outcome:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # All is written and closed, and holoscan would take another second to end its threads.
+    os._exit(main())
