@@ -337,7 +337,7 @@ class _Task:
             mask = refine_to_threshold(
                 mask, np.isin(classes, avid), self.pet.array, self.subject.threshold, self.pet.grid.spacing_mm
             )
-        remove_outside(mask, self.scene.body, self.scene.fine.factors)
+        remove_outside(mask, self.scene.body, self.scene.search_factors)
         return mask
 
     def _image(self, values: NDArray[np.float32], outside: float) -> NDArray[np.float32]:
@@ -372,14 +372,14 @@ def _body_box(scene: Scene, grid: Grid) -> Box:
     # voxels of an incomplete last block have no mean of their own; they go with the block before
     z, y, x = (
         slice(axis.start * factor, size if axis.stop == blocks else axis.stop * factor)
-        for axis, factor, size, blocks in zip(found[0], scene.fine.factors, grid.shape, scene.body.shape, strict=True)
+        for axis, factor, size, blocks in zip(found[0], scene.search_factors, grid.shape, scene.body.shape, strict=True)
     )
     return grow_box((z, y, x), margin_voxels(BODY_MARGIN_MM, grid.spacing_mm), grid.shape)
 
 
 def _on_network(scene: Scene, grid: Grid, box: Box, sampled: Sampled) -> NDArray[np.bool_]:
     """The body on the network's grid."""
-    part = cut(Volume(refine(scene.body, scene.fine.factors, grid.shape), grid), box)
+    part = cut(Volume(refine(scene.body, scene.search_factors, grid.shape), grid), box)
     return resample(part, sampled.grid, Interpolation.NEAREST).array.astype(bool, copy=False)
 
 

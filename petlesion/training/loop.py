@@ -230,7 +230,8 @@ class _Run:
             left = (time.monotonic() - began) / state.step * (run.steps - state.step)
             if run.max_minutes is not None:
                 left = min(left, run.max_minutes * 60 - (time.monotonic() - began))
-            watch(Status(state.step, run.steps, value, rate, validation, state.best_score, max(0.0, left)))
+            if self.group.leads:
+                watch(Status(state.step, run.steps, value, rate, validation, state.best_score, max(0.0, left)))
         if losses:  # ended by time between validations
             state.seconds = time.monotonic() - began
             self._checkpoint(float(sum(losses) / len(losses)), 0.0, log)
