@@ -36,6 +36,8 @@ MIN_TRUNK_MM = 160.0
 """Width of a body section that can hold a liver, mm: a child's trunk."""
 MIN_TRUNK_WITHOUT_CT_MM = 250.0
 """The same without CT, where no lung tells a trunk from a thigh: an adult's trunk, mm."""
+MIN_WAIST_WITHOUT_CT = 0.7
+"""Depth of a trunk at its middle, as a fraction of its greatest depth: two thighs that touch have less."""
 MAX_CUT_TRUNK_MM = 450.0
 """Where the field of view cuts a body narrower than this, it was cropped, and left and right are guesses, mm."""
 
@@ -205,17 +207,20 @@ def _distinct(found: list[tuple[float, NDArray[np.bool_]]]) -> Iterator[NDArray[
 class _Trunk:
     """The largest body section of each slice of the search grid.
 
-    Its middle (y, x) and width in voxels, 0 where there is none, and whether the field of view cuts it at a side.
+    Its middle (y, x) and width in voxels, 0 where there is none; its depth at the middle as a fraction of its greatest
+    depth; and whether the field of view cuts it at a side.
     """
 
     middle: NDArray[np.float64]
     width: NDArray[np.float64]
+    waist: NDArray[np.float64]
     cut: NDArray[np.bool_]
 
 
 def _trunk(scene: Scene) -> _Trunk:
     depth = scene.body.shape[0]
-    middle, width, cut = np.zeros((depth, 2)), np.zeros(depth), np.zeros(depth, dtype=bool)
+    middle, width, waist = np.zeros((depth, 2)), np.zeros(depth), np.zeros(depth)
+    cut = np.zeros(depth, dtype=bool)
     for z, plane in enumerate(scene.body):
         labels, count = ndimage.label(plane)
         if count:
@@ -223,8 +228,10 @@ def _trunk(scene: Scene) -> _Trunk:
             rows, columns = np.nonzero(labels == largest)
             middle[z] = (rows.min() + rows.max()) / 2, np.median(columns)
             width[z] = columns.max() - columns.min() + 1
+            thickness = np.bincount(columns)
+            waist[z] = thickness[int(middle[z, 1])] / thickness.max()
             cut[z] = columns.min() == 0 or columns.max() == plane.shape[1] - 1
-    return _Trunk(middle, width, cut)
+    return _Trunk(middle, width, waist, cut)
 
 
 def _levels(uptake: NormalUptake) -> Iterator[float]:
@@ -251,6 +258,8 @@ def _in_place(core: NDArray[np.bool_], scene: Scene, trunk: _Trunk, traits: Orga
     half_width = trunk.width[z] / 2
     width_mm = float(np.median(half_width)) * 2 * scene.search.spacing_mm[2]
     if width_mm < (MIN_TRUNK_WITHOUT_CT_MM if scene.lung is None else MIN_TRUNK_MM):
+        return False
+    if scene.lung is None and np.median(trunk.waist[z]) < MIN_WAIST_WITHOUT_CT:
         return False
     if width_mm < MAX_CUT_TRUNK_MM and np.mean(trunk.cut[z]) > 0.5:
         return False
