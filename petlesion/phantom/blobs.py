@@ -55,7 +55,7 @@ def grow(blob: Blob, room: Room | None = None) -> tuple[Shape, Shape | None]:
         inside = np.flatnonzero(np.isfinite(level))
         points = offset.reshape(-1, 3)[inside] * radius + np.array(blob.center_mm)
         level.ravel()[inside[~room(points)]] = np.inf
-    shape = _largest(_lowest(level, blob.volume_ml / grid.voxel_ml), half)
+    shape = _in_one_piece(level, blob.volume_ml / grid.voxel_ml, half)
     if not blob.necrosis:
         return Shape(grid, shape), None
     # The core is what lies deepest: the same level set, further in.
@@ -77,12 +77,16 @@ def _level(blob: Blob, offset: NDArray[np.float64], rng: np.random.Generator) ->
             bumps += np.sin(direction @ wave + rng.uniform(0, 2 * np.pi))
         return np.asarray(base * (1 - 0.11 * bumps))
     count = int(rng.integers(2, 5)) if blob.growth is Growth.LOBULATED else int(rng.integers(6, 13))
-    spread = 0.5 if blob.growth is Growth.LOBULATED else 0.95
+    # Each deposit touches an earlier one, so that they merge as they grow; together they stay around the centre.
+    centers = [np.zeros(3)]
+    for _ in range(count - 1):
+        direction = rng.standard_normal(3)
+        step = rng.uniform(0.45, 0.75) * direction / np.linalg.norm(direction)
+        centers.append((centers[int(rng.integers(len(centers)))] + step).clip(-1.3, 1.3))
     level = np.full(offset.shape[:-1], np.inf)
-    for number in range(count):
-        center = np.zeros(3) if number == 0 else rng.normal(0, spread, 3).clip(-1.2, 1.2)
-        size = rng.uniform(0.6, 1.0)
-        level = np.minimum(level, _ellipsoid((offset - center) / size, rng, blob.flatness) * size + (1 - size))
+    for center in centers:
+        size = rng.uniform(0.75, 1.0)
+        level = np.minimum(level, _ellipsoid((offset - center) / size, rng, blob.flatness) * size)
     return level
 
 
@@ -101,6 +105,21 @@ def _lowest(level: NDArray[np.float64], count: float) -> NDArray[np.bool_]:
         return np.zeros(level.shape, dtype=np.bool_)
     limit = np.partition(level.ravel(), wanted - 1)[wanted - 1]
     return np.asarray(level <= limit)
+
+
+def _in_one_piece(level: NDArray[np.float64], count: float, half: int) -> NDArray[np.bool_]:
+    """The connected part of a level set with about `count` voxels, found by raising the level where pieces drop off."""
+    wanted = count
+    for _ in range(5):
+        mask = _largest(_lowest(level, wanted), half)
+        found = int(np.count_nonzero(mask))
+        if found > count:
+            # A piece joined: less of the joined whole.
+            return _largest(_lowest(np.where(mask, level, np.inf), count), half)
+        if found >= 0.97 * count or found == 0:
+            break
+        wanted *= count / found
+    return mask
 
 
 def _largest(mask: NDArray[np.bool_], half: int) -> NDArray[np.bool_]:

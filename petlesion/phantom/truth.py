@@ -12,9 +12,6 @@ from petlesion.phantom.anatomy import Block
 from petlesion.phantom.labels import Label
 from petlesion.volume import Grid
 
-SAMPLE_MM = 1.2
-"""A voxel of a target grid is sampled at points no further apart than this when asked how much of it a shape fills."""
-
 
 @dataclass(frozen=True, eq=False)
 class Shape:
@@ -43,42 +40,49 @@ class Shape:
         return float(x), float(y), float(z)
 
     def occupancy(self, grid: Grid) -> tuple[Block, NDArray[np.float32]] | None:
-        """How much of each voxel of `grid` the shape fills.
+        """How much of each voxel of `grid` the shape fills: exactly, by the overlap of voxels along each axis.
 
         Parameters
         ----------
         grid
-            Axial grid (its axes parallel to the patient's), any spacing.
+            Axial grid from feet to head (its axes those of LPS), any spacing.
 
         Returns
         -------
         tuple or None
             Block of `grid` that the shape touches, and (z, y, x) float32 fractions 0..1 of its voxels; None where the
             shape lies outside the grid.
-        """
-        corners = np.array([[-0.5] * 3, np.array(self.grid.shape) - 0.5])
-        ends = grid.to_index(self.grid.to_world(corners))
-        first = np.maximum(np.ceil(ends.min(axis=0) - 0.5).astype(int), 0)
-        last = np.minimum(np.floor(ends.max(axis=0) + 0.5).astype(int), np.array(grid.shape) - 1)
-        if np.any(first > last):
-            return None
-        axes = [self._samples(grid, axis, first[axis], last[axis]) for axis in range(3)]
-        hits = self.inside[np.ix_(*[index for index, _ in axes])]
-        (nz, kz), (ny, ky), (nx, kx) = ((int(last[a] - first[a] + 1), axes[a][1]) for a in range(3))
-        fraction = hits.reshape(nz, kz, ny, ky, nx, kx).mean(axis=(1, 3, 5), dtype=np.float32)
-        block = tuple(slice(int(a), int(b) + 1) for a, b in zip(first, last, strict=True))
-        return (block[0], block[1], block[2]), fraction
 
-    def _samples(self, grid: Grid, axis: int, first: int, last: int) -> tuple[NDArray[np.intp], int]:
-        """Indices into `inside` along one axis of all sample points, and how many samples a voxel has."""
-        count = max(1, int(np.ceil(grid.spacing_mm[axis] / SAMPLE_MM)))
-        offsets = (np.arange(count) + 0.5) / count - 0.5
-        index = (np.arange(first, last + 1)[:, None] + offsets).ravel()
-        points = np.zeros((index.size, 3))
-        points[:, axis] = index
-        own = np.rint(self.grid.to_index(grid.to_world(points))[:, axis]).astype(np.intp)
-        # Points outside fall on the border, where `inside` is False by contract.
-        return np.clip(own, 0, self.grid.shape[axis] - 1), count
+        Raises
+        ------
+        ValueError
+            If the grid is oblique or flipped.
+        """
+        if not np.allclose(grid.direction, np.eye(3)[:, ::-1], atol=1e-6):
+            raise ValueError(f"the truth is painted on axial grids from feet to head, not on {grid.direction.tolist()}")
+        where, weights = [], []
+        for axis in range(3):
+            low, high = self._edges(axis)
+            step = grid.spacing_mm[axis]
+            start = grid.origin_mm[2 - axis] - step / 2
+            first = max(int(np.floor((low[0] - start) / step)), 0)
+            last = min(int(np.ceil((high[-1] - start) / step)), grid.shape[axis])
+            if first >= last:
+                return None
+            edge = start + step * np.arange(first, last)[:, None]
+            overlap = np.minimum(edge + step, high) - np.maximum(edge, low)
+            where.append(slice(first, last))
+            weights.append(np.clip(overlap, 0, None).astype(np.float32) / np.float32(step))
+        part = self.inside.astype(np.float32)
+        for weight in weights:
+            part = np.tensordot(part, weight, axes=(0, 1))
+        return (where[0], where[1], where[2]), np.minimum(part, np.float32(1.0))
+
+    def _edges(self, axis: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Lower and upper edges of the shape's own voxels along an array axis, LPS mm."""
+        step = self.grid.spacing_mm[axis]
+        low = self.grid.origin_mm[2 - axis] + step * (np.arange(self.grid.shape[axis]) - 0.5)
+        return low, low + step
 
 
 class Region(StrEnum):

@@ -107,7 +107,8 @@ def paint_spleen(canvas: Canvas, habitus: Habitus, dome_mm: float, seed: int) ->
     p = canvas.at(block)
     cage = canvas.distance(outline_solid(thorax_outline(), 2.2, (150.0, 420.0))[0], block) + 4
     roof = (p.z - diaphragm(p, dome_mm) + 4) * np.float32(0.75)
-    limits = smooth_max(cage, roof, 6.0)
+    kidney = -ellipsoid((61, 50, 252), (36, 34, 60))[0](p)
+    limits = smooth_max(smooth_max(cage, roof, 6.0), kidney, 8.0)
     free = canvas.distance(solid, block, 1.0)
     shift = fit_volume(free, limits, volume, canvas)
     canvas.fill(Label.SPLEEN, block, np.maximum(limits, free - np.float32(shift)))
@@ -132,7 +133,7 @@ _PANCREAS = (
 
 
 def paint_stomach(canvas: Canvas, seed: int) -> None:
-    """Paint wall, content and air bubble of the stomach, and the duodenum."""
+    """Paint wall, content and air bubble of the stomach."""
     rng = stream(seed, "anatomy/stomach")
     filled = truncated_normal(rng, 0.9, 0.1)
     rows = np.array(_STOMACH, dtype=np.float64)
@@ -151,6 +152,11 @@ def paint_stomach(canvas: Canvas, seed: int) -> None:
             air = np.maximum(distance + np.float32(wall), p.y - np.float32(level))
             canvas.fill(Label.BOWEL_GAS, block, air)
     canvas.mark(Label.STOMACH.name, rows[:, :3])
+
+
+def paint_duodenum(canvas: Canvas, seed: int) -> None:
+    """Paint the duodenum around the head of the pancreas."""
+    rng = stream(seed, "anatomy/duodenum")
     loop = np.array(_DUODENUM, dtype=np.float64)
     loop[1:-1, :3] += rng.normal(0, 2.5, (len(loop) - 2, 3))
     canvas.paint(Label.DUODENUM, canvas.tube(loop), rough_mm=0.8)
@@ -160,7 +166,7 @@ def paint_stomach(canvas: Canvas, seed: int) -> None:
 def paint_pancreas(canvas: Canvas, habitus: Habitus, seed: int) -> None:
     """Paint head, body and tail, and the uncinate process behind the mesenteric vein."""
     rng = stream(seed, "anatomy/pancreas")
-    size = truncated_normal(rng, 1.0, 0.1) * (1.0 - 0.004 * max(0, habitus.age_years - 50))
+    size = truncated_normal(rng, 1.12, 0.1) * (1.0 - 0.004 * max(0, habitus.age_years - 50))
     lift = float(rng.normal(0, 5))
     rows = np.array(_PANCREAS)
     rows[:, 3] *= size

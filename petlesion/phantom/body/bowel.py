@@ -82,8 +82,8 @@ def _paint_gas(canvas: Canvas, samples: NDArray[np.float64], rng: np.random.Gene
 
 def _paint_small_bowel(canvas: Canvas, habitus: Habitus, seed: int) -> None:
     rng = stream(seed, "anatomy/small bowel")
-    jejunum = _loops(rng, center=(22, -46, 176), half=(66, 32, 44), rows=4, radius=13.0)
-    ileum = _loops(rng, center=(-6, -34, 92), half=(66, 32, 42), rows=4, radius=12.5)
+    jejunum = _loops(rng, center=(22, -42, 176), half=(66, 26, 44), rows=4, radius=13.0)
+    ileum = _loops(rng, center=(-6, -34, 92), half=(66, 28, 42), rows=4, radius=12.5)
     for label, points in ((Label.JEJUNUM, jejunum), (Label.ILEUM, ileum)):
         samples = curve(settle(points, habitus), 9.0)
         canvas.paint(label, canvas.chain(samples), rough_mm=1.2)

@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petlesion.phantom.anatomy import Anatomy, Part, mass_out_of_view
-from petlesion.phantom.body.abdomen import paint_adrenals, paint_liver, paint_pancreas, paint_spleen, paint_stomach
+from petlesion.phantom.body.abdomen import (
+    paint_adrenals,
+    paint_duodenum,
+    paint_liver,
+    paint_pancreas,
+    paint_spleen,
+    paint_stomach,
+)
 from petlesion.phantom.body.bowel import paint_bowel
 from petlesion.phantom.body.canvas import Canvas
 from petlesion.phantom.body.chest import draw_dome, paint_airways, paint_great_vessels, paint_heart, paint_lungs
@@ -25,6 +32,8 @@ from petlesion.phantom.render import composite, label_map
 from petlesion.tracers import TracerName
 from petlesion.volume import Grid
 
+COVER_MM = 4.0
+"""Least thickness of skin and soft tissue over a bone, mm."""
 DENSITY = {
     Tissue.AIR: 0.001,
     Tissue.FAT: 0.93,
@@ -58,6 +67,7 @@ def build_body(seed: int, tracer: TracerName, options: CohortOptions) -> Body:
     canvas = Canvas(_grid(habitus, options.spacing_mm), habitus.scale, seed)
     lean, level = body_layers(canvas, habitus)
     _paint_inside(canvas, habitus, lean, seed)
+    level = np.minimum(level, canvas.envelope - np.float32(COVER_MM))
     missing = mass_out_of_view(habitus.arms_up)
     thickness, mass = fit_fat(canvas, level, habitus.weight_kg * (1 - missing))
     skin = level - np.float32(thickness)
@@ -101,11 +111,12 @@ def _paint_inside(canvas: Canvas, habitus: Habitus, lean: NDArray[np.float32], s
     paint_muscle_and_cavity(canvas, habitus, lean)
     paint_trunk_muscles(canvas)
     paint_lungs(canvas, thorax, dome)
+    paint_stomach(canvas, seed)
+    paint_bowel(canvas, habitus, seed)
+    paint_kidneys(canvas, habitus, seed)
     paint_liver(canvas, habitus, dome, seed)
     paint_spleen(canvas, habitus, dome, seed)
-    paint_stomach(canvas, seed)
-    paint_kidneys(canvas, habitus, seed)
-    paint_bowel(canvas, habitus, seed)
+    paint_duodenum(canvas, seed)
     paint_pancreas(canvas, habitus, seed)
     paint_adrenals(canvas, seed)
     paint_heart(canvas, seed)

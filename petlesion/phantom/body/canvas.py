@@ -46,6 +46,8 @@ class Canvas:
         self.spacing_mm = float(np.mean(grid.spacing_mm))
         self.parts: list[Part] = []
         self.landmarks: dict[str, NDArray[np.float64]] = {}
+        self.envelope: Floats = np.full(grid.shape, 1e3, dtype=np.float32)
+        """Distance to the bones painted so far, mm: skin has to stay outside them."""
         shape = grid.shape
         self._shift = [
             smooth_noise(stream(seed, f"anatomy/warp/{axis}"), shape, self.spacing_mm, WARP_LENGTH_MM)
@@ -116,20 +118,15 @@ class Canvas:
         if block is not None:
             self.fill(label, block, self.distance(shape[0], block, rough_mm), layer)
 
-    def paint_shells(
-        self, shape: tuple[Solid, Box], layers: list[tuple[Label, Layer, float]], rough_mm: float = 0.0
-    ) -> None:
-        """Paint a solid and, inside it, others at given depths (mm), such as cortex and marrow, wall and lumen."""
+    def paint_bone(self, label: Label, shape: tuple[Solid, Box], cortex_mm: float = 2.0) -> None:
+        """Paint a bone: compact bone of the given thickness around a marrow space."""
         block = self.block(shape[1])
         if block is None:
             return
-        distance = self.distance(shape[0], block, rough_mm)
-        for label, layer, depth in layers:
-            self.fill(label, block, distance + np.float32(depth), layer)
-
-    def paint_bone(self, label: Label, shape: tuple[Solid, Box], cortex_mm: float = 2.0) -> None:
-        """Paint a bone: compact bone of the given thickness around a marrow space."""
-        self.paint_shells(shape, [(label, Layer.CORTEX, 0.0), (label, Layer.WHOLE, cortex_mm)], rough_mm=0.4)
+        distance = self.distance(shape[0], block, rough_mm=0.4)
+        self.fill(label, block, distance, Layer.CORTEX)
+        self.fill(label, block, distance + np.float32(cortex_mm))
+        self.envelope[block] = np.minimum(self.envelope[block], distance)
 
     def tube(self, points: ArrayLike) -> tuple[Solid, Box]:
         """Tube through control points (n, 4) of (x, y, z, radius), mm, as a solid that is quick on a small block."""
@@ -137,7 +134,13 @@ class Canvas:
         return self.chain(samples)
 
     def chain(self, samples: NDArray[np.float64]) -> tuple[Solid, Box]:
-        """Rounded cones joined end to end through (n, 4) samples of (x, y, z, radius), mm."""
+        """Rounded cones joined end to end through (n, 4) samples of (x, y, z, radius), mm.
+
+        Painting with soft edges adds spacing² / 12 to the squared radius of a cylinder; it is taken off here, so that a
+        tube thinner than a voxel keeps its volume.
+        """
+        samples = samples.copy()
+        samples[:, 3] = np.sqrt(np.maximum(samples[:, 3] ** 2 - self.spacing_mm**2 / 12, 0.3 * samples[:, 3] ** 2))
         reach = float(samples[:, 3].max())
 
         def solid(p: Points) -> Floats:

@@ -76,6 +76,9 @@ def _lean_parts(habitus: Habitus) -> list[tuple[tuple[Solid, Box], float]]:
         parts.append((capsule(p[0], p[1], 84 * thigh, 82 * thigh), hips))
         parts.append((capsule(p[1], p[2], 84 * thigh, 66 * thigh), hips * 0.8))
         parts.append((ellipsoid(p[3], (62, 62, 78)), hips))
+        parts.append((ellipsoid(s((50, -10, 674)), (26, 36, 44)), 0.3))
+        if habitus.arms_up:
+            parts.append((ellipsoid(s((100, 78, 540)), (44, 30, 50)), 0.4))
         arm = arm_points(side, habitus.arms_up)
         joint, elbow = arm[0], arm[1]
         near_neck = s((46, 34, 590))
