@@ -140,7 +140,7 @@ def test_nothing_of_the_body_is_cut_off(bodies: list[Body]) -> None:
 
 @pytest.mark.parametrize("value", [1.0, 7.0])
 def test_spacing_out_of_range(value: float) -> None:
-    with pytest.raises(ValueError, match="between 1.5 and 6 mm"):
+    with pytest.raises(ValueError, match=r"between 1\.5 and 6 mm"):
         CohortOptions(spacing_mm=value)
 
 

@@ -82,7 +82,7 @@ def test_later_parts_cover_earlier_ones(canvas: Canvas) -> None:
     parts = list(canvas.parts)
     canvas.parts.clear()
     labels = label_map(parts, canvas.grid.shape)
-    middle = tuple(int(round(v)) for v in canvas.grid.to_index((0, 0, 0)))
+    middle = tuple(round(v) for v in canvas.grid.to_index((0, 0, 0)))
     assert labels[middle] == Label.L3
     assert [part.layer for part in parts] == [Layer.WHOLE, Layer.CORTEX, Layer.WHOLE]
     values = composite(parts, canvas.grid.shape, lambda part: {Layer.CORTEX: 5.0}.get(part.layer, 1.0), -1.0)
