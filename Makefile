@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint format lock system-tools clean distclean
+.PHONY: help env demo test lint format lock system-tools map-wheels map clean distclean
 
 python := .venv/bin/python
 # Tools of the environment first: monailabel looks for its own and for dcmqi's on the path.
@@ -43,6 +43,15 @@ lock: env ## update requirements.txt from requirements.in; to newest versions: m
 
 system-tools: ## install Orthanc, dcmtk, dicom3tools and poppler-utils (Debian, as root), or say what is missing
 	@scripts/system-tools.sh
+
+base_image := $(or $(BASE_IMAGE),localhost/petlesion-base:bookworm)
+
+map-wheels: env ## gather the wheels of the deployed application's image into build/map/wheels
+	deploy_app/build-image wheels
+
+map: map-wheels ## build that image, without a network (podman, buildah, debootstrap; as root)
+	podman image exists $(base_image) || deploy_app/build-image base
+	BASE_IMAGE=$(base_image) deploy_app/build-image image
 
 clean: ## remove caches, build products and demo output
 	rm -rf build dist demo-output .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
