@@ -154,7 +154,8 @@ def autocast_dtype(device: torch.device) -> torch.dtype | None:
 
     if device.type == "cuda":
         return torch.bfloat16
-    return torch.bfloat16 if torch.cpu.get_capabilities().get("amx_bf16") else None
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # not in older releases
+    return torch.bfloat16 if capabilities.get("amx_bf16") else None
 
 
 def _autocast(device: torch.device) -> AbstractContextManager[object]:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from training_cases import GRID, SHAPE, write_case, write_simulated_case
 
+pytest.importorskip("yaml", reason="needs PyYAML (pip install petlesion[network])")
+
 from petlesion.errors import UsageError
 from petlesion.networks.model_config import CLASS_NAMES, ArchitectureConfig, ModelConfig
 from petlesion.nifti import read_image, read_labels, write_labels

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from training_cases import write_config
 
+pytest.importorskip("yaml", reason="needs PyYAML (pip install petlesion[network])")
+
 from petlesion.errors import ExitCode, UsageError
 from petlesion.networks.model_config import CLASS_NAMES
 from petlesion.training.config import Profile, load_config

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+pytest.importorskip("yaml", reason="needs PyYAML (pip install petlesion[network])")
 
 from petlesion.training.config import SplitConfig
 from petlesion.training.split import position, validates

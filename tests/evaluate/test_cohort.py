@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from petlesion.errors import UsageError
+from petlesion.evaluate.cohort import Rules, evaluate_folders
+from petlesion.evaluate.rating import Rating
+from petlesion.nifti import write_image, write_labels
+from petlesion.volume import Grid, Volume
+
+GRID = Grid.from_geometry((6, 10, 10), (5.0, 5.0, 4.0))  # 0.1 mL a voxel
+
+
+def labels(**lesions: tuple[slice, slice, slice]) -> np.ndarray:
+    array = np.zeros(GRID.shape, dtype=np.uint16)
+    for number, box in enumerate(lesions.values(), start=1):
+        array[box] = number
+    return array
+
+
+A, B, FALSE = np.s_[1:3, 1:4, 1:4], np.s_[4:5, 6:9, 6:9], np.s_[0:1, 8:10, 0:2]
+"""Boxes of 18, 9 and 4 voxels."""
+
+
+def write_cohort(folder: Path) -> tuple[Path, Path]:
+    """Three patients: one lesion of two found and one false; a control with nothing; a miss of everything."""
+    predictions, truth = folder / "pred", folder / "truth"
+    masks = {
+        "one": (labels(a=A, false=FALSE), labels(a=A, b=B)),
+        "control": (labels(), labels()),
+        "missed": (labels(), labels(b=B)),
+    }
+    for name, (predicted, true) in masks.items():
+        (predictions / name).mkdir(parents=True)
+        (truth / name / "truth").mkdir(parents=True)
+        write_labels(true, GRID, truth / name / "truth" / "lesions.nii.gz")
+        write_image(Volume(np.full(GRID.shape, 2.0, dtype=np.float32), GRID), truth / name / "pet.nii.gz")
+        found = [{"id": 1, "confidence": 0.9}, {"id": 2, "confidence": 0.4}] if name == "one" else []
+        (predictions / name / "report.json").write_text(json.dumps({"lesions": found}))
+        if name != "control":  # with no lesion found, an output folder may hold no mask
+            write_labels(predicted, GRID, predictions / name / "lesions.nii.gz")
+    return predictions, truth
+
+
+def test_cohort_counted_by_hand(tmp_path: Path) -> None:
+    table = evaluate_folders(*write_cohort(tmp_path))
+    rows = {row.case: row for row in table.rows}
+    assert list(rows) == ["control", "missed", "one"]
+    one = rows["one"]
+    assert one.voxels.dice == pytest.approx(2 * 18 / (22 + 27))
+    assert (one.found, one.missed, one.false) == (1, 1, 1)
+    assert one.lesion_f1 == pytest.approx(0.5)
+    assert one.voxels.false_positive_ml == pytest.approx(0.4)
+    assert one.predicted_tlu == pytest.approx(2 * 2.2)
+    assert one.true_tlu == pytest.approx(2 * 2.7)
+    assert rows["control"].lesion_f1 is None
+    assert rows["control"].rating is Rating.PERFECT
+    assert rows["missed"].rating is Rating.NON_USABLE
+    estimates = {name: interval.estimate for name, interval in table.figures.items()}
+    assert estimates == pytest.approx(
+        {
+            "dice": (36 / 49 + 0) / 2,
+            "surface_dice": (one.surface_dice or 0) / 2,
+            "false_positive_ml": 0.4 / 3,
+            "false_negative_ml": (0.9 + 0.9) / 3,
+            "lesion_f1": 2 / (2 + 3),
+            "lesion_sensitivity": 1 / 3,
+            "lesion_ppv": 1 / 2,
+            "patient_accuracy": 2 / 3,
+            "patient_sensitivity": 1 / 2,
+            "patient_ppv": 1.0,
+        }
+    )
+    assert all(interval.lower <= interval.estimate <= interval.upper for interval in table.figures.values())
+    assert table.average_precision == pytest.approx(1 / 3)  # one of three lesions, ranked before the false one
+    assert table.ttv is not None
+    assert table.ttv.bias == pytest.approx((2.2 - 2.7 + 0.0 - 0.9) / 3)
+    assert table.tlu is not None
+    assert table.tlu.bias == pytest.approx(2 * (2.2 - 2.7 + 0.0 - 0.9) / 3)
+    assert table.ratings == {1: 1, 2: 0, 3: 1, 4: 0, 5: 1}
+
+
+def test_without_confidences_there_is_no_average_precision(tmp_path: Path) -> None:
+    predictions, truth = write_cohort(tmp_path)
+    (predictions / "one" / "report.json").unlink()
+    assert evaluate_folders(predictions, truth).average_precision is None
+
+
+def test_controls_alone_leave_ratios_out(tmp_path: Path) -> None:
+    for name in ("pred", "truth"):
+        (tmp_path / name).mkdir()
+        for case in ("a", "b"):
+            write_labels(labels(), GRID, tmp_path / name / f"{case}.nii.gz")
+    table = evaluate_folders(tmp_path / "pred", tmp_path / "truth")
+    assert set(table.figures) == {"false_positive_ml", "false_negative_ml", "patient_accuracy"}
+    assert table.figures["patient_accuracy"].estimate == 1.0
+    assert table.average_precision is None
+    assert table.tlu is None
+
+
+def test_rule_for_found_and_other_grids(tmp_path: Path) -> None:
+    fine = Grid.from_geometry((12, 20, 20), (2.5, 2.5, 2.0), (-1.0, -1.25, -1.25))
+    for name, array, grid in (
+        ("truth", labels(a=A), GRID),
+        ("pred", labels(a=np.s_[1:3, 1:4, 1:3]).repeat(2, 0).repeat(2, 1).repeat(2, 2), fine),
+    ):
+        (tmp_path / name).mkdir()
+        write_labels(array, grid, tmp_path / name / "a.nii.gz")
+    row = evaluate_folders(tmp_path / "pred", tmp_path / "truth").rows[0]
+    assert row.voxels.dice == pytest.approx(2 * 12 / (12 + 18))
+    assert row.found == 1
+    strict = evaluate_folders(tmp_path / "pred", tmp_path / "truth", Rules(min_iou=0.7)).rows[0]
+    assert (strict.found, strict.missed, strict.false) == (0, 1, 1)
+
+
+def test_refuses_what_cannot_be_compared(tmp_path: Path) -> None:
+    predictions, truth = write_cohort(tmp_path)
+    (predictions / "one" / "lesions.nii.gz").unlink()
+    (predictions / "one" / "report.json").unlink()
+    with pytest.raises(UsageError, match="case one has no prediction"):
+        evaluate_folders(predictions, truth)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="no case"):
+        evaluate_folders(predictions, tmp_path / "empty")
+    with pytest.raises(UsageError, match="no folder"):
+        evaluate_folders(predictions, tmp_path / "missing")
