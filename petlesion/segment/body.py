@@ -45,12 +45,11 @@ def body_mask(pet: Coarse, ct: Coarse | None = None) -> NDArray[np.bool_]:
     if ct is None:
         body = _keep_parts(body)
     else:
-        solid = _keep_parts(ndimage.binary_opening(ct.array > AIR_HU, iterations=1))
+        # opened: the table is thin; filled before, because so is the chest wall
+        solid = _keep_parts(ndimage.binary_opening(_filled(ct.array > AIR_HU)))
         if solid.any():
             body = _touching(body, solid, pet.spacing_mm) | solid
-    for plane in body:  # slice by slice: lungs open to the neck are not closed in 3D
-        ndimage.binary_fill_holes(plane, output=plane)
-    return np.asarray(body)
+    return _filled(body)
 
 
 def remove_outside(mask: NDArray[np.bool_], body: NDArray[np.bool_], factors: tuple[int, int, int]) -> None:
@@ -83,6 +82,11 @@ def _air_threshold(smooth: NDArray[np.float32]) -> float:
     threshold = float(np.exp(threshold_otsu(logarithm)))
     # where the body fills the image, the two classes are tissues; then the median keeps the threshold low
     return min(threshold, AIR_FRACTION * float(np.median(smooth[smooth > threshold])))
+
+
+def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Without holes, slice by slice: lungs that are open to the neck are no holes in 3D."""
+    return np.stack([ndimage.binary_fill_holes(plane) for plane in mask])
 
 
 def _keep_parts(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

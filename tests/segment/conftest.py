@@ -19,8 +19,8 @@ from petlesion.volume import Grid, Volume
 Point = tuple[float, float, float]
 ORGANS: Mapping[str, tuple[Point, Point]] = {
     # centre and half axes, LPS mm
-    "lung right": ((-85, 5, 150), (60, 80, 105)),
-    "lung left": ((85, 5, 150), (60, 80, 105)),
+    "lung right": ((-82, 0, 150), (55, 65, 105)),
+    "lung left": ((82, 0, 150), (55, 65, 105)),
     "heart": ((25, -35, 120), (45, 40, 45)),
     "liver right": ((-70, -5, 20), (80, 80, 85)),
     "liver left": ((15, -45, 40), (70, 38, 40)),
