@@ -54,10 +54,21 @@ def build_unet(config: ModelConfig) -> nn.Module:
 
 
 def outputs(result: Tensor, *, training: bool, config: ModelConfig) -> tuple[Tensor, ...]:
-    """Logits (batch, class, z, y, x) of every output, the finest first."""
-    if training and config.architecture.deep_supervision:
-        return tuple(result.unbind(dim=1))
-    return (result,)
+    """Logits (batch, class, z, y, x) of every output, the finest first, each at the resolution of its own level.
+
+    DynUNet repeats the voxels of coarse outputs up to the finest grid; a loss over the copies would cost as much again
+    for each and say nothing more.
+    """
+    architecture = config.architecture
+    if not (training and architecture.deep_supervision):
+        return (result,)
+    finest, *coarser = result.unbind(dim=1)
+    found = [finest]
+    z = y = x = 1
+    for (dz, dy, dx), logits in zip(architecture.strides[1:], coarser, strict=False):
+        z, y, x = z * dz, y * dy, x * dx
+        found.append(logits[..., ::z, ::y, ::x])
+    return tuple(found)
 
 
 def network_cost(config: ModelConfig) -> NetworkCost:

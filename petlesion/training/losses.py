@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Loss = Callable[["Sequence[Tensor]", "Tensor", "Tensor"], "Tensor"]
-"""From the logits of every output, classes (batch, z, y, x) and known classes (batch, class), to a number."""
+"""From logits of every output, the finest first, classes (batch, z, y, x) and known (batch, class), to a number."""
 _NEVER = -1e4
 """Logit of a class that is out of the question; its exponential is 0, and finite where infinity would give NaN."""
 
@@ -64,13 +64,18 @@ def build_loss(options: LossConfig, config: ModelConfig, device: torch.device) -
     )
 
     def loss(outputs: Sequence[Tensor], classes: Tensor, known: Tensor) -> Tensor:
-        target = classes[:, None].long()
         shares = [0.5**level for level in range(len(outputs))]
         terms = [
-            share * measure(merge_unknown(output.float(), known), target)
+            share * measure(merge_unknown(output.float(), known), _at(classes, output)[:, None].long())
             for share, output in zip(shares, outputs, strict=True)
         ]
         total: Tensor = torch.stack(terms).sum() / sum(shares)
         return total
 
     return loss
+
+
+def _at(classes: Tensor, output: Tensor) -> Tensor:
+    """Classes in the middle of each voxel of a coarser output."""
+    z, y, x = (fine // coarse for fine, coarse in zip(classes.shape[1:], output.shape[2:], strict=True))
+    return classes[:, z // 2 :: z, y // 2 :: y, x // 2 :: x]

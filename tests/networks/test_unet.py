@@ -16,7 +16,19 @@ def test_shapes_in_training_and_evaluation() -> None:
     window = torch.zeros(2, channel_count(TINY), *TINY.patch)
     assert network.eval()(window).shape == (2, len(TINY.classes), 16, 16, 16)
     results = outputs(network.train()(window), training=True, config=TINY)
-    assert [tuple(result.shape) for result in results] == [(2, len(TINY.classes), 16, 16, 16)] * 2
+    assert [tuple(result.shape) for result in results] == [(2, len(TINY.classes), side, side, side) for side in (16, 8)]
+
+
+def test_coarse_outputs_are_those_of_their_level() -> None:
+    torch.manual_seed(0)
+    strides = ((1, 1, 1), (1, 2, 2), (2, 2, 2), (2, 2, 2))
+    architecture = ArchitectureConfig(filters=(2, 4, 4, 4), strides=strides, deep_supervision=2)
+    config = TINY.model_copy(update={"architecture": architecture})
+    network = build_unet(config).train()
+    stacked = network(torch.randn(1, channel_count(config), *config.patch))
+    coarse = outputs(stacked, training=True, config=config)[1:]
+    assert [tuple(found.shape[2:]) for found in coarse] == [(16, 8, 8), (8, 4, 4)]
+    assert all(torch.equal(found, head) for found, head in zip(coarse, network.heads, strict=True))
 
 
 def test_cost_of_one_convolution_can_be_counted_by_hand() -> None:

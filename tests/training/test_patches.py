@@ -263,3 +263,15 @@ def test_outputs_of_deep_supervision_count_half_each_time() -> None:
     parts = [float(loss([logits(seed)], classes, known)) for seed in range(3)]
     together = float(loss([logits(seed) for seed in range(3)], classes, known))
     assert together == pytest.approx((parts[0] + parts[1] / 2 + parts[2] / 4) / 1.75, rel=1e-5)
+
+
+def test_coarse_outputs_are_compared_with_the_middle_of_their_voxels() -> None:
+    classes = torch.zeros(1, 4, 4, 4, dtype=torch.uint8)
+    classes[0, 1, 1, 3] = 1  # the middle of a coarse voxel at the upper right
+    fine, coarse = torch.full((1, 4, 4, 4, 4), -30.0), torch.full((1, 4, 2, 2, 2), -30.0)
+    fine[:, 0], coarse[:, 0] = 30.0, 30.0
+    fine[0, :2, 1, 1, 3], coarse[0, :2, 0, 0, 1] = torch.tensor([-30.0, 30.0]), torch.tensor([-30.0, 30.0])
+    loss = build_loss(LossConfig(dice=0.0), CONFIG, CPU)
+    known = torch.ones(1, 4, dtype=torch.bool)
+    assert float(loss([fine, coarse], classes, known)) == pytest.approx(0.0, abs=1e-6)
+    assert float(loss([fine, coarse.flip(-1)], classes, known)) > 1
