@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from petlesion import __version__
+from petlesion import __version__, cli_training
 from petlesion import cli_options as option
 from petlesion.console import Display, display, print_table, quiet_libraries, report_error
 from petlesion.dicom.seg_type import SegType
@@ -118,6 +118,7 @@ def segment(
     study: option.Study,
     output: option.Output,
     method: Annotated[MethodName, typer.Option("--method", "-m", help="How lesions are found.")] = MethodName.PERCIST,
+    model: Annotated[Path | None, typer.Option(metavar="FOLDER", help="unet: model folder.")] = None,
     tracer: option.Tracer = None,
     suv: Annotated[float, typer.Option(min=0.0, help="fixed: SUVbw from which a voxel counts.")] = 3.0,
     fraction: Annotated[float, typer.Option(min=0.01, max=1.0, help="relative: share of each SUVmax.")] = 0.41,
@@ -156,6 +157,7 @@ def segment(
         petct = _read(study, progress, tracer, weight, dose, injection_time, pet_series, study_uid)
         options = SegmentOptions(
             method=method,
+            model=model,
             suv=suv,
             fraction=fraction,
             incremental=incremental,
@@ -257,6 +259,10 @@ def simulate(
         progress.step("simulate")
         manifest = simulate_cohort(options, output, progress.count)
     print_table([("patients", str(patients)), ("folder", str(output)), ("manifest", str(manifest))], [])
+
+
+app.command()(cli_training.train)
+app.command()(cli_training.evaluate)
 
 
 def _read(

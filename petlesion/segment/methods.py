@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import petlesion
-from petlesion.errors import UsageError
+from petlesion.errors import ModelError, UsageError
 from petlesion.lesions import LABEL_DTYPE, Lesions
 from petlesion.report import NO_REFERENCE, MethodRecord, Reference, Review
 from petlesion.segment.body import remove_outside
@@ -134,11 +134,15 @@ def segment(study: PetCt, options: SegmentOptions, progress: Progress | None = N
 
     Raises
     ------
+    ModelError
+        If the model of `unet` is missing or altered.
     UsageError
         If a point lies outside the field of view, or the organs on another grid.
     SegmentationError
         If there is no lesion at the point, or more regions than a label map can hold.
     """
+    if options.method is MethodName.UNET:
+        return _by_network(study, options)
     method = METHODS[options.method]
     case = Case(study, options, progress or (lambda _: None))
     if options.point_mm is None:
@@ -158,6 +162,24 @@ def segment(study: PetCt, options: SegmentOptions, progress: Progress | None = N
         confidences=outcome.confidences,
         warnings=outcome.warnings,
     )
+
+
+def _by_network(study: PetCt, options: SegmentOptions) -> Lesions:
+    """Run the network of a model folder; torch is imported here and not before."""
+    if options.point_mm is not None:
+        raise UsageError("unet grows no lesion from a point", remedy="use a threshold method")
+    if options.model is None:
+        raise ModelError("no model is given", remedy="name a model folder with --model")
+    from petlesion.segment.network import NetworkOptions, load_models, segment_by_network
+
+    return segment_by_network(
+        study,
+        load_models([options.model]),
+        NetworkOptions(min_volume_ml=options.min_volume_ml),
+        organs=options.organs,
+        liver_sphere_mm=options.liver_sphere_mm,
+        reference=options.reference,
+    ).lesions
 
 
 def _percist(case: Case) -> Outcome:
@@ -234,7 +256,10 @@ METHODS: dict[MethodName, Method] = {
     MethodName.RELATIVE: Method(_relative, _relative_at),
     MethodName.GRADIENT: Method(_gradient, _gradient_at),
 }
-"""All methods. A new one is a name in `MethodName`, a function from `Case` to `Outcome`, and an entry here."""
+"""All methods but the network, which brings its own `Lesions`.
+
+A new one is a name in `MethodName`, a function from `Case` to `Outcome`, and an entry here.
+"""
 
 CANDIDATES_WARNING = (
     "the regions are candidates: physiological uptake (such as brain, heart, kidneys, bladder, bowel) is among them"

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from petlesion.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from petlesion.organs import Organs
     from petlesion.report import Reference
 
@@ -25,6 +27,8 @@ class MethodName(StrEnum):
     """Fraction of each region's maximum."""
     GRADIENT = "gradient"
     """PERCIST detection, boundary at the edge of uptake."""
+    UNET = "unet"
+    """Network of a model folder."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class SegmentOptions:
         LPS point (x, y, z), mm: grow one lesion there instead of segmenting the whole body.
     split_touching
         Separate touching lesions by a watershed from their peaks.
+    model
+        Model folder of `unet`.
     reference
         A reference found before for the same study, so that a click need not search the whole PET again.
 
@@ -73,6 +79,7 @@ class SegmentOptions:
     liver_sphere_mm: tuple[float, float, float] | None = None
     point_mm: tuple[float, float, float] | None = None
     split_touching: bool = False
+    model: Path | None = None
     reference: Reference | None = None
 
     def __post_init__(self) -> None:

@@ -224,11 +224,31 @@ def test_read_only_folder_is_refused(petlesion: Petlesion, shared_data: Path) ->
     assert "cannot be written" in error_line(result)
 
 
+def test_network_without_a_model_is_a_model_error(petlesion: Petlesion, shared_data: Path, tmp_path: Path) -> None:
+    study = shared_data / "sts_dicom" / "STS_002"
+    result = petlesion("segment", study, "-o", tmp_path / "out", "-m", "unet")
+    assert result.returncode == ExitCode.MODEL
+    assert "--model" in error_line(result)
+    result = petlesion("segment", study, "-o", tmp_path / "out", "-m", "unet", "--model", tmp_path / "nowhere")
+    assert result.returncode == ExitCode.MODEL
+    assert "nowhere" in error_line(result)
+    assert not (tmp_path / "out").exists()
+
+
+def test_own_results_evaluate_as_perfect(petlesion: Petlesion, shared_data: Path, tmp_path: Path) -> None:
+    for name in ("STS_002", "STS_010"):
+        study, out = shared_data / "sts_dicom" / name, tmp_path / "cases" / name
+        assert petlesion("segment", study, "-o", out, "-m", "fixed", "--nifti").returncode == ExitCode.DONE
+    result = petlesion("evaluate", "--pred", tmp_path / "cases", "--truth", tmp_path / "cases", "--json")
+    assert result.returncode == ExitCode.DONE, result.stderr
+    assert json.loads(result.stdout)["figures"]["dice"]["estimate"] == 1.0
+
+
 def test_help_shows_examples(petlesion: Petlesion) -> None:
-    for command in ("suv", "segment", "measure"):
+    for command in ("suv", "segment", "measure", "simulate", "train", "evaluate"):
         result = petlesion(command, "--help")
         assert result.returncode == ExitCode.DONE
-        assert f"petlesion {command} STUDY" in result.stdout
+        assert f"petlesion {command} " in result.stdout.split("For example:")[1]
 
 
 def test_process_ends_with_the_code_and_one_line(tmp_path: Path) -> None:
