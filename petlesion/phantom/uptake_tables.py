@@ -149,7 +149,7 @@ _DOTATATE = (
     OrganUptake("nasal mucosa", (L.NASAL_MUCOSA,), 1.6, 0.4, 0.15),
     OrganUptake("tonsils", (L.TONSILS,), 3.0, 0.9, 0.0),
     OrganUptake("thyroid", (L.THYROID,), 3.6, 1.2, 0.10, published=_seen("SUVmax", 3.4, 1.4, _PRASAD)),
-    OrganUptake("liver", LIVER, 6.2, 1.6, 0.07, published=_seen("SUVmax", 9.12, 2.7, _KUYUMCU)),
+    OrganUptake("liver", LIVER, 6.6, 1.7, 0.07, published=_seen("SUVmax", 9.12, 2.7, _KUYUMCU)),
     OrganUptake("bile", (L.GALLBLADDER,), 2.0, 1.0, 0.0),
     OrganUptake("spleen", (L.SPLEEN,), 21.0, 6.5, 0.07, published=_seen("SUVmax", 24.67, 7.4, _KUYUMCU)),
     OrganUptake("kidneys", KIDNEYS, 13.5, 3.2, 0.10, {Layer.CORE: 0.75}, paired=True,
@@ -161,11 +161,11 @@ _DOTATATE = (
     OrganUptake("adrenals", ADRENALS, 20.0, 6.5, 0.0, paired=True, published=_seen("SUVmax", 13.73, 4.1, _KUYUMCU)),
     OrganUptake("pancreas", (L.PANCREAS,), 3.3, 1.0, 0.15, published=_seen("SUVmax", 5.0, 2.0, _MORADI)),
     OrganUptake("uncinate process", (L.UNCINATE,), 7.0, 2.4, 0.10, published=_seen("SUVmax", 5.8, 2.0, _PRASAD)),
-    OrganUptake("stomach wall", (L.STOMACH,), 5.0, 1.8, 0.25, published=_seen("SUVmax", 8.0, 3.0, _MORADI)),
+    OrganUptake("stomach wall", (L.STOMACH,), 6.8, 2.4, 0.25, published=_seen("SUVmax", 8.0, 3.0, _MORADI)),
     OrganUptake("duodenum", (L.DUODENUM,), 4.2, 1.4, 0.30),
     OrganUptake("jejunum", (L.JEJUNUM,), 3.0, 1.0, 0.32, published=_seen("SUVmax", 5.5, 2.0, _MORADI)),
     OrganUptake("ileum", (L.ILEUM,), 2.5, 0.8, 0.32, published=_seen("SUVmax", 4.5, 1.8, _MORADI)),
-    OrganUptake("colon", COLON, 1.6, 0.5, 0.25, published=_seen("SUVmax", 3.0, 1.0, _MORADI)),
+    OrganUptake("colon", COLON, 1.9, 0.6, 0.25, published=_seen("SUVmax", 3.0, 1.0, _MORADI)),
     OrganUptake("rectum", (L.RECTUM,), 1.7, 0.5, 0.20),
     OrganUptake("prostate", (L.PROSTATE,), 3.4, 1.2, 0.15, published=_seen("SUVmax", 4.5, 1.5, _MORADI)),
     OrganUptake("seminal vesicles", (L.SEMINAL_VESICLES,), 1.4, 0.4, 0.0),
@@ -180,12 +180,12 @@ _COPPER_CHANGES: Mapping[str, tuple[float, float]] = {
     # 64Cu-DOTATATE one hour after injection: as 68Ga-DOTATATE, more in the liver (copper that has left its chelator),
     # less in urine (Pfeifer et al., J Nucl Med 2012; Loft et al., J Nucl Med 2021). Factors and the liver's mean from
     # memory.
-    "liver": (7.0, 1.7),
+    "liver": (7.4, 1.8),
     "bile": (4.0, 2.0),
     "urine": (9.0, 7.0),
     "renal pelves": (9.0, 5.0),
     "blood": (1.6, 0.35),
-    "colon": (1.9, 0.6),
+    "colon": (2.2, 0.7),
 }
 
 _PSMA = (
