@@ -78,10 +78,10 @@ def _air_threshold(smooth: NDArray[np.float32]) -> float:
     floor = float(np.percentile(smooth, 99)) / AIR_RANGE
     if floor <= 0:
         return 0.0
-    logarithm = np.log(np.maximum(smooth, floor))
-    threshold = float(np.exp(threshold_otsu(logarithm)))
+    logarithm = np.log(np.maximum(smooth, floor)).ravel()
+    threshold = min(float(np.exp(threshold_otsu(logarithm))), float(smooth.max()))
     # where the body fills the image, the two classes are tissues; then the median keeps the threshold low
-    return min(threshold, AIR_FRACTION * float(np.median(smooth[smooth > threshold])))
+    return min(threshold, AIR_FRACTION * float(np.median(smooth[smooth >= threshold])))
 
 
 def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from petlesion.segment.components import Box, goes_on_beyond, grow_box, margin_voxels
-from petlesion.segment.peaks import prominent_peaks
+from petlesion.segment.peaks import PROMINENCE, prominent_peaks
 
 CROP_MARGINS_MM = (25.0, 50.0, 100.0)
 """Surroundings looked at beyond the detected region, mm: the next ones where the lesion goes on beyond the first, as
@@ -154,9 +154,10 @@ class _Surroundings:
         peaks = prominent_peaks(suv, own)
         count = int(peaks.max(initial=0))
         background = _background(suv, own, others, spacing_mm)
+        heights = np.asarray(ndimage.maximum(suv, peaks, np.arange(1, count + 1)))
         rise = np.full(count + 2, np.inf, dtype=np.float32)
-        rise[1:-1] = ndimage.maximum(suv, peaks, np.arange(1, count + 1)) - background
-        if not rise.min() > 0:
+        rise[1:-1] = heights - background
+        if count == 0 or (rise[1:-1] < PROMINENCE * heights).any():
             return None
         seeds = np.where(others, count + 1, peaks)
         lowest = background + EDGE_FRACTION * float(rise.min())
@@ -181,6 +182,8 @@ def _within_edge(
     fine = ndimage.zoom(suv[box], factors, order=3, mode="nearest", grid_mode=True)
     territory, others = (_repeat(part[box], factors) for part in (surroundings.territory, surroundings.others))
     markers = _markers(fine - surroundings.background, surroundings.rise[territory], others, step)
+    if not (markers == _BACKGROUND).any():
+        return np.zeros(suv.shape, dtype=bool)
     undecided = ndimage.binary_dilation(markers == 0)
     regions = watershed(_gradient(fine, step), markers, mask=undecided | (markers == _LESION))
     offset = _signed_distance(regions == _LESION, step)
@@ -242,25 +245,32 @@ def _best_shift(
     usable: NDArray[np.bool_],
 ) -> float:
     """Offset of the parallel surface whose gradient, weighted by its area, is greatest, mm."""
-    near = usable & (offset > SHIFT_MM[0] - 2 * SHELL_SIGMA_MM) & (offset < SHIFT_MM[1] + 2 * SHELL_SIGMA_MM)
+    shift = np.arange(SHIFT_MM[0] - 2 * SHELL_SIGMA_MM, SHIFT_MM[1] + 2 * SHELL_SIGMA_MM, SHELL_MM)
+    near = usable & (offset >= shift[0]) & (offset <= shift[-1])
     distance, value = offset[near].astype(np.float64), fine[near].astype(np.float64)
-    shift = np.arange(max(SHIFT_MM[0], float(distance.min())), SHIFT_MM[1], SHELL_MM)
     shell = np.rint((distance - shift[0]) / SHELL_MM).astype(int)
-    shell -= (base := int(shell.min()))
 
     def around(moment: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sums of a quantity near each shift, Gaussian weights."""
-        sums = np.bincount(shell, weights=moment)
-        smooth = ndimage.gaussian_filter1d(sums, SHELL_SIGMA_MM / SHELL_MM, mode="constant")
-        return np.asarray(smooth[-base : len(shift) - base])
+        sums = np.bincount(shell, weights=moment, minlength=len(shift))[: len(shift)]
+        return np.asarray(ndimage.gaussian_filter1d(sums, SHELL_SIGMA_MM / SHELL_MM, mode="constant"))
 
     number, mean = around(np.ones_like(distance)), around(distance)
     # slope of the regression of uptake on distance near each shift: no matter how unevenly a grid fills the shells
     spread = number * around(distance**2) - mean**2
-    slope = (mean * around(value) - number * around(distance * value)) / spread
-    place = mean / number  # beyond `shift`, because shells grow outwards
-    area = np.polyval(np.polyfit(shift, number, 2), place)  # parallel surfaces: quadratic in their offset (Steiner)
-    return float(place[int(np.argmax(slope * np.sqrt(np.maximum(area, 0.0))))])
+    fall = mean * around(value) - number * around(distance * value)
+    known = (shift >= SHIFT_MM[0]) & (shift <= SHIFT_MM[1]) & (number > 1) & (spread > 0)
+    known &= (shift >= distance.min(initial=np.inf)) & (shift <= distance.max(initial=-np.inf))
+    if np.count_nonzero(known) < _AREA_DEGREE + 1:
+        return 0.0
+    place = mean[known] / number[known]  # beyond `shift`, because shells grow outwards
+    area = np.polyval(np.polyfit(shift[known], number[known], _AREA_DEGREE), place)
+    weighted = fall[known] / spread[known] * np.sqrt(np.maximum(area, 0.0))
+    return float(place[int(np.argmax(weighted))])
+
+
+_AREA_DEGREE = 2
+"""The area of parallel surfaces is quadratic in their offset (Steiner)."""
 
 
 def _fine_factors(shape: tuple[int, ...], spacing_mm: tuple[float, float, float]) -> tuple[int, int, int]:

@@ -12,8 +12,9 @@ from scipy import ndimage
 from petlesion.segment.basins import Basins
 from petlesion.segment.components import margin_voxels
 
-LEAK_MARGIN_MM = 20.0
-"""A contour that leaves the detected region by more than this has run into surroundings above the fraction, mm."""
+LEAK_MARGIN_MM = 50.0
+"""A contour that leaves the detected region by more than this has run into surroundings above the fraction, mm. Wide,
+because the threshold may detect no more than the tip of a lesion."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,12 +30,11 @@ ORGANS: Mapping[str, tuple[Point, Point]] = {
     "bladder": ((0, -10, -220), (35, 35, 35)),
     "brain": ((0, 0, 345), (65, 75, 60)),
 }
+_TISSUES = ("body", "lung", "heart", "liver", "spleen", "kidney", "bladder", "brain")
 UPTAKE: Mapping[TracerName, Mapping[str, float]] = {
-    TracerName.F18_FDG: dict(body=0.6, lung=0.4, heart=1.7, liver=2.2, spleen=1.8, kidney=3.0, bladder=20, brain=8),
-    TracerName.GA68_DOTATATE: dict(
-        body=0.5, lung=0.3, heart=1.0, liver=5.5, spleen=20, kidney=13, bladder=25, brain=0.1
-    ),
-    TracerName.GA68_PSMA11: dict(body=0.5, lung=0.3, heart=1.4, liver=5.2, spleen=8, kidney=45, bladder=30, brain=0.1),
+    TracerName.F18_FDG: dict(zip(_TISSUES, (0.6, 0.4, 1.7, 2.2, 1.8, 3.0, 20.0, 8.0), strict=True)),
+    TracerName.GA68_DOTATATE: dict(zip(_TISSUES, (0.5, 0.3, 1.0, 5.5, 20.0, 13.0, 25.0, 0.1), strict=True)),
+    TracerName.GA68_PSMA11: dict(zip(_TISSUES, (0.5, 0.3, 1.4, 5.2, 8.0, 45.0, 30.0, 0.1), strict=True)),
 }
 
 

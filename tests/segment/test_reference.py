@@ -138,9 +138,7 @@ def test_chest_and_head_have_no_reference(body: Callable[..., Any], ct: bool) ->
 
 
 def test_psma1007_takes_a_fixed_threshold(body: Callable[..., Any]) -> None:
-    study = dataclasses.replace(
-        body(tracer=TracerName.GA68_PSMA11).study, tracer=TRACERS[TracerName.F18_PSMA1007]
-    )
+    study = dataclasses.replace(body(tracer=TracerName.GA68_PSMA11).study, tracer=TRACERS[TracerName.F18_PSMA1007])
     reference, warnings = find_reference(study)
     assert reference.organ is ReferenceOrgan.NONE
     assert reference.threshold == 3.0
