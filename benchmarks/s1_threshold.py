@@ -49,7 +49,9 @@ def evaluate(folder: Path, method: MethodName) -> tuple[NDArray[np.int64], dict[
     organs = Organs(labels, study.pet.grid, {Organ.LIVER: values})
     liver = organs.mask(Organ.LIVER)
     found = segment(study, SegmentOptions(method=method, organs=organs))
-    predicted, true = areas((found.labels > 0) & liver), areas(truth & liver)
+    box = ndimage.find_objects(liver.astype(np.uint8))[0]
+    liver = liver[box]
+    predicted, true = areas((found.labels[box] > 0) & liver), areas(truth[box] & liver)
     counts = []
     sizes = np.bincount(predicted.ravel())
     for least in FILTERS:
@@ -84,7 +86,12 @@ def main() -> None:
     simulate_cohort(options, given.cohort, lambda done, total: print(f"\r{done} of {total}", end="", flush=True))
     print()
     rows = [json.loads(line) for line in (given.cohort / "manifest.jsonl").read_text().splitlines()]
-    results = [evaluate(given.cohort / row["folder"], given.method) for row in rows]
+    results = []
+    for row in rows:
+        counts, reference = evaluate(given.cohort / row["folder"], given.method)
+        results.append((counts, reference))
+        tp, fp, fn = counts[0]
+        print(f"{row['folder']} {len(row['lesions'])} lesions: TP {tp} FP {fp} FN {fn}, {reference}", flush=True)
     total = np.sum([counts for counts, _ in results], axis=0)
     diseased = sum(bool(row["lesions"]) for row in rows)
     print(f"{len(rows)} studies, {diseased} with lesions, method {given.method}")
