@@ -181,10 +181,10 @@ def test_noise_is_low_where_activity_is_low() -> None:
     for method in Reconstruction:
         first, second = (scan(scene, STE, method, seed).array for seed in (1, 2))
         noise = np.abs(first - second)
-        rows = first.shape[1] // 2
-        column_of = lambda mm: int(rows + mm / STE.spacing_mm[2])  # noqa: E731
-        in_cold = noise[:, column_of(-70) : column_of(-50), rows - 2 : rows + 2].mean()
-        warm = noise[:, rows - 2 : rows + 2, column_of(50) : column_of(70)].mean()
+        middle = first.shape[1] // 2
+        near, far = (int(mm / STE.spacing_mm[2]) for mm in (50, 70))
+        in_cold = noise[:, middle - far : middle - near, middle - 2 : middle + 2].mean()
+        warm = noise[:, middle - 2 : middle + 2, middle + near : middle + far].mean()
         assert in_cold < 0.5 * warm
 
 
