@@ -58,7 +58,8 @@ def averaging_matrix(source: NDArray[np.float64], target: NDArray[np.float64], f
     u = (target[:, None] - source) / sigma
     primitive = u * ndtr(u) + np.exp(-0.5 * u * u) / np.sqrt(2.0 * np.pi)  # integral of the normal distribution
     overlap = np.diff(primitive[:, :-1] - primitive[:, 1:], axis=0)
-    return np.asarray(sigma * overlap / np.diff(target)[:, None], dtype=np.float32)
+    weights = np.maximum(sigma * overlap / np.diff(target)[:, None], 0.0)  # rounding can leave -1e-14
+    return np.asarray(weights, dtype=np.float32)
 
 
 def resample(

@@ -56,6 +56,7 @@ def test_resampling_keeps_activity(source_mm: float, target_mm: float, fwhm: flo
     reach = 40.0
     target = np.arange(int((20 * source_mm + 2 * reach) / target_mm) + 2) * target_mm - reach + shift
     matrix = averaging_matrix(source, target, fwhm)
+    assert matrix.min() >= 0
     values = np.random.default_rng(0).random(20)
     assert (matrix @ values).sum() * target_mm == pytest.approx(values.sum() * source_mm, rel=1e-4)
 
