@@ -15,7 +15,7 @@ from petlesion.errors import OutputError, UsageError
 from petlesion.nifti import read_image, read_labels
 from petlesion.phantom.cohort import Cohort
 from petlesion.phantom.scanner import ScannerName, Vendor
-from petlesion.phantom.simulate import SimulateOptions, simulate_cohort
+from petlesion.phantom.simulate import SimulateOptions, simulate_cohort, simulate_seed
 from petlesion.reader import read_study
 from petlesion.tracers import TracerName
 
@@ -94,6 +94,18 @@ def test_a_patient_does_not_depend_on_the_others(cohort: Path, tmp_path: Path) -
     name = patients_of(cohort)[1].name
     for file in ("pet.nii.gz", "ct.nii.gz", "truth/lesions.nii.gz"):
         assert (tmp_path / "alone" / name / file).read_bytes() == (cohort / name / file).read_bytes()
+
+
+def test_follow_up_is_a_second_study_of_the_patient(tmp_path: Path) -> None:
+    rows = simulate_seed(replace(COARSE, followup=True, dicom=True), 5, tmp_path)
+    first, second = (
+        pydicom.dcmread(tmp_path / row["folder"] / "dicom" / "PT" / "0001.dcm", stop_before_pixels=True) for row in rows
+    )
+    assert first.PatientID == second.PatientID == rows[0]["folder"]
+    assert first.StudyDate < second.StudyDate
+    assert first.StudyInstanceUID != second.StudyInstanceUID
+    ids = {lesion["id"] for lesion in rows[0]["lesions"]}
+    assert {change["baseline_id"] for change in rows[1]["changes"]} - {None} == ids
 
 
 def test_resume_keeps_complete_patients(cohort: Path) -> None:
