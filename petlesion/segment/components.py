@@ -55,11 +55,10 @@ def number_by_volume(labels: NDArray[np.int32], voxel_ml: float, min_volume_ml: 
     voxel_ml, min_volume_ml
         Volume of a voxel and of the smallest region kept, mL.
     """
-    highest = int(labels.max(initial=0))
-    sizes = np.zeros(highest + 1, dtype=np.int64)
+    sizes = np.zeros(int(labels.max(initial=0)) + 1, dtype=np.int64)
     for slab in _slabs(labels.shape):
-        sizes += np.bincount(labels[slab].ravel(), minlength=highest + 1)
-    sizes[0] = 0
+        inside = labels[slab][labels[slab] > 0]  # few: much faster than counting the background
+        sizes += np.bincount(inside, minlength=len(sizes))
     kept = np.flatnonzero((sizes > 0) & (sizes * voxel_ml >= min_volume_ml - VOLUME_TOLERANCE_ML))
     limit = np.iinfo(LABEL_DTYPE).max
     if len(kept) > limit:
@@ -68,11 +67,12 @@ def number_by_volume(labels: NDArray[np.int32], voxel_ml: float, min_volume_ml: 
             remedy="raise the threshold or the minimum volume",
         )
     order = kept[np.argsort(-sizes[kept], kind="stable")]
-    number = np.zeros(highest + 1, dtype=LABEL_DTYPE)
+    number = np.zeros(len(sizes), dtype=LABEL_DTYPE)
     number[order] = np.arange(1, len(order) + 1, dtype=LABEL_DTYPE)
-    numbered = np.empty(labels.shape, dtype=LABEL_DTYPE)
+    numbered = np.zeros(labels.shape, dtype=LABEL_DTYPE)
     for slab in _slabs(labels.shape):
-        numbered[slab] = number[labels[slab]]
+        foreground = labels[slab] > 0
+        numbered[slab][foreground] = number[labels[slab][foreground]]
     return numbered
 
 

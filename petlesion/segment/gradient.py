@@ -29,9 +29,9 @@ FINE_MM = 1.5
 """Voxel edge at which edges are sought, mm."""
 MAX_FINE_VOXELS = 500_000
 """Larger crops are sampled less finely: large lesions need it less."""
-GRADIENT_SIGMA_MM = 2.0
+GRADIENT_SIGMA_MM = 2.5
 """Gaussian scale of the derivatives, mm: below the resolution of PET, above that of interpolation."""
-CORE_FRACTION = 0.75
+CORE_FRACTION = 0.6
 """Certain lesion: above this fraction of the way from background to a peak."""
 EDGE_FRACTION = 0.5
 """Near the edge: this fraction of the way from background to a peak (half of a wide lesion's edge)."""

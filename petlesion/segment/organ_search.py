@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from petlesion.segment.body import BODY_GRID_MM, body_mask
-from petlesion.segment.coarse import Coarse, refine
+from petlesion.segment.coarse import Coarse
 from petlesion.segment.orientation import Orientation
 from petlesion.segment.uptake import NormalUptake
 from petlesion.study import PetCt
 
-SPHERE_GRID_MM = 4.0
-"""Voxel edge on which spheres are placed, mm: the resolution of PET."""
 LEVEL_TOLERANCE = 0.22
 """Half width, relative, of the range of uptake that counts as one organ."""
 LEVEL_STEP = 1.1
@@ -95,16 +93,13 @@ class Scene:
 
     Attributes
     ----------
-    fine
-        PET at about 4 mm.
-    search
-        PET at about 8 mm, from `fine`.
+    pet
+        PET at about 8 mm.
     body, soft, lung
-        On `search`: body; where an organ may be (body; soft tissue, if there is a CT); lung, or None without CT.
+        On `pet`: body; where an organ may be (body; soft tissue, if there is a CT); lung, or None without CT.
     """
 
-    fine: Coarse
-    search: Coarse
+    pet: Coarse
     body: NDArray[np.bool_]
     soft: NDArray[np.bool_]
     lung: NDArray[np.bool_] | None
@@ -114,24 +109,21 @@ class Scene:
         """Reduce PET (SUVbw) and CT (HU) of a study."""
         orientation = Orientation.of(study.pet.grid)
         spacing = orientation.grid.spacing_mm
-        fine = Coarse.of(orientation.view(study.pet.array), spacing, SPHERE_GRID_MM)
-        search = Coarse.of(fine.array, fine.spacing_mm, BODY_GRID_MM)
+        pet = Coarse.of(orientation.view(study.pet.array), spacing, BODY_GRID_MM)
         if study.ct is None:
-            body = body_mask(search)
-            return cls(fine, search, body, body, None)
-        fine_ct = Coarse.of(orientation.view(study.ct.array), spacing, SPHERE_GRID_MM)
-        ct = Coarse.of(fine_ct.array, fine_ct.spacing_mm, BODY_GRID_MM)
-        body = body_mask(search, ct)
+            body = body_mask(pet)
+            return cls(pet, body, body, None)
+        ct = Coarse.of(orientation.view(study.ct.array), spacing, BODY_GRID_MM)
+        body = body_mask(pet, ct)
         soft = body & (ct.array > SOFT_TISSUE_HU[0]) & (ct.array < SOFT_TISSUE_HU[1])
         lung = body & (ct.array > LUNG_HU[0]) & (ct.array < LUNG_HU[1])
         # opened: the skin's partial volume has such numbers too, one voxel thick
-        return cls(fine, search, body, soft, ndimage.binary_opening(lung))
+        return cls(pet, body, soft, ndimage.binary_opening(lung))
 
     @property
     def search_factors(self) -> tuple[int, int, int]:
-        """PET voxels per voxel of `search` along (z, y, x)."""
-        z, y, x = (a * b for a, b in zip(self.fine.factors, self.search.factors, strict=True))
-        return z, y, x
+        """PET voxels per voxel of the scene along (z, y, x)."""
+        return self.pet.factors
 
 
 def find_regions(scene: Scene, traits: OrganTraits) -> list[NDArray[np.bool_]]:
@@ -150,47 +142,45 @@ def find_regions(scene: Scene, traits: OrganTraits) -> list[NDArray[np.bool_]]:
     Returns
     -------
     list of numpy.ndarray
-        (z, y, x) masks on `scene.fine`; empty when nothing in the field of view has the organ's uptake, size and place.
+        (z, y, x) masks on `scene.pet`; empty when nothing in the field of view has the organ's uptake, size and place.
     """
-    smooth = ndimage.gaussian_filter(scene.search.array, 0.5)
+    smooth = ndimage.gaussian_filter(scene.pet.array, 0.5)
     trunk = _trunk(scene)
     found: list[tuple[float, NDArray[np.bool_]]] = []
     for level in _levels(traits.uptake):
         even = scene.soft & (np.abs(smooth - level) <= LEVEL_TOLERANCE * level)
-        for core in _cores(even, scene.search, traits.core_ml):
+        for core in _cores(even, scene.pet, traits.core_ml):
             if _in_place(core, scene, trunk, traits):
                 score = np.count_nonzero(core) * traits.uptake.plausibility(level)
                 found.append((score, ndimage.binary_dilation(core, mask=even)))
-    return [_on_fine(region, scene) for region in _distinct(found)]
+    return list(_distinct(found))
 
 
-def regions_in_mask(scene: Scene, organ: NDArray[np.bool_], uptake: NormalUptake) -> list[NDArray[np.bool_]]:
+def regions_in_mask(scene: Scene, share: NDArray[np.float32], uptake: NormalUptake) -> list[NDArray[np.bool_]]:
     """Parts of a given organ with even, plausible uptake, the likeliest normal tissue first.
 
     Parameters
     ----------
     scene
         The study.
-    organ
-        (z, y, x) mask of the organ on `scene.fine`.
+    share
+        (z, y, x) how much of each voxel of `scene.pet` the organ fills, 0..1.
     uptake
         Normal uptake of the organ.
 
     Returns
     -------
     list of numpy.ndarray
-        (z, y, x) masks on `scene.fine`; empty when most of the organ takes up more than normal tissue does.
+        (z, y, x) masks on `scene.pet`; empty when most of the organ takes up more than normal tissue does.
     """
-    share = Coarse.of(organ.astype(np.float32), scene.fine.spacing_mm, BODY_GRID_MM).array
-    smooth = ndimage.gaussian_filter(scene.search.array, 0.5)
-    if np.count_nonzero(share > 0.5) == 0 or np.median(smooth[share > 0.5]) > uptake.band[1]:
+    smooth = ndimage.gaussian_filter(scene.pet.array, 0.5)
+    if not (share > 0.5).any() or np.median(smooth[share > 0.5]) > uptake.band[1]:
         return []
     found = []
     for level in _levels(uptake):
         even = (share > 0) & (np.abs(smooth - level) <= LEVEL_TOLERANCE * level)
         found.append((np.count_nonzero(even) * uptake.plausibility(level), even))
-    found.sort(key=lambda item: -item[0])
-    return [_on_fine(even, scene) & organ for score, even in found if score > 0]
+    return [even for score, even in sorted(found, key=lambda item: -item[0]) if score > 0]
 
 
 def _distinct(found: list[tuple[float, NDArray[np.bool_]]]) -> Iterator[NDArray[np.bool_]]:
@@ -256,7 +246,7 @@ def _cores(even: NDArray[np.bool_], grid: Coarse, core_ml: tuple[float, float]) 
 def _in_place(core: NDArray[np.bool_], scene: Scene, trunk: _Trunk, traits: OrganTraits) -> bool:
     z, y, x = np.nonzero(core)
     half_width = trunk.width[z] / 2
-    width_mm = float(np.median(half_width)) * 2 * scene.search.spacing_mm[2]
+    width_mm = float(np.median(half_width)) * 2 * scene.pet.spacing_mm[2]
     if width_mm < (MIN_TRUNK_WITHOUT_CT_MM if scene.lung is None else MIN_TRUNK_MM):
         return False
     if scene.lung is None and np.median(trunk.waist[z]) < MIN_WAIST_WITHOUT_CT:
@@ -270,14 +260,14 @@ def _in_place(core: NDArray[np.bool_], scene: Scene, trunk: _Trunk, traits: Orga
         return False
     if traits.faces_suv and not _faces(scene, trunk, slice(z.min(), z.max() + 1), traits):
         return False
-    return scene.lung is None or _below_lung(core, scene.lung, trunk, scene.search, traits.side)
+    return scene.lung is None or _below_lung(core, scene.lung, trunk, scene.pet, traits.side)
 
 
 def _faces(scene: Scene, trunk: _Trunk, slices: slice, traits: OrganTraits) -> bool:
     """Whether the other side of the body has the uptake of a liver."""
-    z, _, x = np.nonzero(scene.soft[slices] & (scene.search.array[slices] >= traits.faces_suv))
+    z, _, x = np.nonzero(scene.soft[slices] & (scene.pet.array[slices] >= traits.faces_suv))
     other_side = traits.side * (x - trunk.middle[z + slices.start, 1]) < 0
-    return bool(np.count_nonzero(other_side) * scene.search.voxel_ml >= FACING_ML)
+    return bool(np.count_nonzero(other_side) * scene.pet.voxel_ml >= FACING_ML)
 
 
 def _below_lung(core: NDArray[np.bool_], lung: NDArray[np.bool_], trunk: _Trunk, grid: Coarse, side: Side) -> bool:
@@ -286,7 +276,3 @@ def _below_lung(core: NDArray[np.bool_], lung: NDArray[np.bool_], trunk: _Trunk,
     z, _, x = np.nonzero(lung[slices[0] : top])
     same_side = side * (x - trunk.middle[z + slices[0], 1]) > 0
     return bool(np.count_nonzero(same_side) * grid.voxel_ml >= MIN_LUNG_ML)
-
-
-def _on_fine(region: NDArray[np.bool_], scene: Scene) -> NDArray[np.bool_]:
-    return refine(region, scene.search.factors, scene.fine.array.shape)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from petlesion.errors import UsageError
 from petlesion.organs import Organ, Organs
 from petlesion.report import Reference, ReferenceOrgan, Sphere
+from petlesion.segment.body import BODY_GRID_MM
 from petlesion.segment.coarse import Coarse
 from petlesion.segment.organ_search import (
-    SPHERE_GRID_MM,
     Scene,
     find_regions,
     liver_traits,
@@ -166,29 +166,30 @@ class _Search:
     @classmethod
     def of(cls, study: PetCt, scene: Scene, organs: Organs | None) -> _Search:
         orientation = Orientation.of(study.pet.grid)
-        pet = Volume(orientation.view(study.pet.array), orientation.grid)
         masks = {}
         for organ in (Organ.LIVER, Organ.SPLEEN):
             mask = None if organs is None else organs.mask(organ)
             if mask is not None:
-                share = Coarse.of(orientation.view(mask), pet.grid.spacing_mm, SPHERE_GRID_MM)
-                masks[organ] = share.array > 0.5
+                masks[organ] = orientation.view(mask)
+        pet = Volume(orientation.view(study.pet.array), orientation.grid)
         return cls(pet, scene, NORMAL_UPTAKE[study.tracer.name], masks)
 
     def place(self, organ: Organ, count: int, radius_mm: float) -> list[Sphere]:
         """`count` spheres in the organ; none where it has no room for them or cannot be found."""
-        lobe = organ is Organ.LIVER and count == 1
+        lobe, mask = organ is Organ.LIVER and count == 1, self.masks.get(organ)
         for region in self._regions(organ):
-            if region.any():
-                spheres = place_spheres(self.scene.fine, self.pet.grid, region, count, radius_mm, right_half=lobe)
-                if spheres:
-                    return spheres
+            spheres = place_spheres(
+                self.pet, region, self.scene.pet.factors, count, radius_mm, organ=mask, right_half=lobe
+            )
+            if spheres:
+                return spheres
         return []
 
     def _regions(self, organ: Organ) -> list[NDArray[np.bool_]]:
         normal = self.uptake.liver if organ is Organ.LIVER else self.uptake.spleen
         if organ in self.masks:
-            return regions_in_mask(self.scene, self.masks[organ], normal)
+            share = Coarse.of(self.masks[organ], self.pet.grid.spacing_mm, BODY_GRID_MM)
+            return regions_in_mask(self.scene, share.array, normal)
         if organ is Organ.LIVER:
             return find_regions(self.scene, liver_traits(normal))
         return find_regions(self.scene, spleen_traits(normal, self.uptake.liver))

@@ -10,10 +10,13 @@ from scipy import ndimage
 
 from petlesion.report import Sphere
 from petlesion.segment.coarse import Coarse
+from petlesion.segment.components import Box, grow_box, margin_voxels
 from petlesion.volume import Grid, Volume
 
+SPHERE_GRID_MM = 4.0
+"""Voxel edge on which spheres are placed, mm: the resolution of PET."""
 MAX_VARIATION = 0.25
-"""Coefficient of variation (on about 4 mm voxels) above which a sphere is no even tissue: a lesion, an edge."""
+"""Coefficient of variation (on that grid) above which a sphere is no even tissue: a lesion, an edge."""
 EDGE_MARGINS_MM = (8.0, 4.0, 0.0)
 """Distance kept from the organ's edge, mm: the widest that leaves room is taken (partial volume reaches some 6 mm)."""
 DEPTH_BONUS_PER_MM = 0.001
@@ -58,20 +61,29 @@ def voxels_in(grid: Grid, sphere: Sphere) -> NDArray[np.intp]:
 
 
 def place_spheres(
-    uptake: Coarse, grid: Grid, organ: NDArray[np.bool_], count: int, radius_mm: float, right_half: bool = False
+    pet: Volume,
+    region: NDArray[np.bool_],
+    blocks: tuple[int, int, int],
+    count: int,
+    radius_mm: float,
+    *,
+    organ: NDArray[np.bool_] | None = None,
+    right_half: bool = False,
 ) -> list[Sphere]:
     """Place spheres where an organ is most even and most like the rest of itself.
 
     Parameters
     ----------
-    uptake
-        PET at about 4 mm.
-    grid
-        Of the PET that `uptake` was averaged from, in canonical orientation.
-    organ
-        (z, y, x) mask on `uptake`.
+    pet
+        SUVbw, in canonical orientation.
+    region
+        (z, y, x) mask of the organ on blocks of PET voxels.
+    blocks
+        Voxels per block along (z, y, x).
     count, radius_mm
         How many, and of which radius.
+    organ
+        (z, y, x) mask on the PET that the spheres may not leave.
     right_half
         Keep to the right of the organ's centre (the right lobe of the liver).
 
@@ -80,33 +92,51 @@ def place_spheres(
     list of Sphere
         `count` of them, or none where the organ has no room for so many.
     """
-    box = _padded_box(organ, radius_mm, uptake.spacing_mm)
-    values, mask = uptake.array[box], organ[box]
+    box = _padded_box(region, blocks, radius_mm, pet)
+    uptake = Coarse.of(pet.array[box], pet.grid.spacing_mm, SPHERE_GRID_MM)
+    mask = _on_uptake(region, blocks, box, uptake)
+    if organ is not None:
+        mask &= Coarse.of(organ[box], pet.grid.spacing_mm, SPHERE_GRID_MM).array > 0.5
+    if not mask.any():
+        return []
     depth = _depth(mask, uptake.spacing_mm)
-    core = depth > min(EDGE_MARGINS_MM[0], float(depth.max()) / 2)
-    typical = float(np.median(values[core]))
-    mean, variation = _ball_statistics(values, radius_mm, uptake.spacing_mm)
-    # Less variation than usual earns nothing: the quietest spots would bias the SD, which is part of the threshold.
-    usual = float(np.percentile(variation[core], 25))
-    cost = np.maximum(variation - usual, 0.0) + np.abs(mean / typical - 1.0) - DEPTH_BONUS_PER_MM * depth
-    cost[variation > MAX_VARIATION] = np.inf
+    cost = _cost(uptake, depth, radius_mm)
     if right_half:
         cost[:, :, int(np.mean(np.nonzero(mask)[2])) + 1 :] = np.inf
     for margin, separation in product(EDGE_MARGINS_MM, SEPARATIONS):
         room = np.where(depth >= radius_mm + margin, cost, np.inf)
         chosen = _choose(room, count, separation * radius_mm, uptake.spacing_mm)
         if len(chosen) == count:
-            origin = np.array([axis.start for axis in box])
-            centers = grid.to_world(uptake.fine_index(np.array(chosen) + origin))
-            return [Sphere((float(x), float(y), float(z)), radius_mm) for x, y, z in centers.round(1)]
+            index = uptake.fine_index(np.array(chosen)) + [axis.start for axis in box]
+            return [Sphere((float(x), float(y), float(z)), radius_mm) for x, y, z in pet.grid.to_world(index).round(1)]
     return []
 
 
-def _padded_box(mask: NDArray[np.bool_], pad_mm: float, spacing_mm: tuple[float, ...]) -> tuple[slice, slice, slice]:
-    z, y, x = ndimage.find_objects(mask.astype(np.int8))[0]
-    pad = [int(np.ceil(pad_mm / spacing)) + 1 for spacing in spacing_mm]
-    padded = [slice(max(0, axis.start - n), axis.stop + n) for axis, n in zip((z, y, x), pad, strict=True)]
-    return padded[0], padded[1], padded[2]
+def _padded_box(region: NDArray[np.bool_], blocks: tuple[int, int, int], pad_mm: float, pet: Volume) -> Box:
+    """The box of PET voxels that holds a region of blocks and the spheres around its voxels."""
+    z, y, x = ndimage.find_objects(region.astype(np.int8))[0]
+    z, y, x = (slice(axis.start * n, axis.stop * n) for axis, n in zip((z, y, x), blocks, strict=True))
+    return grow_box((z, y, x), margin_voxels(pad_mm, pet.grid.spacing_mm), pet.array.shape)
+
+
+def _on_uptake(region: NDArray[np.bool_], blocks: tuple[int, int, int], box: Box, uptake: Coarse) -> NDArray[np.bool_]:
+    """The region of blocks on the voxels of `uptake`, which was averaged from `box`."""
+    index = []
+    for axis, (bounds, block, factor) in enumerate(zip(box, blocks, uptake.factors, strict=True)):
+        voxel = bounds.start + np.arange(uptake.array.shape[axis]) * factor + factor // 2
+        index.append(np.minimum(voxel // block, region.shape[axis] - 1))
+    return np.asarray(region[np.ix_(*index)])
+
+
+def _cost(uptake: Coarse, depth: NDArray[np.float64], radius_mm: float) -> NDArray[np.float64]:
+    """How unlike the organ a sphere around each voxel is; infinite where it is not even."""
+    core = depth > min(EDGE_MARGINS_MM[0], float(depth.max()) / 2)
+    typical = float(np.median(uptake.array[core]))
+    mean, variation = _ball_statistics(uptake.array, radius_mm, uptake.spacing_mm)
+    # Less variation than usual earns nothing: the quietest spots would bias the SD, which is part of the threshold.
+    usual = float(np.percentile(variation[core], 25))
+    cost = np.maximum(variation - usual, 0.0) + np.abs(mean / typical - 1.0) - DEPTH_BONUS_PER_MM * depth
+    return np.where(variation <= MAX_VARIATION, cost, np.inf)
 
 
 def _depth(mask: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> NDArray[np.float64]:
