@@ -68,6 +68,18 @@ def print_table(rows: Sequence[tuple[str, str]], notes: Sequence[str]) -> None:
         console.print(Text(f"- {note}"))
 
 
+def print_rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table with a header on stdout."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*header, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
 def quiet_libraries() -> None:
     """Keep remarks of DICOM libraries on odd headers off the terminal; what matters is a warning in the report."""
     import logging

@@ -159,7 +159,7 @@ def write_model(
         staging = Path(tempfile.mkdtemp(prefix=".model-", dir=folder.parent))
         try:
             _fill(staging, contents)
-            _swap(staging, folder)
+            replace_folder(staging, folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
@@ -175,8 +175,8 @@ def _fill(staging: Path, contents: Sequence[bytes]) -> None:
         (staging / name).write_bytes(content)
 
 
-def _swap(staging: Path, folder: Path) -> None:
-    """Put the staged folder in the place of `folder`; the old one disappears only after the new one stands."""
+def replace_folder(staging: Path, folder: Path) -> None:
+    """Put a staged folder in the place of `folder`; the old one disappears only after the new one stands."""
     if not folder.exists():
         staging.rename(folder)
         return

@@ -1,0 +1,72 @@
+"""Files that survive a kill or a power cut: whole in their old state or whole in the new one."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Replace a file: the new content is on the disk before it takes the place of the old one.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the old file then stands.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    staged = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        staged.chmod(0o644)
+        staged.replace(path)
+    except OSError:
+        staged.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring names that were created, renamed or removed in a folder to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def exclusive(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock among processes and threads; the kernel releases it when its holder dies, however it dies.
+
+    `filelock` would do the same on more systems; the core does without, because it runs on Linux alone.
+
+    Parameters
+    ----------
+    path
+        Lock file, created where missing. It stays: removing it would let two holders in.
+    wait
+        Whether to wait for another holder.
+
+    Yields
+    ------
+    bool
+        Whether the lock is held; always, with `wait`.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(descriptor)
