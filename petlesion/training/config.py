@@ -153,7 +153,7 @@ class RunConfig(_Data):
     validate_every
         Steps between validations; at each, a checkpoint is written.
     validation_cases
-        Most cases that are used for it.
+        Most cases that are used for it, every tracer in turn.
     patience
         Validations without improvement after which the run ends; None: never.
     batch, lesion_share

@@ -17,7 +17,7 @@ from petlesion.networks.model_folder import load_model, write_model
 from petlesion.networks.unet import build_unet, outputs
 from petlesion.progress import Progress, silent
 from petlesion.segment.computing import choose_device
-from petlesion.segment.windows import autocast_dtype
+from petlesion.segment.windows import autocast_dtype, channels_last
 from petlesion.training.augmentation import Augmentation, Patches
 from petlesion.training.cache import CachedCase, data_sha256, prepare
 from petlesion.training.card import build_card
@@ -30,7 +30,7 @@ from petlesion.training.losses import Loss, build_loss
 from petlesion.training.plan import fingerprint, plan
 from petlesion.training.split import validates
 from petlesion.training.tracking import Log, open_tracking
-from petlesion.training.validation import Validation, summarise, validate_case
+from petlesion.training.validation import Validation, summarise, validate_case, validation_sample
 
 if TYPE_CHECKING:
     import torch
@@ -190,7 +190,7 @@ class _Run:
         network.to(device)
         if state.step:
             network.load_state_dict(state.network)
-        if config.run.amp and autocast_dtype(device) is not None:
+        if config.run.amp and channels_last(device):
             network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,unused-ignore]
         optimiser = _optimiser(config.optimiser, network)
         if state.step:
@@ -317,7 +317,7 @@ class _Run:
 
     def _validate(self) -> Validation | None:
         """Scores of the validation cases, shared among the processes; None without cases."""
-        cases = list(self.data.validation[: self.config.run.validation_cases])
+        cases = validation_sample(self.data.validation, self.config.run.validation_cases)
         if not cases:
             return None
         # another network with the same weights: DynUNet keeps outputs of its last step, which cannot be copied

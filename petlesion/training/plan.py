@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -83,9 +84,12 @@ def _geometry(case: Case) -> tuple[tuple[float, float, float], tuple[float, floa
 
     path = case.folder / "pet.nii.gz"
     try:
-        image = nib.as_closest_canonical(nib.load(path))
+        image: Any = nib.load(path)
     except (OSError, ValueError, nib.filebasedimages.ImageFileError) as error:
         raise GeometryError("no readable NIfTI file", where=path, remedy="copy or export it again") from error
-    x, y, z = (float(value) for value in image.header.get_zooms()[:3])
-    nx, ny, nz = image.shape[:3]
-    return (z, y, x), (nz * z, ny * y, nx * x)
+    # nib.as_closest_canonical would read all voxels to turn them
+    axes = nib.io_orientation(image.affine)[:, 0].astype(int)
+    zooms, sizes = np.empty(3), np.empty(3)
+    zooms[axes], sizes[axes] = image.header.get_zooms()[:3], image.shape[:3]
+    (x, y, z), (ex, ey, ez) = zooms.tolist(), (zooms * sizes).tolist()
+    return (z, y, x), (ez, ey, ex)

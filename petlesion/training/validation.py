@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,9 @@ from petlesion.networks.inputs import tracer_code
 from petlesion.networks.model_config import LESION, ModelConfig
 from petlesion.networks.sampling import Sampled
 from petlesion.segment.windows import Subject, WindowPlan, predict
+from petlesion.tracers import TracerName
 from petlesion.training.cache import CachedCase
+from petlesion.training.split import position
 from petlesion.volume import Grid
 
 if TYPE_CHECKING:
@@ -74,6 +77,19 @@ def validate_case(network: nn.Module, config: ModelConfig, case: CachedCase, dev
     windows = WindowPlan(config.patch, batch=4 if device.type == "cuda" else 1)
     found = predict([network], config, subject, windows, device)
     return voxel_scores(found.margin > 0, case.array("classes") == config.classes.index(LESION), grid.voxel_ml)
+
+
+def validation_sample(cases: Sequence[CachedCase], most: int) -> list[CachedCase]:
+    """At most so many cases, every tracer in turn, so that a few cases stand for all.
+
+    Within a tracer the order is that of `training.split.position`: a sample keeps its cases when cases are added.
+    """
+    by_tracer: dict[TracerName, list[CachedCase]] = {}
+    for case in sorted(cases, key=lambda case: (position(case.patient_id), case.name)):
+        by_tracer.setdefault(case.tracer, []).append(case)
+    rounds = zip_longest(*(by_tracer[tracer] for tracer in sorted(by_tracer)))
+    in_turn = [case for one_of_each in rounds for case in one_of_each if case is not None]
+    return in_turn[:most]
 
 
 def summarise(scores: Sequence[VoxelScores]) -> Validation:
