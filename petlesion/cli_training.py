@@ -35,7 +35,7 @@ def train(
             if status.step == 1 or status.validation is not None:
                 score = "" if status.best_score is None else f", best {status.best_score:.3f}"
                 progress.step(f"train, loss {status.loss:.3f}{score}")
-            progress.count(status.step, status.steps)
+            progress.count(status.step, status.steps, status.seconds_left)
 
         model = train(config, watch=watch, progress=progress.count, jobs=jobs)
     print_table([("model", str(model))], [])

@@ -4,24 +4,49 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 
 from petlesion.errors import ExitCode, PetlesionError
 
+INTERVAL_S = 30.0
+"""Between two lines about a long step where nobody watches a bar."""
+
 
 class Display:
-    """Progress of one command: a line a step, a bar where a step can be counted."""
+    """Progress of one command.
 
-    def __init__(self, start: Callable[[str], None], count: Callable[[int, int], None]) -> None:
+    Parameters
+    ----------
+    start
+        Called with the name of each step as it begins.
+    count
+        Called with what is done, of how much, and the seconds left; None: at the pace so far.
+    """
+
+    def __init__(self, start: Callable[[str], None], count: Callable[[int, int, float | None], None]) -> None:
         self.step = start
-        self.count = count
+        self._count = count
+
+    def count(self, done: int, total: int, seconds_left: float | None = None) -> None:
+        """Say how much of the current step is done."""
+        self._count(done, total, seconds_left)
 
 
 @contextlib.contextmanager
 def display() -> Iterator[Display]:
-    """Show steps with a spinner and elapsed time while the block runs; on stderr, so that stdout stays for results."""
+    """Show steps while the block runs; on stderr, so that stdout stays for results.
+
+    On a terminal a line a step with a bar and times; in a log a line every half minute of a step that can be counted.
+    """
+    with _bars() if sys.stderr.isatty() else _lines() as shown:
+        yield shown
+
+
+@contextlib.contextmanager
+def _bars() -> Iterator[Display]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -31,6 +56,7 @@ def display() -> Iterator[Display]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as bars:
         current = None
@@ -38,19 +64,57 @@ def display() -> Iterator[Display]:
         def start(name: str) -> None:
             nonlocal current
             finish()
-            current = bars.add_task(name, total=None)
+            current = bars.add_task(name, total=None, left="")
 
-        def count(done: int, total: int) -> None:
+        def count(done: int, total: int, seconds_left: float | None) -> None:
             if current is not None:
-                bars.update(current, completed=done, total=total)
+                left = _left(done, total, bars.tasks[-1].elapsed or 0.0, seconds_left)
+                bars.update(current, completed=done, total=total, left=left)
 
         def finish() -> None:
             if current is not None:
                 total = bars.tasks[-1].total or 1
-                bars.update(current, total=total, completed=total)
+                bars.update(current, total=total, completed=total, left="")
 
         yield Display(start, count)
         finish()
+
+
+@contextlib.contextmanager
+def _lines() -> Iterator[Display]:
+    name, began, said = "", time.monotonic(), time.monotonic()
+
+    def start(new: str) -> None:
+        nonlocal name, began
+        name, began = new, time.monotonic()
+
+    def count(done: int, total: int, seconds_left: float | None) -> None:
+        nonlocal said
+        now = time.monotonic()
+        if now - said >= INTERVAL_S:
+            said = now
+            print(
+                f"{name}: {done} of {total} {_left(done, total, now - began, seconds_left)}".rstrip(), file=sys.stderr
+            )
+
+    yield Display(start, count)
+
+
+def _left(done: int, total: int, elapsed_s: float, seconds_left: float | None) -> str:
+    """Time left in words.
+
+    Examples
+    --------
+    >>> _left(10, 100, 20.0, None), _left(10, 100, 20.0, 40.0), _left(0, 100, 20.0, None)
+    ('3 min left', '40 s left', '')
+    """
+    if seconds_left is None:
+        if not done:
+            return ""
+        seconds_left = elapsed_s * (total - done) / done
+    if seconds_left < 90:
+        return f"{seconds_left:.0f} s left"
+    return f"{seconds_left / 60:.0f} min left" if seconds_left < 5400 else f"{seconds_left / 3600:.1f} h left"
 
 
 def print_table(rows: Sequence[tuple[str, str]], notes: Sequence[str]) -> None:
