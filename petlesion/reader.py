@@ -84,7 +84,7 @@ def read_study(
             where=folder,
             remedy="leave out --weight, --dose, --injection-time, --study-uid and --pet-series",
         )
-    return _read_nifti(pet_file, _nifti_file(folder, "ct") if ct else None, tracer)
+    return read_nifti(pet_file, _nifti_file(folder, "ct") if ct else None, tracer)
 
 
 def _nifti_file(folder: Path, name: str) -> Path | None:
@@ -93,7 +93,23 @@ def _nifti_file(folder: Path, name: str) -> Path | None:
     )
 
 
-def _read_nifti(pet_file: Path, ct_file: Path | None, tracer: TracerName | None) -> PetCt:
+def read_nifti(pet_file: Path, ct_file: Path | None = None, tracer: TracerName | None = None) -> PetCt:
+    """Read a study from NIfTI files of any name.
+
+    Parameters
+    ----------
+    pet_file
+        SUVbw.
+    ct_file
+        HU, on any grid.
+    tracer
+        What NIfTI files do not name.
+
+    Raises
+    ------
+    PetlesionError
+        If a file is no NIfTI volume, or the PET has values that are not finite.
+    """
     warnings: list[str] = []
     pet = read_image(pet_file, warnings)
     content = _content_hash(pet)

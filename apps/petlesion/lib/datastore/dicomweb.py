@@ -1,0 +1,245 @@
+"""Images in a DICOMweb server: PET series are found by QIDO, and fetched once, with their CT, into a folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+from dicomweb_client import DICOMwebClient
+from pydicom import Dataset
+
+from lib.datastore.cases import Case, CtView
+from lib.datastore.local import case_of, ct_view_in
+from petlesion.dicom.attributes import text
+from petlesion.dicom.header import Instance, read_instance
+from petlesion.dicom.reader import SeriesChoice, read_dicom
+from petlesion.dicom.scan import Series, scan
+from petlesion.dicom.selection import why_unusable_pet
+from petlesion.errors import ExitCode, PetlesionError
+from petlesion.study import PetCt
+
+TIMEOUTS_S = (10.0, 120.0)
+"""Longest wait for a connection, and between two pieces of an answer."""
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_ANY_SYNTAX = (("application/dicom", "*"),)
+"""Pixel data as the server holds it: the core decodes what it needs."""
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class ArchiveError(PetlesionError):
+    """The DICOMweb server does not answer, or not as DICOM PS3.18 says."""
+
+    exit_code = ExitCode.NO_DICOM
+
+
+class DicomWeb:
+    """Images in a DICOMweb server, such as Orthanc.
+
+    Parameters
+    ----------
+    url
+        Base of the DICOMweb services.
+    folder
+        Takes fetched files, `<study>/<series>/<instance>.dcm`; several processes may share it.
+    credentials
+        User and password, if the server wants them.
+    prefixes
+        Parts of the URL before QIDO, WADO and STOW paths, where the server has such.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        credentials: tuple[str, str] | None = None,
+        prefixes: tuple[str | None, str | None, str | None] = (None, None, None),
+    ) -> None:
+        session = requests.Session()
+        if credentials is not None:
+            session.auth = credentials
+        qido, wado, stow = prefixes
+        self.url = url
+        self.folder = folder
+        self._client = DICOMwebClient(url, session, qido, wado, stow, timeout=TIMEOUTS_S)
+        self._client.set_http_retry_params(retry=False)
+        self._cases: dict[str, Case] = {}
+        self._unusable: dict[str, str] = {}
+        self._refreshing = threading.Lock()
+
+    def refresh(self) -> None:
+        """Ask for PET series; a new one is looked at by fetching one of its images.
+
+        Raises
+        ------
+        ArchiveError
+            If the server does not answer; what was found before stays.
+        """
+        with self._refreshing:
+            found: dict[str, Case] = {}
+            for row in self.search_series({"Modality": "PT"}):
+                uid, revision = _value(row, "0020000E"), _value(row, "00201209")
+                known = self._cases.get(uid)
+                if known is not None and known.revision == revision:
+                    found[uid] = known
+                elif self._unusable.get(uid) != f"{revision}":
+                    case = self._look_at(_value(row, "0020000D"), uid, revision)
+                    if case is None:
+                        self._unusable[uid] = revision
+                    else:
+                        found[uid] = case
+            self._cases = found
+
+    def cases(self) -> tuple[Case, ...]:
+        """What the last refresh found, ordered by image id."""
+        cases = self._cases
+        return tuple(cases[uid] for uid in sorted(cases))
+
+    def load(self, case: Case) -> PetCt:
+        """Fetch what is missing of a PET and the CTs in its space, and read them."""
+        self._fetch(case.study_uid, case.image_id)
+        pet = self._sample(case.study_uid, case.image_id)
+        for uid in self._cts(case.study_uid):
+            ct = self._sample(case.study_uid, uid)
+            if ct is not None and pet is not None and _space(ct) == _space(pet):
+                self._fetch(case.study_uid, uid)
+        index = scan(self._series_folder(case.study_uid, case.image_id).parent)
+        return read_dicom(index, choice=SeriesChoice(study_uid=case.study_uid, pet_uid=case.image_id))
+
+    def ct_view(self, series_uid: str) -> CtView | None:
+        """The CT with this SeriesInstanceUID, if it was made with one of the PETs."""
+        rows = self.search_series({"SeriesInstanceUID": series_uid})
+        row = next((row for row in rows if _value(row, "00080060") == "CT"), None)
+        if row is None:
+            return None
+        study_uid = _value(row, "0020000D")
+        if not any(case.study_uid == study_uid for case in self.cases()):
+            self.refresh()
+        self._fetch(study_uid, series_uid)
+        return ct_view_in(scan(self._series_folder(study_uid, series_uid).parent), series_uid, self.cases())
+
+    def search_series(self, filters: dict[str, str], study_uid: str | None = None) -> list[dict[str, Any]]:
+        """QIDO: series as the server's JSON."""
+        fields = ["StudyInstanceUID", "SeriesInstanceUID", "Modality", "NumberOfSeriesRelatedInstances"]
+        return self._ask(
+            lambda: self._client.search_for_series(study_uid, fields=fields, search_filters=filters, get_remaining=True)
+        )
+
+    def instances(self, study_uid: str, series_uid: str) -> list[str]:
+        """QIDO: SOPInstanceUIDs of a series."""
+        rows = self._ask(lambda: self._client.search_for_instances(study_uid, series_uid, get_remaining=True))
+        return [_checked_uid(_value(row, "00080018")) for row in rows]
+
+    def retrieve(self, study_uid: str, series_uid: str, instance_uid: str) -> Dataset:
+        """WADO: one object."""
+        return self._ask(
+            lambda: self._client.retrieve_instance(study_uid, series_uid, instance_uid, media_types=_ANY_SYNTAX)
+        )
+
+    def store(self, dataset: Dataset) -> None:
+        """STOW: one object.
+
+        Raises
+        ------
+        ArchiveError
+            If the server refuses it.
+        """
+        answer = self._ask(lambda: self._client.store_instances([dataset]))
+        if len(answer.get("FailedSOPSequence") or ()):
+            raise ArchiveError("the DICOMweb server refuses the object", where=self.url, remedy="see its log")
+
+    def _look_at(self, study_uid: str, series_uid: str, revision: str) -> Case | None:
+        """The case of a PET series; None where SUV cannot be measured in it, which is logged."""
+        if not (_UID.fullmatch(study_uid) and _UID.fullmatch(series_uid)):
+            logger.warning("PET with UIDs %r, %r is not offered: these are none", study_uid[:80], series_uid[:80])
+            return None
+        instance = self._sample(study_uid, series_uid)
+        if instance is None or instance.modality != "PT":
+            return None
+        series = Series(study_uid, series_uid, "PT", (instance,))
+        reason = why_unusable_pet(series)
+        if reason:
+            logger.info("PET %s is not offered: %s", series.title, reason)
+            return None
+        return case_of(series, revision)
+
+    def _cts(self, study_uid: str) -> list[str]:
+        rows = self.search_series({"Modality": "CT"}, study_uid)
+        return [_checked_uid(_value(row, "0020000E")) for row in rows if _value(row, "00080060") == "CT"]
+
+    def _sample(self, study_uid: str, series_uid: str) -> Instance | None:
+        """One image of a series, from the folder or the server; None where there is no readable one."""
+        folder = self._series_folder(study_uid, series_uid)
+        path = next(iter(sorted(folder.glob("*.dcm"))), None)
+        if path is None:
+            uids = self.instances(study_uid, series_uid)
+            if not uids:
+                return None
+            path = self._keep(folder, self.retrieve(study_uid, series_uid, uids[0]))
+        instance = read_instance(path)
+        return instance if isinstance(instance, Instance) else None
+
+    def _fetch(self, study_uid: str, series_uid: str) -> None:
+        """Bring the folder of a series up to date: fetch what is missing, remove what is gone."""
+        folder = self._series_folder(study_uid, series_uid)
+        wanted = set(self.instances(study_uid, series_uid))
+        present = {path.stem for path in folder.glob("*.dcm")}
+        for uid in present - wanted:
+            (folder / f"{uid}.dcm").unlink(missing_ok=True)
+        missing = wanted - present
+        if len(missing) > len(wanted) // 2:
+            for dataset in self._iterate(study_uid, series_uid):
+                self._keep(folder, dataset)
+        else:
+            for uid in sorted(missing):
+                self._keep(folder, self.retrieve(study_uid, series_uid, uid))
+
+    def _iterate(self, study_uid: str, series_uid: str) -> Iterator[Dataset]:
+        datasets = self._ask(lambda: self._client.iter_series(study_uid, series_uid, media_types=_ANY_SYNTAX))
+        while (dataset := self._ask(lambda: next(datasets, None))) is not None:
+            yield dataset
+
+    def _keep(self, folder: Path, dataset: Dataset) -> Path:
+        path = folder / f"{_checked_uid(str(dataset.SOPInstanceUID))}.dcm"
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor, draft = tempfile.mkstemp(prefix=".fetching-", dir=folder)
+        with os.fdopen(descriptor, "wb") as stream:
+            dataset.save_as(stream)
+        Path(draft).replace(path)
+        return path
+
+    def _series_folder(self, study_uid: str, series_uid: str) -> Path:
+        return self.folder / _checked_uid(study_uid) / _checked_uid(series_uid)
+
+    def _ask(self, request: Callable[[], T]) -> T:
+        try:
+            return request()
+        except requests.RequestException as error:
+            status = getattr(error.response, "status_code", None)
+            what = "does not answer" if status is None else f"answers {status}"
+            raise ArchiveError(
+                f"the DICOMweb server {what}", where=self.url, remedy="start it, or correct the address and password"
+            ) from error
+
+
+def _value(row: dict[str, Any], tag: str) -> str:
+    values = row.get(tag, {}).get("Value") or [""]
+    return str(values[0])
+
+
+def _space(instance: Instance) -> str:
+    return text(instance.header, "FrameOfReferenceUID")
+
+
+def _checked_uid(uid: str) -> str:
+    if not _UID.fullmatch(uid) or len(uid) > 64:
+        raise ArchiveError(f"{uid[:80]!r} is no UID", remedy="correct the object in the DICOMweb server")
+    return uid

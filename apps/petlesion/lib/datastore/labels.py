@@ -1,0 +1,342 @@
+"""Every label that was ever submitted, as files: nothing is overwritten, nothing is lost.
+
+Layout below the folder of the store::
+
+    <image id>/<tag>/v000001.nii.gz   label on the PET grid, uint16, 0 background, one integer a lesion
+    <image id>/<tag>/v000001.json     who, when, how, SHA-256; the version exists as soon as this file does
+    <image id>/<tag>/v000001.as-submitted.dcm   what the client sent, where it was on another grid or a DICOM object
+    <image id>/<tag>/v000001.dicom.json         which DICOM SEG holds it in the DICOMweb server, once it does
+    <image id>/<tag>/.lock            held while a version is added
+
+The files are the index: there is no other that could disagree with them. Any process may read at any time, with or
+without a server; writers, of this or other processes, take turns by the lock, which the kernel frees when its holder is
+killed. A killed writer leaves at most files without a `.json`, which nobody sees and the next version overwrites.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from lib.datastore.image_ids import UnknownLabelError, checked_id, checked_tag, is_safe_name
+from petlesion.errors import OutputError
+from petlesion.lesions import LABEL_DTYPE
+from petlesion.nifti import read_labels, write_labels
+from petlesion.volume import Grid, Volume
+
+FINAL = "final"
+"""Tag of labels that a person has submitted; what training learns from."""
+ORIGINAL = "original"
+"""Tag of labels as an algorithm made them."""
+_RECORD = re.compile(r"v(\d{6,})\.json")
+
+
+@dataclass(frozen=True)
+class LabelVersion:
+    """One submission.
+
+    Attributes
+    ----------
+    image_id, tag, version
+        Of which image, as what, and the how-manieth of those (1, 2, ...).
+    path
+        NIfTI file, uint16, on the grid of the PET. Of a withdrawn label there is none, and the path is None.
+    sha256
+        Of that file; empty for a withdrawn label.
+    annotator
+        Who submitted it, as the client or the SEG says; empty where neither does.
+    time
+        When it arrived, UTC.
+    source
+        How: `client` (a request), `dicom` (a SEG that another program stored), `file` (in the folder), or the name of a
+        model for pre-labels.
+    lesions, voxels
+        How many; 0 for "no lesion", which is a label like any other.
+    withdrawn
+        Whether this version takes back the ones before it.
+    info
+        What else came with it, such as `label_info` of the client, and `sop_instance_uid` of the SEG it was read from.
+    """
+
+    image_id: str
+    tag: str
+    version: int
+    path: Path | None
+    sha256: str
+    annotator: str
+    time: datetime
+    source: str
+    lesions: int
+    voxels: int
+    withdrawn: bool = False
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+    def read(self) -> Volume:
+        """The label, (z, y, x) uint16 on the grid of the PET.
+
+        Raises
+        ------
+        UnknownLabelError
+            If it was withdrawn, or its file is not the one that was stored.
+        """
+        if self.path is None:
+            raise UnknownLabelError(
+                f"version {self.version} of {self.image_id} withdraws the label", remedy="read an earlier version"
+            )
+        if _sha256(self.path) != self.sha256:
+            raise UnknownLabelError(
+                f"label {self.path.name} of {self.image_id} is not the file that was stored",
+                where=self.path.parent,
+                remedy="restore it from a backup",
+            )
+        volume = read_labels(self.path)
+        return Volume(volume.array.astype(LABEL_DTYPE, copy=False), volume.grid)
+
+
+@dataclass(frozen=True)
+class LabelSnapshot:
+    """The current labels of all images at one moment, as training takes them.
+
+    Attributes
+    ----------
+    labels
+        The newest version of each labelled image, ordered by image id; withdrawn ones are left out.
+    """
+
+    labels: tuple[LabelVersion, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Identity: over ids, versions and hashes. Equal labels give an equal identity in any process."""
+        lines = (f"{label.image_id} {label.version} {label.sha256}\n" for label in self.labels)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+class LabelStore:
+    """Versions of labels in a folder; see the module for the layout.
+
+    Parameters
+    ----------
+    folder
+        Created where missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(
+        self,
+        image_id: str,
+        labels: NDArray[np.integer[Any]],
+        grid: Grid,
+        *,
+        tag: str = FINAL,
+        annotator: str = "",
+        source: str = "client",
+        info: Mapping[str, Any] | None = None,
+        as_submitted: Path | None = None,
+    ) -> LabelVersion:
+        """Add a version; returns once it is on the disk.
+
+        Parameters
+        ----------
+        image_id, tag, annotator, source, info
+            See `LabelVersion`.
+        labels
+            (z, y, x) whole numbers from 0 to 65535, one a lesion; all 0 says "no lesion".
+        grid
+            Grid of the PET.
+        as_submitted
+            File that the client sent, to be kept beside the label.
+
+        Raises
+        ------
+        UsageError
+            If the id or the tag could be none.
+        OutputError
+            If the disk refuses; then the store is as it was.
+        """
+        array = labels.astype(LABEL_DTYPE, casting="unsafe", copy=False)
+        numbers = np.unique(array[array > 0])
+        draft = LabelVersion(
+            image_id=checked_id(image_id),
+            tag=checked_tag(tag),
+            version=0,
+            path=None,
+            sha256="",
+            annotator=annotator,
+            time=datetime.now(UTC),
+            source=source,
+            lesions=len(numbers),
+            voxels=int(np.count_nonzero(array)),
+            info=dict(info or {}),
+        )
+
+        def write(stem: Path) -> str:
+            path = stem.with_name(f"{stem.name}.nii.gz")
+            _write_in_place(path, lambda draft_path: write_labels(array, grid, draft_path))
+            if as_submitted is not None:
+                kept = stem.with_name(f"{stem.name}.as-submitted{_suffix(as_submitted)}")
+                _write_in_place(kept, lambda draft_path: shutil.copyfile(as_submitted, draft_path))
+            return _sha256(path)
+
+        return self._add(draft, write)
+
+    def withdraw(self, image_id: str, tag: str, *, annotator: str = "") -> LabelVersion:
+        """Take the current label back: the image counts as unlabelled, and all versions stay.
+
+        Raises
+        ------
+        UnknownLabelError
+            If there is none.
+        """
+        self.current(image_id, tag)
+        return self._add(
+            LabelVersion(
+                image_id, tag, 0, None, "", annotator, datetime.now(UTC), "client", lesions=0, voxels=0, withdrawn=True
+            ),
+            lambda _: "",
+        )
+
+    def versions(self, image_id: str, tag: str = FINAL) -> tuple[LabelVersion, ...]:
+        """All versions of one label, oldest first; none where nothing was submitted."""
+        folder = self.folder / checked_id(image_id) / checked_tag(tag)
+        return tuple(_read_record(path) for _, path in _records(folder))
+
+    def current(self, image_id: str, tag: str = FINAL) -> LabelVersion:
+        """The newest version.
+
+        Raises
+        ------
+        UnknownLabelError
+            If there is none, or it was withdrawn.
+        """
+        records = _records(self.folder / checked_id(image_id) / checked_tag(tag))
+        newest = _read_record(records[-1][1]) if records else None
+        if newest is None or newest.withdrawn:
+            raise UnknownLabelError(f"image {image_id} has no label {tag}", remedy="submit one first")
+        return newest
+
+    def tags(self, image_id: str) -> tuple[str, ...]:
+        """Tags under which the image has a current label."""
+        folder = self.folder / checked_id(image_id)
+        return tuple(
+            path.name
+            for path in (sorted(folder.iterdir()) if folder.is_dir() else ())
+            if is_safe_name(path.name) and self._newest(path) is not None
+        )
+
+    def snapshot(self, tag: str = FINAL) -> LabelSnapshot:
+        """The newest version of every image that has one."""
+        folders = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+        newest = (self._newest(folder / checked_tag(tag)) for folder in folders if is_safe_name(folder.name))
+        return LabelSnapshot(tuple(label for label in newest if label is not None))
+
+    def everything(self) -> Iterator[LabelVersion]:
+        """All versions of all labels, withdrawn ones included."""
+        for folder in sorted(self.folder.glob("*/*")):
+            if is_safe_name(folder.parent.name) and is_safe_name(folder.name):
+                yield from (_read_record(path) for _, path in _records(folder))
+
+    def note_dicom(self, label: LabelVersion, sop_instance_uid: str) -> None:
+        """Remember which SEG of the DICOMweb server holds a version."""
+        path = self._stem(label).with_suffix(".dicom.json")
+        text = json.dumps({"sop_instance_uid": sop_instance_uid})
+        _write_in_place(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+
+    def dicom_uid(self, label: LabelVersion) -> str:
+        """SOPInstanceUID of the SEG that holds a version in the DICOMweb server; empty where none does."""
+        if "sop_instance_uid" in label.info:
+            return str(label.info["sop_instance_uid"])
+        path = self._stem(label).with_suffix(".dicom.json")
+        return str(json.loads(path.read_text(encoding="utf-8"))["sop_instance_uid"]) if path.is_file() else ""
+
+    def _stem(self, label: LabelVersion) -> Path:
+        return self.folder / label.image_id / label.tag / f"v{label.version:06}"
+
+    def _newest(self, folder: Path) -> LabelVersion | None:
+        records = _records(folder)
+        newest = _read_record(records[-1][1]) if records else None
+        return None if newest is None or newest.withdrawn else newest
+
+    def _add(self, draft: LabelVersion, write: Callable[[Path], str]) -> LabelVersion:
+        folder = self.folder / draft.image_id / draft.tag
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder / ".lock"):
+                number = max((number for number, _ in _records(folder)), default=0) + 1
+                label = replace(draft, version=number)
+                label = replace(label, sha256=write(self._stem(label)))
+                text = _to_json(label)
+                record = self._stem(label).with_suffix(".json")
+                _write_in_place(record, lambda path: path.write_text(text, encoding="utf-8"))
+        except OSError as error:
+            raise OutputError(
+                f"label cannot be stored ({error.strerror or error})", where=folder, remedy="free space or permissions"
+            ) from error
+        return _read_record(record)
+
+
+def _records(folder: Path) -> list[tuple[int, Path]]:
+    """Number and record of all versions in a folder, oldest first."""
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    found = [(int(match[1]), folder / name) for name in names if (match := _RECORD.fullmatch(name))]
+    return sorted(found)
+
+
+def _read_record(path: Path) -> LabelVersion:
+    values = json.loads(path.read_text(encoding="utf-8"))
+    label_file = None if values["withdrawn"] else path.with_suffix(".nii.gz")
+    values |= {"time": datetime.fromisoformat(values["time"]), "path": label_file}
+    return LabelVersion(**values)
+
+
+def _to_json(label: LabelVersion) -> str:
+    values = asdict(label) | {"time": label.time.isoformat()}
+    del values["path"]
+    return json.dumps(values, indent=2, allow_nan=False) + "\n"
+
+
+def _write_in_place(path: Path, write: Callable[[Path], object]) -> None:
+    """Write beside and rename, with the bytes on the disk before the name is: whole or not there."""
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
+        draft = Path(folder) / path.name
+        write(draft)
+        _flush(draft)
+        draft.replace(path)
+    _flush(path.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _suffix(path: Path) -> str:
+    """Ending of a file name, of a client, hence checked; `.nii.gz` counts as one."""
+    suffix = "".join(path.suffixes[-2:]) if path.name.endswith(".gz") else path.suffix
+    return suffix if re.fullmatch(r"(\.[A-Za-z0-9]{1,8}){1,2}", suffix) else ".bin"

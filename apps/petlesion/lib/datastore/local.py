@@ -1,0 +1,173 @@
+"""Images in a folder: SUV volumes as `<id>.nii.gz` with `ct/<id>.nii.gz`, and DICOM studies in sub-folders."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lib.datastore.cases import Case, CtView
+from lib.datastore.image_ids import UnknownImageError, is_safe_name
+from petlesion.dicom.attributes import text
+from petlesion.dicom.reader import SeriesChoice, read_dicom
+from petlesion.dicom.scan import DicomIndex, Series, scan
+from petlesion.dicom.selection import why_unusable_pet
+from petlesion.dicom.series import stack_slices
+from petlesion.dicom.tracer import identify_tracer
+from petlesion.errors import GeometryError, NoDicomError
+from petlesion.reader import read_nifti
+from petlesion.study import PetCt
+from petlesion.tracers import TracerName
+
+CT_FOLDER = "ct"
+"""Sub-folder of CTs, named like their PETs."""
+NIFTI_ENDINGS = (".nii.gz", ".nii")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a refresh found: cases with the NIfTI file of each, and the DICOM index of the others."""
+
+    cases: tuple[Case, ...] = ()
+    files: dict[str, Path] = field(default_factory=dict)
+    index: DicomIndex | None = None
+    tree: tuple[tuple[str, int, int], ...] = ()
+
+
+class LocalFolder:
+    """Images in a folder.
+
+    A file `<id>.json` beside `<id>.nii.gz` may hold `patient_id` and `tracer`; without it the patient has the name of
+    the file.
+
+    Parameters
+    ----------
+    folder
+        Created where missing.
+    tracer
+        Of NIfTI images whose `.json` names none.
+    """
+
+    def __init__(self, folder: Path, tracer: TracerName = TracerName.UNKNOWN) -> None:
+        self.folder = folder
+        self._tracer = tracer
+        self._found = _Found()
+        folder.mkdir(parents=True, exist_ok=True)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look at the folder again; DICOM headers are only read where files came, went or changed."""
+        files = self._nifti_files()
+        tree = self._dicom_tree()
+        index = self._found.index if tree == self._found.tree else self._scan()
+        cases = [self._nifti_case(image_id, path) for image_id, path in files.items()]
+        if index is not None:
+            cases += [_dicom_case(series) for series in index.series if _is_usable_pet(series)]
+        self._found = _Found(tuple(sorted(cases, key=lambda case: case.image_id)), files, index, tree)
+
+    def cases(self) -> tuple[Case, ...]:
+        """What the last refresh found, ordered by image id."""
+        return self._found.cases
+
+    def load(self, case: Case) -> PetCt:
+        """Read a case.
+
+        Raises
+        ------
+        PetlesionError
+            If it is gone, or cannot be read.
+        """
+        found = self._found
+        if case.image_id in found.files:
+            path = found.files[case.image_id]
+            candidates = (self.folder / CT_FOLDER / f"{case.image_id}{ending}" for ending in NIFTI_ENDINGS)
+            return read_nifti(path, next((ct for ct in candidates if ct.is_file()), None), case.tracer)
+        if found.index is None:
+            raise UnknownImageError(f"image {case.image_id} is gone", where=self.folder, remedy="put it back")
+        return read_dicom(found.index, choice=SeriesChoice(study_uid=case.study_uid, pet_uid=case.image_id))
+
+    def ct_view(self, series_uid: str) -> CtView | None:
+        """The CT with this SeriesInstanceUID, if it was made with one of the PETs."""
+        index = self._found.index
+        return None if index is None else ct_view_in(index, series_uid, self.cases())
+
+    def _nifti_files(self) -> dict[str, Path]:
+        files = {}
+        for path in sorted(self.folder.iterdir()):
+            ending = next((ending for ending in NIFTI_ENDINGS if path.name.endswith(ending)), None)
+            if ending is None or not path.is_file():
+                continue
+            image_id = path.name.removesuffix(ending)
+            if is_safe_name(image_id):
+                files[image_id] = path
+            else:
+                logger.warning("%s is not offered: its name is no image id; rename it", path)
+        return files
+
+    def _nifti_case(self, image_id: str, path: Path) -> Case:
+        about = self.folder / f"{image_id}.json"
+        patient_id, tracer = image_id, self._tracer
+        if about.is_file():
+            try:
+                values = json.loads(about.read_text(encoding="utf-8"))
+                patient_id = str(values.get("patient_id", image_id))
+                tracer = TracerName(values.get("tracer", tracer))
+            except (OSError, ValueError, AttributeError) as error:
+                logger.warning("%s is not used: %s", about, error)
+        status = path.stat()
+        return Case(image_id, patient_id, tracer, revision=f"{status.st_size} {status.st_mtime_ns}")
+
+    def _dicom_tree(self) -> tuple[tuple[str, int, int], ...]:
+        """Files below sub-folders, with size and time: what a new scan would look at."""
+        folders = [path for path in sorted(self.folder.iterdir()) if path.is_dir() and is_safe_name(path.name)]
+        paths = [path for folder in folders for path in sorted(folder.rglob("*")) if not path.name.endswith(".gz")]
+        status = [(str(path), path.stat()) for path in paths if path.is_file() and path.suffix != ".json"]
+        return tuple((name, each.st_size, each.st_mtime_ns) for name, each in status)
+
+    def _scan(self) -> DicomIndex | None:
+        try:
+            return scan(self.folder)
+        except NoDicomError:
+            return None
+
+
+def ct_view_in(index: DicomIndex, series_uid: str, cases: tuple[Case, ...]) -> CtView | None:
+    """The CT with this SeriesInstanceUID in a scanned folder, with the PET of `cases` that shares its space."""
+    ct = next((series for series in index.series if series.uid == series_uid and series.modality == "CT"), None)
+    if ct is None:
+        return None
+    space = text(ct.instances[0].header, "FrameOfReferenceUID")
+    known = {case.image_id for case in cases}
+    for pet in index.series:
+        same = pet.study_uid == ct.study_uid and text(pet.instances[0].header, "FrameOfReferenceUID") == space
+        if pet.uid in known and same and space:
+            try:
+                return CtView(pet.uid, stack_slices(ct.instances, ct.title).grid)
+            except GeometryError:
+                return None
+    return None
+
+
+def _is_usable_pet(series: Series) -> bool:
+    return series.modality == "PT" and is_safe_name(series.uid) and not why_unusable_pet(series)
+
+
+def _dicom_case(series: Series) -> Case:
+    return case_of(series, str(len(series.instances)))
+
+
+def case_of(series: Series, revision: str) -> Case:
+    """What the header of a PET series says of the case."""
+    header = series.instances[0].header
+    return Case(
+        image_id=series.uid,
+        patient_id=text(header, "PatientID") or series.study_uid,
+        tracer=identify_tracer(header).tracer.name,
+        study_uid=series.study_uid,
+        study_date=text(header, "StudyDate"),
+        description=text(header, "SeriesDescription"),
+        revision=revision,
+    )

@@ -1,0 +1,104 @@
+"""Images of a folder as studies: SUV and CT on one grid, by id, from a bounded cache."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lib.datastore.cases import CaseStore
+from lib.datastore.image_ids import UnknownImageError
+from lib.datastore.local import LocalFolder
+from lib.datastore.stores import open_stores
+from synthetic_dicom import axial_grid, ct_header, pattern, pet_header, write_series
+
+from petlesion.errors import UsageError
+from petlesion.identifiers import derived_uid
+from petlesion.nifti import write_image
+from petlesion.tracers import TracerName
+from petlesion.volume import Grid, Volume
+
+GRID = Grid.from_geometry((6, 10, 12), (3.0, 4.0, 4.0))
+
+
+def write_nifti_case(folder: Path, name: str, *, ct: bool = True, about: dict[str, str] | None = None) -> None:
+    suv = np.random.default_rng(0).uniform(0, 9, GRID.shape).astype(np.float32)
+    write_image(Volume(suv, GRID), folder / f"{name}.nii.gz")
+    if ct:
+        fine = Grid.from_geometry((18, 40, 48), (1.0, 1.0, 1.0))
+        (folder / "ct").mkdir(exist_ok=True)
+        write_image(Volume(np.full(fine.shape, 40, dtype=np.int16), fine), folder / "ct" / f"{name}.nii.gz")
+    if about is not None:
+        (folder / f"{name}.json").write_text(json.dumps(about))
+
+
+def test_nifti_files_are_cases_with_their_ct(tmp_path: Path) -> None:
+    write_nifti_case(tmp_path, "one", about={"patient_id": "P7", "tracer": "f18-fdg"})
+    write_nifti_case(tmp_path, "two", ct=False)
+    store = CaseStore(LocalFolder(tmp_path, TracerName.GA68_PSMA11))
+    one, two = store.cases()
+    assert (one.image_id, one.patient_id, one.tracer) == ("one", "P7", "f18-fdg")
+    assert (two.image_id, two.patient_id, two.tracer) == ("two", "two", "ga68-psma11")
+    study = store.load("one")
+    assert study.tracer.name == "f18-fdg"
+    assert study.ct is not None
+    assert study.ct.array.shape == GRID.shape
+    assert np.median(study.ct.array) == 40
+    assert store.load("two").ct is None
+
+
+def test_dicom_studies_are_cases_by_series_uid(tmp_path: Path) -> None:
+    grid = axial_grid()
+    write_series(tmp_path / "anything" / "PT", Volume(pattern(grid), grid), pet_header(), name="pet")
+    write_series(tmp_path / "anything" / "CT", Volume(np.full(grid.shape, 40.0), grid), ct_header(), name="ct")
+    pet, ct = derived_uid("series", "pet"), derived_uid("series", "ct")
+    write_nifti_case(tmp_path, "nifti")
+    store = CaseStore(LocalFolder(tmp_path))
+    assert {case.image_id for case in store.cases()} == {"nifti", pet}
+    study = store.load(pet)
+    assert study.pet_series_instance_uid == pet
+    assert study.ct is not None
+    view = store.ct_view(ct)
+    assert view is not None
+    assert view.image_id == pet
+    assert store.ct_view(pet) is None
+
+
+def test_new_file_is_found_when_asked_for(tmp_path: Path) -> None:
+    store = CaseStore(LocalFolder(tmp_path))
+    with pytest.raises(UnknownImageError, match="there is no PET later"):
+        store.load("later")
+    write_nifti_case(tmp_path, "later", ct=False)
+    assert store.load("later").pet.grid.is_close(GRID)
+
+
+@pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "%2e%2e/x", "ct/one", ".."])
+def test_ids_are_no_paths(tmp_path: Path, name: str) -> None:
+    write_nifti_case(tmp_path, "one")
+    with pytest.raises(UnknownImageError, match="is no image id"):
+        CaseStore(LocalFolder(tmp_path)).load(name)
+
+
+def test_cache_is_bounded_and_sees_changes(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        write_nifti_case(tmp_path, name, ct=False)
+    volume_bytes = 4 * int(np.prod(GRID.shape))
+    store = CaseStore(LocalFolder(tmp_path), cache_bytes=2 * volume_bytes)
+    first = store.load("a")
+    assert store.load("a") is first
+    store.load("b"), store.load("c")
+    assert store.cached_bytes == 2 * volume_bytes
+    assert store.load("a") is not first
+    write_nifti_case(tmp_path, "a", ct=False, about={"tracer": "f18-fdg"})
+    store.refresh()
+    assert store.load("a").tracer.name == "f18-fdg"
+
+
+def test_options_are_checked(tmp_path: Path) -> None:
+    stores = open_stores(str(tmp_path), {"labels": str(tmp_path / "kept"), "cache_gb": "0.5", "tracer": "f18-fdg"})
+    assert stores.labels.folder == tmp_path / "kept"
+    assert open_stores(str(tmp_path)).labels.folder == tmp_path / "label-versions"
+    for conf in ({"cache_gb": "-1"}, {"cache_gb": "lots"}, {"tracer": "water"}):
+        with pytest.raises(UsageError, match=next(iter(conf))):
+            open_stores(str(tmp_path), conf)
