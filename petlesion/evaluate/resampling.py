@@ -22,9 +22,10 @@ class Interval:
 
 
 def patient_interval(
-    statistic: Callable[[NDArray[np.intp]], float],
+    statistic: Callable[[NDArray[np.intp]], float] | Callable[[NDArray[np.intp]], NDArray[np.float64]],
     n_patients: int,
     *,
+    vectorised: bool = False,
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -41,6 +42,8 @@ def patient_interval(
         of two figures on the same indices.
     n_patients
         Size of the cohort.
+    vectorised
+        Whether `statistic` takes indices of shape (resamples, n_patients) too, and then returns a figure a row.
     level
         Coverage of the interval.
     resamples
@@ -57,7 +60,7 @@ def patient_interval(
         raise ValueError("an interval needs at least one patient")
     generator = np.random.default_rng(seed)
     draws = generator.integers(0, n_patients, size=(resamples, n_patients))
-    values = np.array([statistic(draw) for draw in draws], dtype=np.float64)
+    values = statistic(draws) if vectorised else np.array([statistic(draw) for draw in draws], dtype=np.float64)
     tail = 100 * (1 - level) / 2
     lower, upper = np.nanpercentile(values, [tail, 100 - tail])
     return Interval(float(statistic(np.arange(n_patients))), float(lower), float(upper))
