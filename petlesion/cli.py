@@ -262,6 +262,7 @@ def simulate(
 
 
 app.command()(cli_training.train)
+app.command()(cli_training.retrain)
 app.command()(cli_training.evaluate)
 app.add_typer(cli_models.app, name="model")
 app.command()(cli_models.export)

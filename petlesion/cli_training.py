@@ -1,4 +1,4 @@
-"""Command line of training and evaluation: `petlesion train`, `petlesion evaluate`."""
+"""Command line of training and evaluation: `petlesion train`, `petlesion retrain`, `petlesion evaluate`."""
 
 from __future__ import annotations
 
@@ -39,6 +39,39 @@ def train(
 
         model = train(config, watch=watch, progress=progress.count, jobs=jobs)
     print_table([("model", str(model))], [])
+
+
+def retrain(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder with retrain.yaml; docs/how-to/own-the-model.md explains it.")
+    ],
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes that preprocess.")] = 1,
+    _debug: option.Debug = False,
+) -> None:
+    """Retrain a model on new labels, judge it, and put it into service if it is better.
+
+    Interrupted, the same command goes on where it was.
+
+    For example:
+      petlesion retrain runs/2026-11
+    """
+    from petlesion.training.retrain import RetrainStatus, retrain
+
+    with display() as progress:
+        progress.step("prepare")
+        shown = ""
+
+        def watch(status: RetrainStatus) -> None:
+            nonlocal shown
+            if status.stage != shown:
+                progress.step(status.stage)
+                shown = status.stage
+            if status.total:
+                progress.count(status.done, status.total)
+
+        status = retrain(run, watch=watch, jobs=jobs)
+    version = "none" if status.version is None else f"v{status.version:04d}"
+    print_table([("result", status.stage), ("version", version), ("verdict", status.message)], [])
 
 
 def evaluate(

@@ -28,6 +28,8 @@ SIMULATED_TRUTH = "truth/truth.json"
 LESION_FILES: Final = ("lesions.nii.gz", "lesions.nii", "gtv.nii.gz", "gtv.nii")
 """Names of a label volume whose positive values are tumour."""
 ORGAN_FILE = "organs.nii.gz"
+CASE_FILE = "case.json"
+"""May say `patient_id` and `tracer` of a case."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def read_case(case: Case, class_names: Sequence[str]) -> LabelledStudy:
         If a file cannot be read.
     """
     study = read_study(case.folder, tracer=case.tracer)
-    lesions = _lesion_mask(case, study)
+    lesions = lesion_mask(case, study)
     organs = _organs(case, study)
     reference, _ = find_reference(study, organs=organs)
     threshold = reference.threshold or study.tracer.fallback_suv
@@ -161,10 +163,22 @@ def _case(folder: Path, cohort: CohortConfig) -> Case:
                 where=folder,
                 remedy="add lesions or remove the case",
             )
-        images += [lesions, *([folder / ORGAN_FILE] if (folder / ORGAN_FILE).is_file() else [])]
+        images += [lesions, *(path for name in (ORGAN_FILE, CASE_FILE) if (path := folder / name).is_file())]
+        if (folder / CASE_FILE).is_file():
+            patient_id, tracer = _about(folder / CASE_FILE, patient_id, tracer)
     if tracer is None:
         raise UsageError("case names no tracer", where=folder, remedy="give tracer: with its cohort")
     return Case(folder.name, patient_id, folder, tuple(images), tracer, cohort.weight)
+
+
+def _about(path: Path, patient_id: str, tracer: TracerName | None) -> tuple[str, TracerName | None]:
+    """Patient and tracer as the file says, or as they were where it does not."""
+    try:
+        record = dict(json.loads(path.read_text(encoding="utf-8")))
+        named = record.get("tracer")
+        return str(record.get("patient_id", patient_id)), tracer if named is None else TracerName(named)
+    except (OSError, ValueError, TypeError) as error:
+        raise UsageError(f"{CASE_FILE} cannot be read", where=path.parent, remedy="correct or remove it") from error
 
 
 def _truth(path: Path) -> Mapping[str, Any]:
@@ -178,7 +192,8 @@ def _truth(path: Path) -> Mapping[str, Any]:
     return dict(record)
 
 
-def _lesion_mask(case: Case, study: PetCt) -> NDArray[np.bool_]:
+def lesion_mask(case: Case, study: PetCt) -> NDArray[np.bool_]:
+    """Labelled tumour, (z, y, x) on the grid of the PET."""
     path = next(path for path in case.files if path.name in LESION_FILES)
     labels = read_labels(path)
     mask = Volume(labels.array > 0, labels.grid)

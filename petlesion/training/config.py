@@ -251,7 +251,7 @@ def load_config(path: Path) -> TrainConfig:
     UsageError
         If the file is missing, no YAML, or holds a key or value that makes no sense.
     """
-    data = _read_yaml(path)
+    data = read_yaml(path)
     profile = data.pop("profile", None)
     if profile is not None:
         if profile not in list(Profile):
@@ -269,7 +269,8 @@ def load_config(path: Path) -> TrainConfig:
     return _anchored(config, path.parent)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a file of settings; raises as `load_config`."""
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from training_cases import write_case, write_config
+
+torch = pytest.importorskip("torch", reason="needs PyTorch (pip install petlesion[network])")
+
+from petlesion.cli import run as command_line  # noqa: E402
+from petlesion.durable import exclusive  # noqa: E402
+from petlesion.errors import ExitCode, ModelError, UsageError  # noqa: E402
+from petlesion.networks.model_folder import FILES  # noqa: E402
+from petlesion.networks.registry import Registry  # noqa: E402
+from petlesion.nifti import read_labels, write_labels  # noqa: E402
+from petlesion.training.config import SplitConfig  # noqa: E402
+from petlesion.training.loop import train  # noqa: E402
+from petlesion.training.retrain import (  # noqa: E402
+    CONFIG_FILE,
+    RetrainStatus,
+    Stage,
+    read_status,
+    retrain,
+)
+from petlesion.training.retrain_config import parse_retrain_config, write_retrain_config  # noqa: E402
+from petlesion.training.split import validates  # noqa: E402
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SHARE = 0.5
+STEPS = {"steps": 90, "max_minutes": None, "validate_every": 30, "batch": 2, "device": "cpu"}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def write_labelled(folder: Path, count: int, *, first: int = 0, tracer: str = "f18-fdg") -> None:
+    """Cases as the annotation server hands them over."""
+    for n in range(first, first + count):
+        write_case(folder / f"case-{n}", n)
+        (folder / f"case-{n}" / "case.json").write_text(json.dumps({"patient_id": f"p{n}", "tracer": tracer}))
+
+
+def shift_labels(folder: Path, voxels: int) -> None:
+    for path in folder.glob("*/lesions.nii.gz"):
+        labels = read_labels(path)
+        write_labels(np.roll(labels.array, voxels, axis=2).astype(np.uint8), labels.grid, path)
+
+
+@pytest.fixture(scope="module")
+def beginner(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that was hardly trained."""
+    folder = tmp_path_factory.mktemp("beginner")
+    write_case(folder / "cases" / "base-0", 100)
+    run = {"steps": 1, "validate_every": 1, "batch": 1, "device": "cpu"}
+    return train(write_config(folder, run=run, split={"validation": 0}))
+
+
+@pytest.fixture
+def models(tmp_path: Path, beginner: Path) -> Path:
+    folder = tmp_path / "models"
+    (folder / "unet").mkdir(parents=True)
+    for name in FILES:
+        (folder / "unet" / name).write_bytes((beginner / name).read_bytes())
+    return folder
+
+
+def write_run(folder: Path, models: Path, **changes: object) -> Path:
+    """A run over `folder/cases`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data: dict[str, object] = {
+        "models": str(models),
+        "cases": "cases",
+        "held_out": SHARE,
+        "min_patients": 3,
+        "optimiser": {"learning_rate": 0.02},
+        "run": STEPS,
+        "labels_sha256": "a" * 64,
+    }
+    write_retrain_config(parse_retrain_config(data | changes, folder / CONFIG_FILE), folder / CONFIG_FILE)
+    return folder
+
+
+def test_learns_from_labels_judges_by_others_and_publishes(tmp_path: Path, models: Path) -> None:
+    write_labelled(tmp_path / "run" / "cases", 10)
+    folder = write_run(tmp_path / "run", models, export=str(tmp_path / "deploy"))
+    seen: list[RetrainStatus] = []
+    status = retrain(folder, watch=seen.append)
+    assert status.stage is Stage.PUBLISHED, status.message
+    assert read_status(folder) == status
+    assert status.message.startswith("accepted: Dice")
+    assert next(one.stage for one in seen if one.stage is not Stage.PREPARE) is Stage.TRAIN
+    assert any(one.seconds_left is not None and one.total == 90 for one in seen)
+
+    registry = Registry.of(models, "unet")
+    current = registry.current()
+    assert (current.number, status.version, status.parent) == (1, 1, 0)
+    card = json.loads((current.folder / "card.json").read_text())
+    assert card["parent_sha256"] == registry.version(0).sha256
+    held_out = {f"case-{n}" for n in range(10) if validates(f"p{n}", SplitConfig(validation=SHARE))}
+    assert {row["case"] for row in current.gate["cases"]} == held_out
+    assert {row["name"] for row in card["data"]["training"]} == {f"case-{n}" for n in range(10)} - held_out
+    assert card["data"]["validation"] == []
+    assert current.gate["champion"]["version"] == 0
+    assert current.gate["labels_sha256"] == "a" * 64
+    assert (tmp_path / "deploy" / "unet" / "model.sha256").read_text().strip() == current.sha256
+    assert not (folder / "cache").exists()
+
+    assert retrain(folder) == status  # an ended run is not done again
+    registry.rollback()
+    assert retrain(folder) == status
+    assert registry.current().number == 0
+
+    poisoned = tmp_path / "poisoned"
+    registry.promote(1)
+    write_labelled(poisoned / "cases", 10)
+    shift_labels(poisoned / "cases", 8)  # 3.2 cm
+    write_labelled(tmp_path / "tests", 4, first=40)
+    (tmp_path / "tests").rename(poisoned / "tests")
+    tests = [{"folder": "tests"}]
+    refused = retrain(write_run(poisoned, models, test_cohorts=tests, held_out=0.0))
+    assert refused.stage is Stage.REFUSED
+    assert registry.current().number == 1
+    assert registry.version(2).gate["accepted"] is False
+    with pytest.raises(UsageError, match="the gate refused"):
+        registry.promote(2)
+
+
+def test_killed_again_and_again_it_ends_with_one_whole_version(tmp_path: Path, models: Path) -> None:
+    write_labelled(tmp_path / "run" / "cases", 8)
+    folder = write_run(tmp_path / "run", models)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-m", "petlesion", "retrain", str(folder)]
+    rng, registry = random.Random(1), Registry.of(models, "unet")
+    stages = set()
+    for stage in (Stage.TRAIN, Stage.JUDGE):
+        with subprocess.Popen(
+            command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        ) as process:
+            deadline = time.monotonic() + 120
+            while process.poll() is None and time.monotonic() < deadline:
+                status = read_status(folder)
+                if status is not None and status.stage is stage:
+                    break
+                time.sleep(0.005)
+            time.sleep(rng.uniform(0, 0.1))
+            process.send_signal(signal.SIGKILL)
+        status = read_status(folder)
+        stages.add(None if status is None else status.stage)
+        registry.current().verify()
+    assert Stage.TRAIN in stages
+    status = retrain(folder)
+    assert status.stage is Stage.PUBLISHED, status.message
+    assert [version.number for version in registry.versions()] == [0, 1]
+    registry.current().verify()
+
+
+def test_too_few_held_out_patients_publish_nothing(tmp_path: Path, models: Path) -> None:
+    write_labelled(tmp_path / "run" / "cases", 3)
+    short = {**STEPS, "steps": 1, "validate_every": 1}
+    status = retrain(write_run(tmp_path / "run", models, held_out=0.0, run=short))
+    assert status.stage is Stage.REFUSED
+    assert "0 held-out patients, 3 are needed" in status.message
+    assert Registry.of(models, "unet").current().number == 0
+
+
+def test_what_was_trained_on_never_judges(tmp_path: Path, models: Path) -> None:
+    """The share of held-out patients was raised between two rounds."""
+    short = {**STEPS, "steps": 1, "validate_every": 1}
+    for name, share in (("first", 0.2), ("second", 0.8)):
+        write_labelled(tmp_path / name / "cases", 10)
+        retrain(write_run(tmp_path / name, models, held_out=share, run=short, min_patients=2))
+    registry = Registry.of(models, "unet")
+    trained = json.loads((registry.version(1).folder / "card.json").read_text())["data"]["training"]
+    judged = {row["case"] for row in registry.version(2).gate["cases"]}
+    assert judged == {f"case-{n}" for n in range(10) if validates(f"p{n}", SplitConfig(validation=0.2))}
+    assert not judged & {row["name"] for row in trained}
+
+
+def test_refuses_what_makes_no_sense(tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_labelled(tmp_path / "run" / "cases", 2)
+    folder = write_run(tmp_path / "run", models, held_out=1.0)
+    with pytest.raises(UsageError, match="all 2 labelled cases belong to held-out patients"):
+        retrain(folder)
+    status = read_status(folder)
+    assert status is not None
+    assert status.stage is Stage.FAILED
+    with exclusive(folder / ".lock"), pytest.raises(UsageError, match="another process"):
+        retrain(folder)
+    with pytest.raises(ModelError, match="no model is in service"):
+        retrain(write_run(folder, tmp_path / "nowhere", held_out=0.0))
+    assert command_line(["retrain", str(tmp_path)]) == ExitCode.USAGE
+    for data, message in (
+        ({"helt_out": 1}, "helt_out"),
+        ({"min_patients": 1}, "min_patients"),
+        ({"model": {"name": "x"}}, "from_scratch"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            parse_retrain_config({"models": "m", "cases": "c", **data}, folder)
+    config = parse_retrain_config({"models": "m", "cases": "c", "run": {"batch": 4}}, folder)
+    assert (config.run.steps, config.run.batch, config.optimiser.learning_rate) == (1500, 4, 2e-4)
+
+
+def test_starts_from_scratch_where_there_is_no_model(tmp_path: Path) -> None:
+    write_labelled(tmp_path / "run" / "cases", 8)
+    model = {
+        "architecture": {"filters": [4, 8, 8]},
+        "spacing_mm": [4, 4, 4],
+        "patch": [16, 16, 16],
+        "classes": ["background", "lesion"],
+    }
+    status = retrain(write_run(tmp_path / "run", tmp_path / "models", from_scratch=True, model=model))
+    assert status.stage is Stage.PUBLISHED, status.message
+    assert status.message.startswith("accepted: the first model")
