@@ -1,0 +1,182 @@
+"""Rounds of retraining: when one is due, its snapshot of labels, and carrying it out or going on with it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lib.datastore.labels import LabelSnapshot, LabelVersion
+from lib.datastore.stores import Stores
+from lib.retraining.settings import RetrainingSettings
+from lib.retraining.snapshot import write_cases
+from petlesion.durable import exclusive, write_durably
+from petlesion.errors import UsageError
+from petlesion.training.retrain import CONFIG_FILE, RetrainStatus, Stage, WatchStatus, read_status, retrain
+from petlesion.training.retrain_config import parse_retrain_config, write_retrain_config
+
+SNAPSHOT_FILE = "snapshot.json"
+_PREFIX = "round-"
+
+
+class Rounds:
+    """All rounds of one server, in a folder; any process may ask, one at a time carries one out.
+
+    Parameters
+    ----------
+    stores
+        Images and labels.
+    models
+        Folder of models; `unet` is retrained.
+    settings
+        How.
+    """
+
+    def __init__(self, stores: Stores, models: Path, settings: RetrainingSettings) -> None:
+        self._stores, self._models, self.settings = stores, models, settings
+
+    def waiting(self) -> int:
+        """Labels that no round has learned from: of new cases, or new versions."""
+        newest = self._newest()
+        known = set() if newest is None else {(row["image_id"], row["version"]) for row in _rows(newest)}
+        return sum((label.image_id, label.version) not in known for label in self._stores.labels.snapshot().labels)
+
+    def due(self) -> bool:
+        """Whether enough labels are waiting."""
+        return 0 < self.settings.after <= self.waiting()
+
+    def interrupted(self) -> bool:
+        """Whether a round was killed before it ended."""
+        status = self.status()
+        return self._newest() is not None and (
+            status is None or not (status.stage.ended or status.stage is Stage.FAILED)
+        )
+
+    def status(self) -> RetrainStatus | None:
+        """Of the newest round; None before it began to train."""
+        newest = self._newest()
+        return None if newest is None else read_status(newest)
+
+    def carry_out(
+        self,
+        changes: Mapping[str, Any],
+        *,
+        at_least: int = 0,
+        watch: WatchStatus = lambda _: None,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> RetrainStatus | None:
+        """Go on with the round that was interrupted, or carry out a new one.
+
+        Waits while another process is at one; that process may be what a killed server left.
+
+        Parameters
+        ----------
+        changes
+            Options of this round, on top of the settings.
+        at_least
+            Nothing is done with fewer labels waiting, unless a round was interrupted.
+        watch, tell
+            Told of the progress.
+
+        Returns
+        -------
+        RetrainStatus
+            How it ended; None where nothing was to be done.
+
+        Raises
+        ------
+        PetlesionError
+            As `retrain`; also without any label.
+        """
+        self.settings.folder.mkdir(parents=True, exist_ok=True)
+        lock = self.settings.folder / ".lock"
+        with exclusive(lock, wait=False) as free:
+            if free:
+                return self._carry_out(changes, at_least, watch, tell)
+        tell("another process is at a retraining: waiting for it to end")
+        with exclusive(lock):
+            return self._carry_out(changes, at_least, watch, tell)
+
+    def _carry_out(
+        self, changes: Mapping[str, Any], at_least: int, watch: WatchStatus, tell: Callable[[str], None]
+    ) -> RetrainStatus | None:
+        newest = self._newest()
+        if newest is None or not self._goes_on(newest):
+            if self.waiting() < at_least:
+                return None
+            newest = self._begin(changes)
+        tell(f"{newest.name}: {len(_rows(newest))} labels")
+        left_out = write_cases(self._stores, self._labels(newest), newest / "cases", self._images, tell)
+        if left_out:
+            write_durably(newest / "left-out.json", json.dumps(left_out, indent=1).encode())
+        status = retrain(newest, watch=watch)
+        shutil.rmtree(newest / "cases", ignore_errors=True)
+        return status
+
+    def _goes_on(self, folder: Path) -> bool:
+        """Whether a round has not ended, and did not fail on labels that have changed since."""
+        status = read_status(folder)
+        if status is None or status.stage is not Stage.FAILED:
+            return status is None or not status.stage.ended
+        return self.waiting() == 0
+
+    def _begin(self, changes: Mapping[str, Any]) -> Path:
+        """Take a snapshot; the round exists once both of its files do."""
+        snapshot = self._stores.labels.snapshot()
+        if not snapshot.labels:
+            raise UsageError("no label was submitted yet", remedy="submit labels, then train")
+        newest = self._newest()
+        number = 1 if newest is None else int(newest.name.removeprefix(_PREFIX)) + 1
+        folder = self.settings.folder / f"{_PREFIX}{number:04d}"
+        staging = self.settings.folder / f".{folder.name}"
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir()
+        write_durably(staging / SNAPSHOT_FILE, _document(snapshot))
+        data = {
+            **self.settings.options,
+            **{name: _over(self.settings.options.get(name), value) for name, value in changes.items()},
+            "models": str(self._models.resolve()),
+            "name": "unet",
+            "cases": str((folder / "cases").resolve()),
+            "labels_sha256": snapshot.sha256,
+        }
+        config = parse_retrain_config(data, self.settings.options_file or staging / CONFIG_FILE)
+        write_retrain_config(config, staging / CONFIG_FILE)
+        staging.rename(folder)
+        return folder
+
+    def _labels(self, folder: Path) -> list[LabelVersion]:
+        versions = ((row, self._stores.labels.versions(row["image_id"])) for row in _rows(folder))
+        return [next(one for one in found if one.version == row["version"]) for row, found in versions]
+
+    def _newest(self) -> Path | None:
+        folders = self.settings.folder.glob(f"{_PREFIX}*") if self.settings.folder.is_dir() else []
+        return max(folders, default=None)
+
+    @property
+    def _images(self) -> Path:
+        return self.settings.folder / "images"
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    return list(json.loads((folder / SNAPSHOT_FILE).read_text(encoding="utf-8"))["labels"])
+
+
+def _document(snapshot: LabelSnapshot) -> bytes:
+    rows = [
+        {
+            "image_id": label.image_id,
+            "version": label.version,
+            "sha256": label.sha256,
+            "annotator": label.annotator,
+            "time": label.time.isoformat(),
+        }
+        for label in snapshot.labels
+    ]
+    return json.dumps({"sha256": snapshot.sha256, "labels": rows}, indent=1).encode()
+
+
+def _over(below: Any, value: Any) -> Any:
+    return {**below, **value} if isinstance(below, dict) and isinstance(value, dict) else value

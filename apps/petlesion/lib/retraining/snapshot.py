@@ -1,0 +1,119 @@
+"""Labels of one moment as a cohort that training reads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lib.datastore.labels import LabelVersion
+from lib.datastore.stores import Stores
+from petlesion.durable import write_durably
+from petlesion.errors import PetlesionError
+from petlesion.nifti import write_image, write_labels
+from petlesion.resample import Interpolation, resample
+from petlesion.study import PetCt
+from petlesion.training.cases import CASE_FILE
+from petlesion.volume import Volume
+
+
+def case_name(image_id: str) -> str:
+    """Name of a case in training and on model cards: no UID of a patient's images leaves with a model."""
+    return f"case-{_hash('image', image_id)[:16]}"
+
+
+def write_cases(
+    stores: Stores,
+    labels: Sequence[LabelVersion],
+    folder: Path,
+    images: Path,
+    tell: Callable[[str], None] = lambda _: None,
+) -> dict[str, str]:
+    """Write a case a label: `pet.nii.gz` (SUVbw), `ct.nii.gz`, `lesions.nii.gz`, `case.json`.
+
+    Complete cases that are there are kept, so that an interrupted snapshot is continued. Images are shared between
+    rounds by hard links.
+
+    Parameters
+    ----------
+    stores
+        Where images and labels come from.
+    labels
+        Which; none of them withdrawn.
+    folder
+        Of the cases.
+    images
+        Of images that were written for earlier rounds.
+    tell
+        Told of each case.
+
+    Returns
+    -------
+    dict
+        Image id → why it was left out: its image is gone or cannot be read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    left_out: dict[str, str] = {}
+    for number, label in enumerate(labels, start=1):
+        target = folder / case_name(label.image_id)
+        if (target / CASE_FILE).is_file():
+            continue
+        tell(f"snapshot: case {number} of {len(labels)}")
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir()
+        try:
+            _write_case(stores, label, target, images)
+        except PetlesionError as error:
+            shutil.rmtree(target)
+            left_out[label.image_id] = str(error)
+            tell(f"snapshot: {label.image_id} is left out: {error}")
+    return left_out
+
+
+def _write_case(stores: Stores, label: LabelVersion, target: Path, images: Path) -> None:
+    case = stores.cases.case(label.image_id)
+    volume = label.read()
+    source = images / f"{target.name}-{_hash('revision', case.revision)[:8]}"
+    if not source.is_dir():
+        _write_images(stores.cases.load(label.image_id), source)
+    for path in source.iterdir():
+        _link(path, target / path.name)
+    grid = stores.cases.load(label.image_id).pet.grid
+    if not volume.grid.is_close(grid):  # the images were replaced since
+        volume = resample(Volume(volume.array > 0, volume.grid), grid, Interpolation.NEAREST)
+    write_labels(volume.array.astype(np.uint16), grid, target / "lesions.nii.gz")
+    about = {
+        "patient_id": _hash("patient", case.patient_id),
+        "tracer": case.tracer.value,
+        "label": {"version": label.version, "sha256": label.sha256},
+    }
+    write_durably(target / CASE_FILE, json.dumps(about).encode())
+
+
+def _write_images(study: PetCt, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder.parent) as staging:
+        draft = Path(staging) / folder.name
+        draft.mkdir()
+        write_image(study.pet, draft / "pet.nii.gz")
+        if study.ct is not None:
+            write_image(study.ct, draft / "ct.nii.gz")
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.rename(folder)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, target)
+
+
+def _hash(kind: str, text: str) -> str:
+    return hashlib.sha256(f"petlesion {kind}\0{text}".encode()).hexdigest()

@@ -1,0 +1,90 @@
+"""Scoring method `dice`: how far pre-labels, or the network in service, are from the final labels."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.tasks.scoring import ScoringMethod
+from numpy.typing import NDArray
+
+from lib.datastore.labels import FINAL, LabelVersion
+from lib.datastore.stores import Stores
+from petlesion.errors import PetlesionError
+from petlesion.evaluate.lesions import as_instances, match_lesions
+from petlesion.evaluate.voxels import voxel_scores
+from petlesion.networks.registry import Registry
+from petlesion.segment.methods import MethodName, segment
+from petlesion.segment.options import SegmentOptions
+from petlesion.study import PetCt
+from petlesion.training.split import position
+
+logger = logging.getLogger(__name__)
+
+
+class AgreementScoring(ScoringMethod):  # type: ignore[misc]
+    """Dice, lesion F1, false-positive and false-negative volume against the final labels.
+
+    Parameters
+    ----------
+    stores
+        Images and labels.
+    models
+        Folder of models.
+    """
+
+    def __init__(self, stores: Stores, models: Path) -> None:
+        super().__init__("Dice, lesion F1, false-positive and false-negative volume against final labels")
+        self._stores, self._models = stores, models
+
+    def __call__(self, request: Mapping[str, Any], _datastore: Datastore) -> dict[str, Any]:
+        """Score every case with a final label.
+
+        Parameters
+        ----------
+        request
+            `predict`: method that is scored (`percist`, `fixed`, `relative`, `gradient`, `unet`), default `unet`.
+
+        Returns
+        -------
+        dict
+            Means, and a row a case. With `unet`, cases below the held-out share of `position` were not trained on.
+        """
+        method = MethodName(str(request.get("predict") or MethodName.UNET))
+        options = SegmentOptions(method=method)
+        if method is MethodName.UNET:
+            options = SegmentOptions(method=method, model=Registry.of(self._models, "unet").current().folder)
+        rows = {}
+        for label in self._stores.labels.snapshot(FINAL).labels:
+            logger.info("dice: %s", label.image_id)
+            try:
+                rows[label.image_id] = self._row(label, options)
+            except PetlesionError as error:
+                logger.warning("dice: %s is left out: %s", label.image_id, error)
+        names = ("dice", "lesion_f1", "false_positive_ml", "false_negative_ml")
+        defined = {name: [row[name] for row in rows.values() if row[name] is not None] for name in names}
+        means = {name: fmean(values) if values else None for name, values in defined.items()}
+        return {"method": method.value, "means": means, "cases": rows}
+
+    def _row(self, label: LabelVersion, options: SegmentOptions) -> dict[str, Any]:
+        study: PetCt = self._stores.cases.load(label.image_id)
+        truth = label.read().array
+        found = segment(study, options).labels
+        scores = voxel_scores(found > 0, truth > 0, study.pet.grid.voxel_ml)
+        return {
+            "dice": scores.dice,
+            "lesion_f1": match_lesions(found, _instances(truth)).f1,
+            "false_positive_ml": scores.false_positive_ml,
+            "false_negative_ml": scores.false_negative_ml,
+            "position": position(self._stores.cases.case(label.image_id).patient_id),
+        }
+
+
+def _instances(labels: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+    """One integer a lesion, also where the client drew all of them with one."""
+    return labels if len(np.unique(labels)) > 2 else as_instances(labels > 0)

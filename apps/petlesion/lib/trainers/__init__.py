@@ -1,0 +1,1 @@
+"""Training tasks that clients can start."""

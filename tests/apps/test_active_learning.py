@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("monailabel", reason="needs MONAI Label")
+
+from annotated_folder import annotate, open_folder, write_studies
+from lib.activelearning.reservations import Reservations
+from lib.activelearning.strategies import STRATEGIES, NextCase
+from lib.scoring.entropy import EntropyScoring
+from lib.scoring.scores import Scores
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class KnownScores(EntropyScoring):
+    """Scores without a network."""
+
+    known: Mapping[str, dict[str, Any]] = {}
+
+    def valid(self) -> dict[str, dict[str, Any]]:
+        return dict(self.known)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def reservations(tmp_path: Path, clock: Clock) -> Reservations:
+    return Reservations(tmp_path / "work" / "reservations.json", minutes=10, clock=clock)
+
+
+def take(reservations: Reservations, client: str, names: list[str]) -> tuple[str, bool] | None:
+    return reservations.take(names, client, min)
+
+
+def test_a_case_is_not_handed_to_two_people(reservations: Reservations, clock: Clock) -> None:
+    names = ["a", "b"]
+    assert take(reservations, "ada", names) == ("a", False)
+    assert take(reservations, "bob", names) == ("b", False)
+    assert take(reservations, "cleo", names) is None
+    assert take(reservations, "bob", names) == ("b", True)  # nothing else is free: their own again
+    clock.now += 9 * 60
+    assert take(reservations, "cleo", names) is None
+    clock.now += 2 * 60  # bob asked again later, or it would be the same moment
+    assert take(reservations, "cleo", names) == ("a", False)
+    reservations.release("b")
+    assert take(reservations, "dan", names) == ("b", False)
+
+
+def test_reservations_survive_a_restart_and_damage(reservations: Reservations, tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "work" / "reservations.json"
+    take(reservations, "ada", ["a"])
+    assert take(Reservations(path, 10, clock), "bob", ["a"]) is None
+    path.write_text("{")
+    assert take(reservations, "bob", ["a"]) == ("a", False)
+
+
+def test_many_who_ask_at_once_get_different_cases(reservations: Reservations) -> None:
+    names, taken = [f"image-{n:02}" for n in range(20)], []
+    threads = [
+        threading.Thread(target=lambda n=n: taken.append(take(reservations, f"client-{n}", names))) for n in range(20)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(one[0] for one in taken if one) == names
+
+
+@pytest.fixture
+def studies(tmp_path: Path) -> Path:
+    write_studies(tmp_path / "studies", 5)
+    return tmp_path / "studies"
+
+
+def strategy(name: str, studies: Path, reservations: Reservations, known: Mapping[str, dict[str, Any]]) -> NextCase:
+    stores = open_folder(studies)
+    scoring = KnownScores(stores, studies / "none", Scores(studies / "none.json"))
+    scoring.known = known
+    return NextCase(name, stores, scoring, reservations, random.Random(1))
+
+
+def score(entropy: float, lesions: int = 1) -> dict[str, Any]:
+    return {"entropy": entropy, "lesions": lesions}
+
+
+def test_first_hands_out_what_is_neither_labelled_nor_taken(studies: Path, reservations: Reservations) -> None:
+    first = strategy("first", studies, reservations, {})
+    annotate(open_folder(studies), studies, range(1), empty=True)  # "no lesion" is a label too
+    answers = [first({"client_id": name}, None) for name in ("ada", "bob", "cleo", "dan", "eve")]
+    assert [answer and answer["id"] for answer in answers] == ["image-1", "image-2", "image-3", "image-4", None]
+    assert answers[0] is not None
+    assert answers[0]["reason"] == "first by id"
+    assert answers[0]["reserved_until"] == 1600
+
+
+def test_entropy_and_foreground_use_the_scores_there_are(studies: Path, reservations: Reservations) -> None:
+    known = {"image-1": score(0.2), "image-2": score(0.7, lesions=0), "image-3": score(0.4)}
+    answer = strategy("entropy", studies, reservations, known)({"client_id": "ada"}, None)
+    assert answer is not None
+    assert answer["id"] == "image-2"
+    assert "0.700" in answer["reason"]
+    for _ in range(2):
+        answer = strategy("foreground_random", studies, reservations, known)({"client_id": "bob"}, None)
+        assert answer is not None
+        assert answer["id"] in ("image-1", "image-3")
+    answer = strategy("foreground_random", studies, reservations, known)({"client_id": "cleo"}, None)
+    assert answer is not None
+    assert "no case is scored" in answer["reason"]
+
+
+def test_random_reaches_every_case(studies: Path, tmp_path: Path) -> None:
+    seen = set()
+    for n in range(30):
+        reservations = Reservations(tmp_path / f"r{n}" / "reservations.json")
+        rng = random.Random(n)
+        chosen, reason = STRATEGIES["random"][0]([f"image-{k}" for k in range(5)], {}, rng)
+        assert take(reservations, "ada", [chosen]) == (chosen, False)
+        seen.add(chosen)
+        assert reason == "at random among 5"
+    assert len(seen) == 5

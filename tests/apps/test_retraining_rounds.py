@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs PyTorch (pip install petlesion[network])")
+pytest.importorskip("monailabel", reason="needs MONAI Label")
+
+from annotated_folder import annotate, open_folder, write_studies  # noqa: E402
+from lib.learning import MODEL, Learning  # noqa: E402
+from lib.retraining.rounds import Rounds  # noqa: E402
+from lib.retraining.settings import RetrainingSettings, retraining_settings  # noqa: E402
+from lib.retraining.snapshot import case_name  # noqa: E402
+from training_cases import write_case, write_config  # noqa: E402
+
+from petlesion.errors import UsageError  # noqa: E402
+from petlesion.networks.model_folder import FILES  # noqa: E402
+from petlesion.networks.registry import Registry  # noqa: E402
+from petlesion.training.loop import train  # noqa: E402
+from petlesion.training.retrain import RetrainStatus, Stage, read_status  # noqa: E402
+
+OPTIONS: dict[str, Any] = {
+    "held_out": 0.5,
+    "min_patients": 3,
+    "optimiser": {"learning_rate": 0.02},
+    "run": {"steps": 90, "max_minutes": None, "validate_every": 30, "device": "cpu"},
+}
+SHORT = {"run": {"steps": 1}}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def beginner(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("beginner")
+    write_case(folder / "cases" / "base-0", 100)
+    run = {"steps": 1, "validate_every": 1, "batch": 1, "device": "cpu"}
+    return train(write_config(folder, run=run, split={"validation": 0}))
+
+
+@pytest.fixture
+def models(tmp_path: Path, beginner: Path) -> Path:
+    folder = tmp_path / "models"
+    (folder / MODEL).mkdir(parents=True)
+    for name in FILES:
+        (folder / MODEL / name).write_bytes((beginner / name).read_bytes())
+    return folder
+
+
+@pytest.fixture
+def studies(tmp_path: Path) -> Path:
+    write_studies(tmp_path / "studies", 10)
+    return tmp_path / "studies"
+
+
+def rounds_of(studies: Path, models: Path, **options: Any) -> Rounds:
+    settings = RetrainingSettings(studies.parent / "work", after=5, options={**OPTIONS, **options})
+    return Rounds(open_folder(studies), models, settings)
+
+
+def test_learns_from_submitted_labels_and_scores_what_is_left(studies: Path, models: Path) -> None:
+    stores = open_folder(studies)
+    options = studies.parent / "retrain.yaml"
+    options.write_text(json.dumps(OPTIONS | {"held_out": 0.6}))
+    conf = {"retrain_config": str(options), "retraining": str(studies.parent / "work"), "retrain_after": "8"}
+    learning = Learning(stores, models, conf)
+    trainer = learning.trainers[MODEL]
+    assert trainer.config()["steps"] == 90
+    annotate(stores, studies, range(7))
+    assert learning.label_saved("image-6") is None
+    assert trainer({"model": MODEL, "new_labels": 8}, None) == {}
+    annotate(stores, studies, range(7, 8))
+    request = learning.label_saved("image-7")
+    assert request == {"new_labels": 8}
+    result = trainer({"model": MODEL, **request}, None)
+    assert result["stage"] is Stage.PUBLISHED, result["message"]
+    assert trainer.stats() | {"stage": "published"} == {"waiting_labels": 0, "retrain_after": 8, **result}
+    assert not learning.rounds.due()
+    assert not learning.rounds.interrupted()
+
+    version = Registry.of(models, MODEL).current()
+    text = (version.folder / "card.json").read_text() + (version.folder / "gate.json").read_text()
+    assert case_name("image-0") in text
+    assert "image-" not in text
+    assert "Doe" not in text
+    snapshot = json.loads((studies.parent / "work" / "round-0001" / "snapshot.json").read_text())
+    assert [row["image_id"] for row in snapshot["labels"]] == [f"image-{n}" for n in range(8)]
+    assert version.gate["labels_sha256"] == snapshot["sha256"] == stores.labels.snapshot().sha256
+
+    answer = learning.strategies["entropy"]({"client_id": "ada"}, None)  # both others were scored after publishing
+    assert answer is not None
+    assert answer["id"] in ("image-8", "image-9")
+    assert "of 2 scored cases" in answer["reason"]
+    scores = learning.scoring_methods["entropy"]({}, None)["scores"]
+    assert all(0 <= row["entropy"] <= 1 and row["lesions"] >= 0 for row in scores.values())
+    dice = learning.scoring_methods["dice"]({}, None)
+    assert dice["means"]["dice"] > 0.3
+    assert len(dice["cases"]) == 8
+    assert learning.scoring_methods["dice"]({"predict": "fixed"}, None)["means"]["dice"] > 0.9
+
+    Registry.of(models, MODEL).rollback()
+    assert learning.strategies["entropy"]({"client_id": "bob"}, None)["reason"].startswith(
+        "at random: no case is scored"
+    )
+
+
+def test_labels_of_a_round_stay_as_they_were_when_it_began(
+    studies: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while it trained; meanwhile a label was corrected."""
+    rounds = rounds_of(studies, models)
+    stores = open_folder(studies)
+    annotate(stores, studies, range(6))
+
+    def stop(status: RetrainStatus) -> None:
+        if status.stage is Stage.TRAIN:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rounds.carry_out({}, watch=stop)
+    assert rounds.interrupted()
+    annotate(stores, studies, range(1), empty=True)
+    assert rounds.waiting() == 1
+    status = rounds.carry_out({}, at_least=5)  # an interrupted round goes on, however few labels are new
+    assert status is not None
+    assert status.stage.ended
+    assert [path.name for path in (studies.parent / "work").glob("round-*")] == ["round-0001"]
+    assert rounds.waiting() == 1
+    assert rounds.carry_out({}, at_least=2) is None
+    second = rounds.carry_out(SHORT, at_least=1)
+    assert second is not None
+    assert second.labels_sha256 == stores.labels.snapshot().sha256 != status.labels_sha256
+
+
+def test_a_round_that_failed_is_left_for_new_labels(studies: Path, models: Path) -> None:
+    rounds, stores = rounds_of(studies, models, held_out=1.0), open_folder(studies)
+    with pytest.raises(UsageError, match="no label was submitted"):
+        rounds.carry_out({})
+    annotate(stores, studies, range(2))
+    for _ in range(2):
+        with pytest.raises(UsageError, match="belong to held-out patients"):
+            rounds.carry_out({})
+    assert not rounds.interrupted()
+    annotate(stores, studies, range(2, 4))
+    status = rounds_of(studies, models, held_out=0.0).carry_out(SHORT)
+    assert status is not None
+    assert status.stage is Stage.REFUSED
+    folders = sorted((studies.parent / "work").glob("round-*"))
+    assert [read_status(folder).stage for folder in folders] == [Stage.FAILED, Stage.REFUSED]  # type: ignore[union-attr]
+
+
+def test_an_image_that_is_gone_is_left_out_and_named(studies: Path, models: Path) -> None:
+    annotate(open_folder(studies), studies, range(4))
+    (studies / "image-2.nii.gz").unlink()
+    told: list[str] = []
+    status = rounds_of(studies, models, held_out=0.0).carry_out(SHORT, tell=told.append)
+    assert status is not None
+    assert status.training_cases == 3
+    assert list(json.loads((studies.parent / "work" / "round-0001" / "left-out.json").read_text())) == ["image-2"]
+    assert any("image-2 is left out" in line for line in told)
+
+
+def test_settings_are_checked(tmp_path: Path) -> None:
+    found = retraining_settings({"retrain_after": "0"}, tmp_path / "labels")
+    assert (found.after, found.folder) == (0, tmp_path / "labels-work" / "retraining")
+    for conf, message in (
+        ({"retrain_after": "many"}, "retrain_after is 'many'"),
+        ({"score_cases": "-1"}, "score_cases"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            retraining_settings(conf, tmp_path)
+    (tmp_path / "bad.yaml").write_text("cases: elsewhere")
+    with pytest.raises(UsageError, match="cases is set by the server"):
+        retraining_settings({"retrain_config": str(tmp_path / "bad.yaml")}, tmp_path)
