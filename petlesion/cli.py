@@ -117,8 +117,13 @@ def suv(
 def segment(
     study: option.Study,
     output: option.Output,
-    method: Annotated[MethodName, typer.Option("--method", "-m", help="How lesions are found.")] = MethodName.PERCIST,
-    model: Annotated[Path | None, typer.Option(metavar="FOLDER", help="unet: model folder.")] = None,
+    method: Annotated[
+        MethodName | None,
+        typer.Option("--method", "-m", help="How lesions are found. [default: unet if installed, else percist]"),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="unet: model folder, instead of the installed one.")
+    ] = None,
     tracer: option.Tracer = None,
     suv: Annotated[float, typer.Option(min=0.0, help="fixed: SUVbw from which a voxel counts.")] = 3.0,
     fraction: Annotated[float, typer.Option(min=0.01, max=1.0, help="relative: share of each SUVmax.")] = 0.41,
@@ -150,13 +155,14 @@ def segment(
     """
     from petlesion.organs import read_organs
     from petlesion.pipeline import OutputOptions, segment_to_folder
+    from petlesion.segment.methods import default_method
 
     point_mm = option.parse_point(point, "--point")
     liver_sphere_mm = option.parse_point(liver_sphere, "--liver-sphere")
     with display() as progress:
         petct = _read(study, progress, tracer, weight, dose, injection_time, pet_series, study_uid)
         options = SegmentOptions(
-            method=method,
+            method=method or default_method(),
             model=model,
             suv=suv,
             fraction=fraction,

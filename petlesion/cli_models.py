@@ -10,15 +10,21 @@ import typer
 
 from petlesion import cli_options as option
 from petlesion.console import print_rows, print_table
+from petlesion.networks.installed import MODELS_VARIABLE, models_folder
 
 if TYPE_CHECKING:
     from petlesion.networks.registry import Change, Registry
 
-DEFAULT_MODELS = Path("apps/petlesion/model")
-"""Where the annotation server keeps its models, from the folder of the repository."""
-
 Models = Annotated[
-    Path, typer.Option("--models", metavar="FOLDER", envvar="PETLESION_MODELS", help="Folder with a folder a model.")
+    Path,
+    typer.Option(
+        "--models",
+        metavar="FOLDER",
+        envvar=MODELS_VARIABLE,
+        default_factory=models_folder,
+        show_default="those of the annotation server",
+        help="Folder with a folder a model.",
+    ),
 ]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the model, for example unet.")]
 Reason = Annotated[str, typer.Option("--reason", help="For the record.")]
@@ -28,8 +34,8 @@ app = typer.Typer(help="Versions of models in service: list, show, go back, choo
 
 @app.command("list")
 def list_versions(
+    models: Models,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Of the model; all of them without.")] = None,
-    models: Models = DEFAULT_MODELS,
     as_json: option.Json = False,
     _debug: option.Debug = False,
 ) -> None:
@@ -58,9 +64,9 @@ def list_versions(
 
 @app.command()
 def show(
+    models: Models,
     name: Name,
     version: Annotated[int | None, typer.Argument(metavar="[VERSION]", help="Without: the one in service.")] = None,
-    models: Models = DEFAULT_MODELS,
     as_json: option.Json = False,
     _debug: option.Debug = False,
 ) -> None:
@@ -106,7 +112,7 @@ def show(
 
 
 @app.command()
-def rollback(name: Name, models: Models = DEFAULT_MODELS, reason: Reason = "", _debug: option.Debug = False) -> None:
+def rollback(models: Models, name: Name, reason: Reason = "", _debug: option.Debug = False) -> None:
     """Put the version back into service that was there before; running servers load it at once.
 
     For example:
@@ -121,7 +127,7 @@ def rollback(name: Name, models: Models = DEFAULT_MODELS, reason: Reason = "", _
 def promote(
     name: Name,
     version: Annotated[int, typer.Argument(metavar="VERSION", min=0, help="Number, for example 3.")],
-    models: Models = DEFAULT_MODELS,
+    models: Models,
     reason: Reason = "",
     despite_gate: Annotated[bool, typer.Option("--despite-gate", help="Also a version that the gate refused.")] = False,
     _debug: option.Debug = False,
@@ -139,7 +145,7 @@ def promote(
 def export(
     model: Annotated[str, typer.Option("--model", metavar="NAME", help="Of the model, for example unet.")],
     output: option.Output,
-    models: Models = DEFAULT_MODELS,
+    models: Models,
     _debug: option.Debug = False,
 ) -> None:
     """Copy the version in service, its card and its hash, for the deployed application.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 import petlesion
 from petlesion.errors import ModelError, UsageError
 from petlesion.lesions import LABEL_DTYPE, Lesions
+from petlesion.networks.installed import installed_model
 from petlesion.report import NO_REFERENCE, MethodRecord, Reference, Review
 from petlesion.segment.body import remove_outside
 from petlesion.segment.click import Grown, check_point, grow_at_threshold, grow_to_edge, grow_to_fraction
@@ -164,17 +166,25 @@ def segment(study: PetCt, options: SegmentOptions, progress: Progress | None = N
     )
 
 
+def default_method() -> MethodName:
+    """The network where it and a model of it are installed, else the threshold from normal liver."""
+    if any(find_spec(package) is None for package in _NETWORK_PACKAGES):
+        return MethodName.PERCIST
+    return MethodName.PERCIST if installed_model(MethodName.UNET) is None else MethodName.UNET
+
+
 def _by_network(study: PetCt, options: SegmentOptions) -> Lesions:
     """Run the network of a model folder; torch is imported here and not before."""
     if options.point_mm is not None:
         raise UsageError("unet grows no lesion from a point", remedy="use a threshold method")
-    if options.model is None:
-        raise ModelError("no model is given", remedy="name a model folder with --model")
+    model = options.model or installed_model(MethodName.UNET)
+    if model is None:
+        raise ModelError("no model is installed", remedy="name a model folder with --model")
     from petlesion.segment.network import NetworkOptions, load_models, segment_by_network
 
     return segment_by_network(
         study,
-        load_models([options.model]),
+        load_models([model]),
         NetworkOptions(min_volume_ml=options.min_volume_ml),
         organs=options.organs,
         liver_sphere_mm=options.liver_sphere_mm,
@@ -261,6 +271,8 @@ METHODS: dict[MethodName, Method] = {
 A new one is a name in `MethodName`, a function from `Case` to `Outcome`, and an entry here.
 """
 
+_NETWORK_PACKAGES = ("torch", "monai", "yaml")
+"""What `unet` needs, and a core installed without its extra `network` does without."""
 CANDIDATES_WARNING = (
     "the regions are candidates: physiological uptake (such as brain, heart, kidneys, bladder, bowel) is among them"
 )

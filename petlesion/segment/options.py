@@ -59,7 +59,7 @@ class SegmentOptions:
     split_touching
         Separate touching lesions by a watershed from their peaks.
     model
-        Model folder of `unet`.
+        Model folder of `unet`; None takes the version in service of the model that is installed.
     reference
         A reference found before for the same study, so that a click need not search the whole PET again.
 

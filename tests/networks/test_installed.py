@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch (pip install petlesion[network])")
+
+from petlesion.errors import ModelError
+from petlesion.networks import installed
+from petlesion.networks.installed import MODELS_VARIABLE, installed_model, models_folder
+from petlesion.networks.model_config import ArchitectureConfig, ModelConfig
+from petlesion.networks.model_folder import write_model
+from petlesion.networks.registry import Registry
+from petlesion.networks.unet import build_unet
+from petlesion.segment import methods
+from petlesion.segment.methods import default_method
+from petlesion.segment.options import MethodName
+
+CONFIG = ModelConfig(architecture=ArchitectureConfig(filters=(2, 4, 8)), patch=(16, 16, 16))
+
+
+def write(folder: Path, note: str) -> None:
+    write_model(folder, build_unet(CONFIG).state_dict(), CONFIG, {"note": note})
+
+
+def test_the_environment_names_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
+    assert models_folder() == tmp_path
+    assert installed_model("unet") is None
+    assert default_method() is MethodName.PERCIST
+
+
+def test_the_first_place_that_exists_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv(MODELS_VARIABLE, raising=False)
+    monkeypatch.setattr(installed, "_PLACES", (tmp_path / "repository", tmp_path / "package"))
+    assert models_folder() == tmp_path / "repository"  # to name in errors
+    (tmp_path / "package").mkdir()
+    assert models_folder() == tmp_path / "package"
+
+
+def test_the_version_in_service_is_the_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
+    write(tmp_path / "unet", "as it came")
+    assert installed_model("unet") == tmp_path / "unet"
+    assert default_method() is MethodName.UNET
+    write(tmp_path / "retrained", "of this site")
+    registry = Registry.of(tmp_path, "unet")
+    registry.publish(registry.add(tmp_path / "retrained", {"accepted": True, "verdict": "better"}).number)
+    assert installed_model("unet") == tmp_path / "unet" / "v0001"
+
+
+def test_without_its_libraries_the_network_is_no_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
+    write(tmp_path / "unet", "as it came")
+    monkeypatch.setattr(methods, "find_spec", lambda name: None)
+    assert default_method() is MethodName.PERCIST
+
+
+def test_a_damaged_record_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
+    write(tmp_path / "unet", "as it came")
+    (tmp_path / "unet" / "current.json").write_text("{")
+    with pytest.raises(ModelError, match="damaged"):
+        installed_model("unet")
