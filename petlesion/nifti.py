@@ -56,6 +56,19 @@ def read_labels(path: Path, warnings: list[str] | None = None) -> Volume:
     return _read(path, None, warnings)
 
 
+def read_shape(path: Path) -> tuple[int, ...]:
+    """Number of voxels (z, y, x), from the header alone; as `read_image` for what is no NIfTI file."""
+    import nibabel as nib
+
+    try:
+        image = nib.load(path)
+        if not isinstance(image, nib.Nifti1Image):
+            raise nib.filebasedimages.ImageFileError("another format")
+        return tuple(int(side) for side in image.shape[::-1])
+    except _damage() as error:
+        raise _unreadable(path, error) from error
+
+
 def write_image(volume: Volume, path: Path) -> None:
     """Write a volume with its own data type, to `.nii` or `.nii.gz`; equal volumes give equal bytes.
 
@@ -82,9 +95,7 @@ def write_labels(labels: NDArray[Any], grid: Grid, path: Path) -> None:
 def _read(path: Path, dtype: type[np.float32] | None, warnings: list[str] | None) -> Volume:
     import nibabel as nib
     from nibabel.filebasedimages import ImageFileError
-    from nibabel.spatialimages import HeaderDataError
 
-    damage = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, LookupError, ArithmeticError, MemoryError)
     try:
         image = nib.load(path)
         if not isinstance(image, nib.Nifti1Image):
@@ -96,15 +107,28 @@ def _read(path: Path, dtype: type[np.float32] | None, warnings: list[str] | None
             )
         array = np.asarray(image.dataobj, dtype=dtype).reshape(shape, order="F").T
         grid = _grid(image, array.shape, path, warnings)
-    except (*damage, zlib.error) as error:
-        raise GeometryError(
-            f"no readable NIfTI file: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
-            where=path,
-            remedy="copy or export it again",
-        ) from error
+    except _damage() as error:
+        raise _unreadable(path, error) from error
     if dtype is None and not np.issubdtype(array.dtype, np.integer):
         array = _whole_numbers(array, path)
     return Volume(np.ascontiguousarray(array), grid)
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    """What nibabel raises on files that are no NIfTI files, or damaged."""
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    library = (ImageFileError, HeaderDataError, zlib.error)
+    return (*library, OSError, EOFError, ValueError, LookupError, ArithmeticError, MemoryError)
+
+
+def _unreadable(path: Path, error: Exception) -> GeometryError:
+    return GeometryError(
+        f"no readable NIfTI file: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+        where=path,
+        remedy="copy or export it again",
+    )
 
 
 def _grid(image: Nifti1Image, shape: tuple[int, ...], path: Path, warnings: list[str] | None) -> Grid:

@@ -78,18 +78,18 @@ def _resample(
     elif array.dtype == np.bool_:
         array = array.view(np.uint8)
     image = sitk.GetImageFromArray(np.ascontiguousarray(array))
-    _set_geometry(image, volume.grid)
+    set_geometry(image, volume.grid)
     resampler = sitk.ResampleImageFilter()
     resampler.SetSize([int(n) for n in grid.shape[::-1]])
-    _set_geometry(resampler, grid)
+    set_geometry(resampler, grid)
     resampler.SetInterpolator(sitk.sitkLinear if interpolation is Interpolation.LINEAR else sitk.sitkNearestNeighbor)
     resampler.SetDefaultPixelValue(float(outside))
     sampled = resampler.Execute(image)
     return sitk.GetArrayViewFromImage(sampled).astype(dtype)
 
 
-def _set_geometry(target: SimpleITK.Image | SimpleITK.ResampleImageFilter, grid: Grid) -> None:
-    """Give an image or a resampler the geometry of a grid; ITK's axes are (x, y, z)."""
+def set_geometry(target: SimpleITK.Image | SimpleITK.ResampleImageFilter, grid: Grid) -> None:
+    """Give an image or a resampler of ITK the geometry of a grid; ITK's axes are (x, y, z), its world is LPS too."""
     is_image = hasattr(target, "SetOrigin")
     names = (
         ("SetOrigin", "SetSpacing", "SetDirection")

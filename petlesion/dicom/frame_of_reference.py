@@ -17,7 +17,7 @@ _DEPTH = 4
 
 def refers_to_pet(dataset: Dataset, study: PetCt) -> bool:
     """Whether an object refers to images of the PET series."""
-    return study.pet_series_instance_uid in _referenced_series(dataset, _DEPTH)
+    return study.pet_series_instance_uid in referenced_series(dataset)
 
 
 def frame_of_reference_warnings(dataset: Dataset, uids: Iterable[str], study: PetCt, path: Path) -> tuple[str, ...]:
@@ -62,8 +62,8 @@ def frame_of_reference_warnings(dataset: Dataset, uids: Iterable[str], study: Pe
     )
 
 
-def _referenced_series(dataset: Dataset, depth: int) -> set[str]:
-    """SeriesInstanceUIDs in the reference sequences of an object."""
+def referenced_series(dataset: Dataset, depth: int = _DEPTH) -> set[str]:
+    """SeriesInstanceUIDs in the reference sequences of an object, `depth` levels down."""
     found = set()
     for keyword in (
         "ReferencedSeriesSequence",
@@ -75,5 +75,5 @@ def _referenced_series(dataset: Dataset, depth: int) -> set[str]:
         for item in items(dataset, keyword):
             found.add(text(item, "SeriesInstanceUID"))
             if depth:
-                found |= _referenced_series(item, depth - 1)
+                found |= referenced_series(item, depth - 1)
     return found

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from lib.datastore.image_ids import UnknownImageError, checked_id
@@ -59,6 +61,22 @@ class CtView:
     grid: Grid
 
 
+@dataclass(frozen=True)
+class FoundLabel:
+    """A label that another program stored where the images are.
+
+    Attributes
+    ----------
+    key
+        SOPInstanceUID of a DICOM SEG (`path` ends in `.dcm`), SHA-256 of another file.
+    path
+        The file.
+    """
+
+    key: str
+    path: Path
+
+
 class CaseSource(Protocol):
     """Where images come from: a DICOMweb server or a folder."""
 
@@ -73,6 +91,9 @@ class CaseSource(Protocol):
 
     def ct_view(self, series_uid: str) -> CtView | None:
         """The CT with this SeriesInstanceUID, if it was made with one of the PETs."""
+
+    def segmentations(self, known: Collection[str]) -> Iterable[FoundLabel]:
+        """Labels stored beside the images, but for those whose key is known."""
 
 
 class CaseStore:

@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ import requests
 from dicomweb_client import DICOMwebClient
 from pydicom import Dataset
 
-from lib.datastore.cases import Case, CtView
+from lib.datastore.cases import Case, CtView, FoundLabel
 from lib.datastore.local import case_of, ct_view_in
 from petlesion.dicom.attributes import text
 from petlesion.dicom.header import Instance, read_instance
@@ -28,6 +28,7 @@ from petlesion.study import PetCt
 TIMEOUTS_S = (10.0, 120.0)
 """Longest wait for a connection, and between two pieces of an answer."""
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+logging.getLogger("dicomweb_client").setLevel(logging.WARNING)  # it logs each request
 _ANY_SYNTAX = (("application/dicom", "*"),)
 """Pixel data as the server holds it: the core decodes what it needs."""
 
@@ -73,6 +74,7 @@ class DicomWeb:
         self._client.set_http_retry_params(retry=False)
         self._cases: dict[str, Case] = {}
         self._unusable: dict[str, str] = {}
+        self._counted: dict[str, str] = {}
         self._refreshing = threading.Lock()
 
     def refresh(self) -> None:
@@ -125,6 +127,19 @@ class DicomWeb:
             self.refresh()
         self._fetch(study_uid, series_uid)
         return ct_view_in(scan(self._series_folder(study_uid, series_uid).parent), series_uid, self.cases())
+
+    def segmentations(self, known: Collection[str]) -> Iterator[FoundLabel]:
+        """SEGs of studies with a PET, but for those whose SOPInstanceUID is known."""
+        studies = {case.study_uid for case in self.cases()}
+        for row in self.search_series({"Modality": "SEG"}):
+            study_uid, series_uid = _value(row, "0020000D"), _value(row, "0020000E")
+            if study_uid not in studies or self._counted.get(series_uid) == _value(row, "00201209"):
+                continue
+            for uid in self.instances(study_uid, series_uid):
+                if uid not in known:
+                    dataset = self.retrieve(study_uid, series_uid, uid)
+                    yield FoundLabel(uid, self._keep(self._series_folder(study_uid, series_uid), dataset))
+            self._counted[series_uid] = _value(row, "00201209")
 
     def search_series(self, filters: dict[str, str], study_uid: str | None = None) -> list[dict[str, Any]]:
         """QIDO: series as the server's JSON."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lib.datastore.cases import Case, CtView
+from pydicom import dcmread
+
+from lib.datastore.cases import Case, CtView, FoundLabel
 from lib.datastore.image_ids import UnknownImageError, is_safe_name
 from petlesion.dicom.attributes import text
 from petlesion.dicom.reader import SeriesChoice, read_dicom
@@ -22,7 +26,10 @@ from petlesion.tracers import TracerName
 
 CT_FOLDER = "ct"
 """Sub-folder of CTs, named like their PETs."""
+LABEL_FOLDER = Path("labels", "final")
+"""Sub-folder in which other programs leave labels, named like their PETs; MONAI Label's own local store does."""
 NIFTI_ENDINGS = (".nii.gz", ".nii")
+LABEL_ENDINGS = (*NIFTI_ENDINGS, ".nrrd")
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +79,10 @@ class LocalFolder:
         """What the last refresh found, ordered by image id."""
         return self._found.cases
 
+    def file(self, image_id: str) -> Path | None:
+        """NIfTI file of an image; None where it is a DICOM series."""
+        return self._found.files.get(image_id)
+
     def load(self, case: Case) -> PetCt:
         """Read a case.
 
@@ -93,6 +104,22 @@ class LocalFolder:
         """The CT with this SeriesInstanceUID, if it was made with one of the PETs."""
         index = self._found.index
         return None if index is None else ct_view_in(index, series_uid, self.cases())
+
+    def segmentations(self, known: Collection[str]) -> Iterator[FoundLabel]:
+        """DICOM SEGs among the DICOM files, and files in `labels/final`, but for those whose key is known."""
+        index = self._found.index
+        for skipped in () if index is None else index.skipped:
+            if skipped.modality == "SEG":
+                uid = text(dcmread(skipped.path, specific_tags=["SOPInstanceUID"]), "SOPInstanceUID")
+                if uid and uid not in known:
+                    yield FoundLabel(uid, skipped.path)
+        folder = self.folder / LABEL_FOLDER
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if path.is_file() and path.name.endswith(LABEL_ENDINGS):
+                with path.open("rb") as stream:
+                    key = hashlib.file_digest(stream, "sha256").hexdigest()
+                if key not in known:
+                    yield FoundLabel(key, path)
 
     def _nifti_files(self) -> dict[str, Path]:
         files = {}

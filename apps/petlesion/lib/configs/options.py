@@ -1,0 +1,103 @@
+"""Options of the models as clients show them, and their values read from a request.
+
+MONAI Label shows a number as a text field, a boolean as a check box and a list as a drop-down whose first entry is the
+default; ranges it cannot show, so the model's description says them, and a value outside is refused with a sentence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from petlesion.errors import UsageError
+from petlesion.segment.options import MethodName, SegmentOptions
+from petlesion.tracers import TracerName
+
+FROM_HEADER = "as the image says"
+"""Tracer option that leaves the tracer as it was read."""
+Config = Mapping[str, Any]
+
+_ANY = {"instances": False, "min_volume_ml": 0.1, "tracer": [FROM_HEADER, *map(str, TracerName)]}
+_THRESHOLD = _ANY | {"split_touching": False}
+CONFIGS: Mapping[str, Config] = {
+    "percist": _THRESHOLD,
+    "fixed": _THRESHOLD | {"suv": 3.0},
+    "relative": _THRESHOLD | {"fraction": 0.41, "incremental": False},
+    "gradient": _THRESHOLD,
+    "click": {
+        "boundary": ["gradient", "relative", "fixed", "percist", "unet"],
+        "suv": 3.0,
+        "fraction": 0.41,
+        "tracer": [FROM_HEADER, *map(str, TracerName)],
+    },
+    "unet": _ANY | {"device": ["auto", "cpu", "cuda"], "refine": False, "mirror": False},
+}
+"""Options of each model, with their defaults."""
+
+
+class Parameters:
+    """Values of a model's options: those of the request, else the defaults.
+
+    Parameters
+    ----------
+    model
+        Whose options.
+    request
+        As it came from the client; other keys are ignored.
+    """
+
+    def __init__(self, model: str, request: Mapping[str, Any]) -> None:
+        self._config = CONFIGS[model]
+        self._request = request
+
+    def flag(self, name: str) -> bool:
+        """A check box."""
+        value = self._value(name)
+        text = str(value).lower()
+        if text not in ("true", "false", "1", "0"):
+            raise UsageError(f"{name} is {str(value)[:40]!r}", remedy="give true or false")
+        return text in ("true", "1")
+
+    def number(self, name: str, low: float, high: float) -> float:
+        """A number from `low` to `high`, both allowed."""
+        value = self._value(name)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not low <= number <= high:
+            raise UsageError(f"{name} is {str(value)[:40]!r}", remedy=f"give a number from {low:g} to {high:g}")
+        return number
+
+    def choice(self, name: str) -> str:
+        """An entry of a drop-down."""
+        value, allowed = str(self._value(name)), self._config[name]
+        if value not in allowed:
+            raise UsageError(f"{name} is {value[:40]!r}", remedy=f"give one of {', '.join(allowed)}")
+        return value
+
+    @property
+    def tracer(self) -> TracerName | None:
+        """The tracer that the user names, if any."""
+        name = self.choice("tracer")
+        return None if name == FROM_HEADER else TracerName(name)
+
+    def segment_options(self, method: MethodName) -> SegmentOptions:
+        """Options of a threshold method."""
+        given = self._config
+        return SegmentOptions(
+            method=method,
+            suv=self.number("suv", 0.1, 100) if "suv" in given else 3.0,
+            fraction=self.number("fraction", 0.05, 0.95) if "fraction" in given else 0.41,
+            incremental="incremental" in given and self.flag("incremental"),
+            min_volume_ml=self.number("min_volume_ml", 0, 1000) if "min_volume_ml" in given else 0.0,
+            split_touching="split_touching" in given and self.flag("split_touching"),
+        )
+
+    def _value(self, name: str) -> Any:
+        value = self._request.get(name)
+        if value is None or value == "":
+            value = self._config[name]
+        # Clients that show no options send a drop-down's whole list back.
+        return value[0] if isinstance(value, list) and value else value

@@ -1,0 +1,245 @@
+"""Labels on their way in and out: from clients into the store and on to the DICOMweb server, and back from there."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydicom import Dataset, dcmread
+
+from lib.datastore.image_ids import UnknownImageError
+from lib.datastore.labels import FINAL, ORIGINAL, LabelVersion
+from lib.datastore.stores import Stores
+from lib.datastore.submissions import read_submission
+from petlesion import __version__
+from petlesion.dicom.attributes import items, text
+from petlesion.dicom.frame_of_reference import referenced_series
+from petlesion.dicom.segmentation import build_segmentation
+from petlesion.errors import PetlesionError, UsageError
+from petlesion.masks import read_mask
+from petlesion.measure.biomarkers import measure
+from petlesion.report import MethodRecord
+from petlesion.study import PetCt
+from petlesion.volume import Grid
+
+ANATOMICAL_STRUCTURE = "123037004"
+"""SNOMED CT category of organs: segments of this kind are no lesions."""
+WATCH_INTERVAL_S = 10.0
+"""How often the server looks for images and labels that others stored."""
+
+logger = logging.getLogger(__name__)
+
+
+class Annotations:
+    """Labels of a server's images; safe to use from several threads.
+
+    Parameters
+    ----------
+    stores
+        Images, labels and, where images come from one, the DICOMweb server.
+    """
+
+    def __init__(self, stores: Stores) -> None:
+        self.stores = stores
+        self._refused: set[str] = set()
+        self._unsent: dict[tuple[str, int], LabelVersion] | None = None
+        self._lock = threading.Lock()
+        self._watching = threading.Lock()
+
+    def pet_of(self, image_id: str) -> tuple[str, Grid | None]:
+        """Id of the PET that a client means, and the grid of its CT if the client named that.
+
+        Raises
+        ------
+        UnknownImageError
+            If it is neither a PET here nor a CT of one.
+        """
+        try:
+            return self.stores.cases.case(image_id).image_id, None
+        except UnknownImageError:
+            view = self.stores.cases.ct_view(image_id)
+            if view is None:
+                raise
+            return view.image_id, view.grid
+
+    def open(self, image_id: str) -> tuple[PetCt, Grid]:
+        """The study of a PET, or of a CT made with it; and the grid of the one that was named."""
+        pet_id, grid = self.pet_of(image_id)
+        study = self.stores.cases.load(pet_id)
+        return study, grid or study.pet.grid
+
+    def submit(
+        self,
+        image_id: str,
+        path: Path,
+        *,
+        tag: str = FINAL,
+        annotator: str = "",
+        source: str = "client",
+        info: Mapping[str, Any] | None = None,
+    ) -> LabelVersion:
+        """Check a label file and keep it as a new version; a final one goes to the DICOMweb server as SEG, too.
+
+        Once this returns, the label is on the disk. A DICOMweb server that does not answer gets it later.
+
+        Raises
+        ------
+        PetlesionError
+            If the image is not known, the file is no label of it, or the disk refuses; nothing is stored then.
+        """
+        pet_id, named = self.pet_of(image_id)
+        study = self.stores.cases.load(pet_id)
+        grids = [study.pet.grid, *self._ct_grids(study, named)]
+        labels = read_submission(path, study, grids)
+        label = self.stores.labels.save(
+            pet_id,
+            labels,
+            study.pet.grid,
+            tag=tag,
+            annotator=annotator,
+            source=source,
+            info=info,
+            as_submitted=path if _worth_keeping(path, labels.size) else None,
+        )
+        logger.info("label %s version %d of %s by %r stored", tag, label.version, pet_id, annotator)
+        self._send_or_remember(label, study)
+        return label
+
+    def watch(self) -> None:
+        """Look for new images, send what the DICOMweb server lacks, and take in labels that others stored.
+
+        Raises
+        ------
+        PetlesionError
+            If the source of images does not answer.
+        """
+        with self._watching:
+            self.stores.cases.refresh()
+            for label in self._waiting():
+                self._send_or_remember(label, self.stores.cases.load(label.image_id))
+            for found in self.stores.cases.source.segmentations(self._known()):
+                self._take_in(found.key, found.path)
+
+    def _ct_grids(self, study: PetCt, named: Grid | None) -> list[Grid]:
+        if named is not None:
+            return [named]
+        uid = study.source.ct_series_instance_uid if study.source else None
+        view = self.stores.cases.ct_view(uid) if uid else None
+        return [view.grid] if view else []
+
+    def _send_or_remember(self, label: LabelVersion, study: PetCt) -> None:
+        """Store the SEG of a label in the DICOMweb server; what does not arrive now is sent by `watch`."""
+        archive = self.stores.archive
+        if archive is None or label.tag != FINAL or not label.lesions or label.source == "dicom":
+            return
+        key = (label.image_id, label.version)
+        try:
+            dataset = segmentation_of(label, study)
+            archive.store(dataset)
+            self.stores.labels.note_dicom(label, str(dataset.SOPInstanceUID))
+        except PetlesionError as error:
+            logger.warning("label version %d of %s will be sent later: %s", label.version, label.image_id, error)
+            with self._lock:
+                if self._unsent is not None:
+                    self._unsent[key] = label
+            return
+        with self._lock:
+            if self._unsent is not None:
+                self._unsent.pop(key, None)
+
+    def _waiting(self) -> list[LabelVersion]:
+        """Final labels that the DICOMweb server lacks, also those of a server that was killed."""
+        if self.stores.archive is None:
+            return []
+        with self._lock:
+            if self._unsent is None:
+                labels = self.stores.labels
+                self._unsent = {
+                    (label.image_id, label.version): label
+                    for label in labels.everything()
+                    if label.tag == FINAL and label.lesions and not labels.dicom_uid(label)
+                }
+            return list(self._unsent.values())
+
+    def _known(self) -> set[str]:
+        """Keys of stored objects that need not be looked at."""
+        labels = self.stores.labels
+        known = {labels.dicom_uid(label) for label in labels.everything()}
+        return known | self._refused
+
+    def _take_in(self, key: str, path: Path) -> None:
+        """Make a label of a file that another program stored, or say in the log why it is none."""
+        try:
+            if path.suffix == ".dcm":
+                header = dcmread(path, stop_before_pixels=True)
+                image_id, tag = self._image_of(header), _tag_of(header)
+                annotator = text(header, "ContentCreatorName") or text(header, "OperatorsName")
+                source, info = "dicom", {"sop_instance_uid": key, "series": text(header, "SeriesDescription")}
+            else:
+                image_id, tag, annotator, source = path.name.partition(".")[0], FINAL, "", "file"
+                info = {"sop_instance_uid": key, "file": path.name}
+            self.submit(image_id, path, tag=tag, annotator=annotator, source=source, info=info)
+        except PetlesionError as error:
+            logger.warning("%s is no label: %s", path.name, error)
+            self._refused.add(key)
+        except Exception:
+            logger.exception("%s cannot be read as a label", path.name)
+            self._refused.add(key)
+
+    def _image_of(self, header: Dataset) -> str:
+        """The PET that a SEG was drawn on: referred to by it or by way of its CT, or the only one of its study."""
+        cases = {case.image_id: case for case in self.stores.cases.cases()}
+        for uid in referenced_series(header):
+            if uid in cases:
+                return uid
+        of_study = [case for case in cases.values() if case.study_uid == text(header, "StudyInstanceUID")]
+        if len(of_study) != 1:
+            raise UsageError(f"it belongs to {len(of_study)} PET series", remedy="let it refer to one")
+        return of_study[0].image_id
+
+
+def segmentation_of(label: LabelVersion, study: PetCt) -> Dataset:
+    """DICOM SEG of a label version; the same version gives the same object, with the same UIDs.
+
+    Raises
+    ------
+    ValueError
+        If the label is empty.
+    """
+    if label.path is None:
+        raise ValueError(f"version {label.version} of {label.image_id} was withdrawn")
+    lesions = read_mask(label.path, study)
+    method = MethodRecord(
+        f"annotation, version {label.version}",
+        __version__,
+        parameters={"annotator": label.annotator[:60], "source": label.source, "label_sha256": label.sha256},
+    )
+    lesions = replace(lesions, method=method)
+    return build_segmentation(study, lesions, measure(study, lesions))
+
+
+def _tag_of(header: Dataset) -> str:
+    """Whether a person had a hand in a SEG (`final`), or an algorithm alone made it (`original`).
+
+    Raises
+    ------
+    UsageError
+        If all its segments are organs.
+    """
+    segments = items(header, "SegmentSequence")
+    categories = [
+        text(kind, "CodeValue") for item in segments for kind in items(item, "SegmentedPropertyCategoryCodeSequence")
+    ]
+    if categories and all(code == ANATOMICAL_STRUCTURE for code in categories):
+        raise UsageError("its segments are anatomical structures", remedy="nothing: such objects are left alone")
+    automatic = segments and all(text(item, "SegmentAlgorithmType") == "AUTOMATIC" for item in segments)
+    return ORIGINAL if automatic else FINAL
+
+
+def _worth_keeping(path: Path, voxels: int) -> bool:
+    """Whether a submitted file holds more than the stored label does: DICOM objects, and labels on the CT's grid."""
+    return path.suffix == ".dcm" or path.suffix != ".bin" or path.stat().st_size != voxels

@@ -1,0 +1,57 @@
+"""What clients and strategies note about an image, such as who was given it last: a JSON file an image."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from lib.datastore.image_ids import checked_id
+
+MAX_BYTES = 2**20
+"""Longest notes of an image."""
+
+
+class ImageNotes:
+    """Notes by image id; processes and threads may update them at once, key by key.
+
+    Parameters
+    ----------
+    folder
+        Created where missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def read(self, image_id: str) -> dict[str, Any]:
+        """The notes of an image; empty where there are none."""
+        path = self._path(image_id)
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+    def update(self, image_id: str, values: Mapping[str, Any]) -> None:
+        """Replace the notes under the keys of `values`, and leave others as they are.
+
+        Raises
+        ------
+        ValueError
+            If they are too long, or no JSON.
+        """
+        path = self._path(image_id)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / ".lock"):
+            text = json.dumps(self.read(image_id) | dict(values), allow_nan=False)
+            if len(text) > MAX_BYTES:
+                raise ValueError(f"notes of {len(text)} characters")
+            descriptor, draft = tempfile.mkstemp(prefix=".writing-", dir=self.folder)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(text)
+            Path(draft).replace(path)
+
+    def _path(self, image_id: str) -> Path:
+        return self.folder / f"{checked_id(image_id)}.json"

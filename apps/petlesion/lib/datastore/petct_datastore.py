@@ -1,0 +1,268 @@
+"""MONAI Label's view of images and labels; what it does is in `annotations`, `cases` and `labels`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import zipfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from monailabel.interfaces.datastore import Datastore
+
+from lib.datastore.annotations import Annotations
+from lib.datastore.cases import Case
+from lib.datastore.image_ids import UnknownLabelError, checked_id
+from lib.datastore.image_notes import ImageNotes
+from lib.datastore.labels import FINAL, LabelVersion
+from lib.datastore.local import CT_FOLDER, NIFTI_ENDINGS, LocalFolder
+from petlesion.errors import UsageError
+from petlesion.nifti import read_image, write_image
+from petlesion.nrrd import read_nrrd
+
+
+class PetCtDatastore(Datastore):  # type: ignore[misc]
+    """PET/CT images by the id of their PET; label ids are image ids.
+
+    Parameters
+    ----------
+    annotations
+        Images and labels.
+    notes
+        What clients and strategies note about images.
+    exports
+        Folder of NIfTI copies of DICOM images, for clients that download them.
+    name
+        Shown to clients.
+    """
+
+    def __init__(self, annotations: Annotations, notes: ImageNotes, exports: Path, name: str) -> None:
+        self.annotations = annotations
+        self.cases = annotations.stores.cases
+        self.labels = annotations.stores.labels
+        self._notes = notes
+        self._exports = exports
+        self._name = name
+        self._description = "PET/CT: SUV images with the CT on their grid"
+
+    def name(self) -> str:
+        """Where the images come from."""
+        return self._name
+
+    def set_name(self, name: str) -> None:
+        """Change the name that clients see."""
+        self._name = name
+
+    def description(self) -> str:
+        """What clients see below the name."""
+        return self._description
+
+    def set_description(self, description: str) -> None:
+        """Change what clients see below the name."""
+        self._description = description
+
+    def list_images(self) -> list[str]:
+        """Ids of all images."""
+        return [case.image_id for case in self.cases.cases()]
+
+    def get_labeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:  # noqa: ARG002
+        """Ids of images with a current label."""
+        labelled = {label.image_id for label in self.labels.snapshot(label_tag or FINAL).labels}
+        return [image_id for image_id in self.list_images() if image_id in labelled]
+
+    def get_unlabeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:  # noqa: ARG002
+        """Ids of images without a current label."""
+        labelled = set(self.get_labeled_images(label_tag))
+        return [image_id for image_id in self.list_images() if image_id not in labelled]
+
+    def datalist(self) -> list[dict[str, Any]]:
+        """Images with final labels, as files; the CT on the grid of the PET is a third key."""
+        rows = []
+        for label in self.labels.snapshot().labels:
+            case = self.cases.case(label.image_id)
+            rows.append({"image": str(self.image_file(case)), "label": str(label.path), "ct": str(self._ct_file(case))})
+        return rows
+
+    def get_image(self, image_id: str, params: Mapping[str, Any] | None = None) -> Any:  # noqa: ARG002
+        """SUV array (z, y, x) of an image."""
+        return self.annotations.open(image_id)[0].pet.array
+
+    def get_image_uri(self, image_id: str) -> str:
+        """SUV image as a NIfTI file, which is made where there is none yet."""
+        pet_id, _ = self.annotations.pet_of(image_id)
+        case = self.cases.case(pet_id)
+        path = self.image_file(case)
+        if not path.is_file():
+            study = self.cases.load(pet_id)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
+                draft = Path(folder) / path.name
+                write_image(study.pet, draft)
+                draft.replace(path)
+                if study.ct is not None:
+                    write_image(study.ct, draft)
+                    draft.replace(self._ct_file(case))
+        return str(path)
+
+    def image_file(self, case: Case) -> Path:
+        """Where `get_image_uri` has or will put the image."""
+        source = self.cases.source
+        own = source.file(case.image_id) if isinstance(source, LocalFolder) else None
+        return own or self._exports / f"{case.image_id}-{case.revision}.nii.gz".replace(" ", "-")
+
+    def _ct_file(self, case: Case) -> Path:
+        path = self.image_file(case)
+        if path.parent == self._exports:
+            return path.with_name(f"ct-{path.name}")
+        return path.parent / CT_FOLDER / path.name
+
+    def get_image_info(self, image_id: str) -> dict[str, Any]:
+        """What is known of an image, its labels, and what was noted about it."""
+        pet_id, _ = self.annotations.pet_of(image_id)
+        labels = {tag: _label_info(self.labels.current(pet_id, tag)) for tag in self.labels.tags(pet_id)}
+        return {"name": pet_id, **asdict(self.cases.case(pet_id)), "labels": labels, **self._notes.read(pet_id)}
+
+    def update_image_info(self, image_id: str, info: Mapping[str, Any]) -> None:
+        """Note something about an image."""
+        pet_id, _ = self.annotations.pet_of(image_id)
+        try:
+            self._notes.update(pet_id, info)
+        except ValueError as error:
+            raise UsageError(f"notes cannot be kept ({error})", remedy="send less, as JSON") from error
+
+    def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
+        """Tag → label id of the current labels."""
+        pet_id, _ = self.annotations.pet_of(image_id)
+        return dict.fromkeys(self.labels.tags(pet_id), pet_id)
+
+    def get_label_by_image_id(self, image_id: str, tag: str) -> str:
+        """Label id of a tag; empty where there is no label."""
+        return self.get_labels_by_image_id(image_id).get(tag, "")
+
+    def get_label(self, label_id: str, label_tag: str, params: Mapping[str, Any] | None = None) -> Any:  # noqa: ARG002
+        """(z, y, x) label array on the grid of the PET."""
+        return self._label(label_id, label_tag).read().array
+
+    def get_label_uri(self, label_id: str, label_tag: str) -> str:
+        """NIfTI file of the current label."""
+        return str(self._label(label_id, label_tag).path)
+
+    def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
+        """Who submitted the current label, when and how."""
+        label = self._label(label_id, label_tag)
+        return {**_label_info(label), **self._notes.read(label.image_id).get(f"label {label_tag}", {})}
+
+    def update_label_info(self, label_id: str, label_tag: str, info: Mapping[str, Any]) -> None:
+        """Note something about a label, as reviewers do."""
+        label = self._label(label_id, label_tag)
+        key = f"label {label_tag}"
+        self.update_image_info(label.image_id, {key: self._notes.read(label.image_id).get(key, {}) | dict(info)})
+
+    def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: Mapping[str, Any]) -> str:
+        """Keep a submitted label as a new version; see `Annotations.submit`."""
+        annotator = str(label_info.get("user") or label_info.get("client_id") or "")
+        source = str(label_info.get("model") or "client")
+        label = self.annotations.submit(
+            image_id, Path(label_filename), tag=label_tag, annotator=annotator, source=source, info=label_info
+        )
+        return label.image_id
+
+    def remove_label(self, label_id: str, label_tag: str) -> None:
+        """Withdraw the current label; its versions stay."""
+        self.labels.withdraw(self._label(label_id, label_tag).image_id, label_tag)
+
+    def add_image(self, image_id: str, image_filename: str, image_info: Mapping[str, Any]) -> str:
+        """Put a SUV image, NIfTI or NRRD, into the local folder.
+
+        Raises
+        ------
+        UsageError
+            If images come from a DICOMweb server, or there is another image of that id.
+        """
+        source = self.cases.source
+        if not isinstance(source, LocalFolder):
+            raise UsageError("images come from the DICOMweb server", remedy="store the study there")
+        checked_id(image_id)
+        target = source.folder / f"{image_id}.nii.gz"
+        if target.exists():
+            raise UsageError(f"there is an image {image_id} already", remedy="give another id")
+        path = Path(image_filename)
+        volume = read_nrrd(path) if path.suffix == ".nrrd" else read_image(path)
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=source.folder) as folder:
+            draft = Path(folder) / target.name
+            write_image(volume, draft)
+            draft.replace(target)
+        source.refresh()
+        self.update_image_info(image_id, image_info)
+        return image_id
+
+    def remove_image(self, image_id: str) -> None:
+        """Move an image of the local folder to `.removed`; its labels stay in the store.
+
+        Raises
+        ------
+        UsageError
+            If it is not a NIfTI file of the local folder.
+        """
+        source = self.cases.source
+        path = source.file(self.cases.case(image_id).image_id) if isinstance(source, LocalFolder) else None
+        if path is None:
+            raise UsageError("DICOM images are not removed from here", remedy="remove the series where it is stored")
+        removed = path.parent / ".removed"
+        removed.mkdir(exist_ok=True)
+        path.replace(removed / path.name)
+        self.cases.refresh()
+
+    def get_dataset_archive(self, limit_cases: int | None) -> str:
+        """ZIP of the images and final labels of at most `limit_cases` cases."""
+        self._exports.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=".writing-", suffix=".zip", dir=self._exports)
+        with os.fdopen(descriptor, "wb") as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+            for image_id in self.list_images()[:limit_cases]:
+                archive.write(self.get_image_uri(image_id), f"{image_id}.nii.gz")
+                ct = self._ct_file(self.cases.case(image_id))
+                if ct.is_file():
+                    archive.write(ct, f"{CT_FOLDER}/{image_id}.nii.gz")
+                if FINAL in self.labels.tags(image_id):
+                    archive.write(self.get_label_uri(image_id, FINAL), f"labels/final/{image_id}.nii.gz")
+        return str(shutil.move(name, self._exports / "dataset.zip"))
+
+    def refresh(self) -> None:
+        """Look for new images and labels."""
+        self.annotations.watch()
+
+    def status(self) -> dict[str, Any]:
+        """Counts of images and labels."""
+        images = self.list_images()
+        tags = Counter(tag for image_id in images for tag in self.labels.tags(image_id))
+        return {"total": len(images), "completed": tags[FINAL], "label_tags": dict(tags), "train": []}
+
+    def json(self) -> dict[str, Any]:
+        """All images with their labels."""
+        objects = {}
+        for case in self.cases.cases():
+            labels = {
+                tag: {"ext": NIFTI_ENDINGS[0], "info": _label_info(self.labels.current(case.image_id, tag))}
+                for tag in self.labels.tags(case.image_id)
+            }
+            image = {"ext": NIFTI_ENDINGS[0], "info": {**asdict(case), **self._notes.read(case.image_id)}}
+            objects[case.image_id] = {"image": image, "labels": labels}
+        return {"name": self._name, "description": self._description, "objects": objects}
+
+    def _label(self, label_id: str, tag: str) -> LabelVersion:
+        try:
+            return self.labels.current(label_id, tag)
+        except UnknownLabelError:
+            # A client that shows the CT asks by its UID.
+            pet_id, _ = self.annotations.pet_of(label_id)
+            return self.labels.current(pet_id, tag)
+
+
+def _label_info(label: LabelVersion) -> dict[str, Any]:
+    values = asdict(label)
+    del values["path"]
+    return {**values.pop("info"), **values, "time": label.time.isoformat(), "ts": int(label.time.timestamp())}

@@ -1,0 +1,110 @@
+"""A label file that a client sends → labels on the grid of the PET, or a sentence that says why not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.misc import is_dicom
+
+from petlesion.errors import GeometryError, UsageError
+from petlesion.lesions import LABEL_DTYPE
+from petlesion.masks import read_mask
+from petlesion.nifti import read_labels, read_shape
+from petlesion.nrrd import read_nrrd, read_nrrd_shape
+from petlesion.resample import Interpolation, resample
+from petlesion.segment.orientation import Orientation
+from petlesion.study import PetCt
+from petlesion.volume import Grid, Volume
+
+MAX_VALUES = 255
+"""Most lesions that one label may tell apart: more are classes of something else, or an image sent as a label."""
+RAW_SUFFIX = ".bin"
+"""OHIF's own format: one byte a voxel, x fastest, without a header."""
+
+
+def read_submission(path: Path, study: PetCt, grids: Sequence[Grid]) -> NDArray[np.uint16]:
+    """Read a submitted label.
+
+    Parameters
+    ----------
+    path
+        NIfTI, NRRD, DICOM SEG or RTSTRUCT, or raw bytes (`.bin`); the content decides where it can.
+    study
+        The PET that it is for.
+    grids
+        Grids that a client may have drawn on: of the PET, and of its CT.
+
+    Returns
+    -------
+    ndarray
+        (z, y, x) on the grid of the PET; values as submitted, where the file holds values.
+
+    Raises
+    ------
+    PetlesionError
+        If it is on another grid, of another patient, not of whole numbers, or no label at all.
+    """
+    if is_dicom(path):
+        return _checked(read_mask(path, study).labels, path)
+    volume = _read_raw(path, grids) if path.suffix == RAW_SUFFIX else _read_volume(path, grids)
+    labels = Volume(_checked(volume.array, path), volume.grid)
+    return resample(labels, study.pet.grid, Interpolation.NEAREST).array
+
+
+def _read_raw(path: Path, grids: Sequence[Grid]) -> Volume:
+    size = path.stat().st_size
+    grid = next((grid for grid in grids if int(np.prod(grid.shape)) == size), None)
+    if grid is None:
+        expected = " or ".join(str(int(np.prod(grid.shape))) for grid in grids)
+        raise UsageError(f"label of {size} bytes; the image has {expected} voxels", remedy="send one byte a voxel")
+    return Volume(np.fromfile(path, dtype=np.uint8).reshape(grid.shape), grid)
+
+
+def _read_volume(path: Path, grids: Sequence[Grid]) -> Volume:
+    nrrd = _is_nrrd(path)
+    shape = read_nrrd_shape(path) if nrrd else read_shape(path)
+    # Before the voxels are read: a header may promise any number of them.
+    if not any(sorted(shape) == sorted(grid.shape) for grid in grids):
+        raise _other_grid(shape, grids)
+    volume = read_nrrd(path) if nrrd else read_labels(path)
+    own = Orientation.of(volume.grid)
+    for grid in grids:
+        target = Orientation.of(grid)
+        if own.grid.is_close(target.grid):
+            # The same voxels, perhaps stored in another order of axes.
+            return Volume(target.back(own.view(volume.array)), grid)
+    raise _other_grid(shape, grids)
+
+
+def _other_grid(shape: tuple[int, ...], grids: Sequence[Grid]) -> UsageError:
+    expected = " or ".join(" × ".join(map(str, grid.shape)) for grid in grids)
+    return UsageError(
+        f"label of {' × '.join(map(str, shape))} voxels (z, y, x) on another grid than the image ({expected})",
+        remedy="send a label drawn on this PET or its CT",
+    )
+
+
+def _checked(array: NDArray[Any], path: Path) -> NDArray[np.uint16]:
+    if array.dtype.kind not in "iub":
+        if array.dtype.kind != "f" or not np.array_equal(array, np.rint(array)):
+            raise GeometryError("labels that are not whole numbers", where=path.name, remedy="send a label map")
+        array = array.astype(np.int64)
+    low, high = int(array.min(initial=0)), int(array.max(initial=0))
+    if low < 0 or high > np.iinfo(LABEL_DTYPE).max:
+        raise UsageError(f"label values from {low} to {high}", remedy="send values from 0 to 65535")
+    labels = array.astype(LABEL_DTYPE)
+    count = int(np.count_nonzero(np.bincount(labels.ravel())[1:]))
+    if count > MAX_VALUES:
+        raise UsageError(
+            f"label with {count} different values", remedy=f"send a label map of at most {MAX_VALUES} lesions"
+        )
+    return labels
+
+
+def _is_nrrd(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(4) == b"NRRD"

@@ -1,0 +1,187 @@
+"""MONAI Label's endpoints made safe to share: handlers run in threads, errors are sentences, names are no paths.
+
+MONAI Label 0.8.5 declares every handler `async` and calls blocking code in it, so that one inference stops the whole
+server, OHIF's image proxy included (its issue 1487). `install` puts routes with the same paths before its own; they
+call the same handlers in threads. Inferences wait for their turn, however many come.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import monailabel.endpoints.ohif
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, FastAPI, HTTPException, Request
+from fastapi.background import BackgroundTasks
+from fastapi.responses import FileResponse, Response
+from fastapi.routing import APIRoute
+from monailabel.endpoints import (
+    activelearning,
+    batch_infer,
+    datastore,
+    infer,
+    info,
+    logs,
+    model,
+    proxy,
+    scoring,
+    session,
+    train,
+)
+from monailabel.interfaces.exception import MONAILabelException
+from monailabel.interfaces.utils.app import app_instance
+from monailabel.utils.others.generic import get_mime_type, remove_file
+
+from lib.datastore.dicomweb import ArchiveError
+from lib.datastore.image_ids import UnknownImageError, UnknownLabelError, is_safe_name
+from petlesion.errors import ExitCode, OutputError, PetlesionError
+
+MODULES = (info, model, infer, batch_infer, train, activelearning, scoring, datastore, session, logs)
+"""Modules whose handlers block."""
+NAMES = ("image", "label", "id", "tag", "model", "strategy", "method", "session_id")
+"""Arguments that become names of files or keys."""
+CONCURRENT_INFERENCES = 1
+"""Whole-body inferences at a time: each uses all cores, or the GPU, as it is."""
+CONCURRENT_CLICKS = 2
+"""Clicks at a time; they do not wait for whole bodies."""
+
+logger = logging.getLogger(__name__)
+Handler = Callable[..., Coroutine[Any, Any, Any]]
+
+
+class UnknownModelError(PetlesionError):
+    """A request names a model that is not there."""
+
+    exit_code = ExitCode.MODEL
+
+
+def install(app: FastAPI) -> None:
+    """Put the routes of this module before those of MONAI Label; once, however often it is called."""
+    if getattr(app.state, "petlesion", False):
+        return
+    app.state.petlesion = True
+    inferences, clicks = CapacityLimiter(CONCURRENT_INFERENCES), CapacityLimiter(CONCURRENT_CLICKS)
+
+    def turn(arguments: Mapping[str, Any]) -> CapacityLimiter:
+        return clicks if arguments.get("model") == "click" else inferences
+
+    router = APIRouter()
+    for module in MODULES:
+        for route in module.router.routes:
+            if isinstance(route, APIRoute):
+                handler = in_thread(route.endpoint, turn if module is infer else None)
+                router.add_api_route(route.path, handler, methods=sorted(route.methods or ()), include_in_schema=False)
+    for path, operation in (("wado/", "wado"), ("qido/", "qido"), ("stow/", "stow"), ("", "")):
+        router.add_api_route(
+            f"/proxy/dicom/{path}{{path:path}}",
+            partial(forward, operation=operation),
+            methods=["GET", "POST"],
+            include_in_schema=False,
+            response_model=None,
+        )
+    router.add_api_route("/ohif/{path:path}", viewer_file, methods=["GET"], include_in_schema=False)
+    before = len(app.router.routes)
+    app.include_router(router)
+    app.router.routes[:] = [*app.router.routes[before:], *app.router.routes[:before]]
+
+
+def in_thread(endpoint: Handler, turn: Callable[[Mapping[str, Any]], CapacityLimiter] | None = None) -> Handler:
+    """A handler with the signature of `endpoint` that runs it in a thread, and answers its errors with a sentence.
+
+    Parameters
+    ----------
+    endpoint
+        `async`, but without anything to wait for.
+    turn
+        Whose turn the call has to wait for.
+    """
+
+    async def handler(**arguments: Any) -> Any:
+        try:
+            _check_names(arguments)
+            limiter = None if turn is None else turn(arguments)
+            return await to_thread.run_sync(partial(_call, endpoint, arguments), limiter=limiter)
+        except HTTPException:
+            raise
+        except Exception as error:
+            raise as_http(error) from error
+
+    handler.__signature__ = inspect.signature(endpoint)  # type: ignore[attr-defined]
+    handler.__name__ = endpoint.__name__
+    return handler
+
+
+def as_http(error: Exception) -> HTTPException:
+    """The HTTP status of an error, with one sentence; an unexpected one is logged with its traceback."""
+    if isinstance(error, (UnknownImageError, UnknownLabelError, UnknownModelError)):
+        return HTTPException(404, str(error))
+    if isinstance(error, ArchiveError):
+        return HTTPException(502, str(error))
+    if isinstance(error, OutputError):
+        return HTTPException(507, str(error))
+    if isinstance(error, PetlesionError):
+        return HTTPException(400 if error.exit_code is ExitCode.USAGE else 422, str(error))
+    if isinstance(error, MONAILabelException):
+        return HTTPException(404 if "There is no" in error.msg else 400, error.msg)
+    if isinstance(error, json.JSONDecodeError):
+        return HTTPException(400, f"params is no JSON ({error}); send a JSON object")
+    logger.error("unexpected error", exc_info=error)
+    return HTTPException(500, f"unexpected error ({type(error).__name__}); see the log of the server")
+
+
+def _call(endpoint: Handler, arguments: dict[str, Any]) -> Any:
+    """Run a handler of MONAI Label to its end; none of them awaits anything."""
+    if endpoint is infer.api_run_inference and arguments["output"] == infer.ResultType.dicom_seg:
+        return _segmentation(**arguments)
+    coroutine = endpoint(**arguments)
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    coroutine.close()
+    raise RuntimeError(f"{endpoint.__name__} waits for something")
+
+
+def _segmentation(
+    background_tasks: BackgroundTasks, model: str, image: str = "", params: str = "{}", **_: Any
+) -> FileResponse:
+    """Answer `output=dicom_seg` with the core's SEG; MONAI Label's own names no lesion and needs `label_info`."""
+    request = {**json.loads(params or "{}"), "model": model, "image": image, "output": "dicom_seg"}
+    path = app_instance().infer(request)["file"]
+    background_tasks.add_task(remove_file, path)
+    return FileResponse(path, media_type="application/dicom", filename=f"{model}.dcm")
+
+
+def _check_names(arguments: Mapping[str, Any]) -> None:
+    for key in NAMES:
+        value = arguments.get(key)
+        if isinstance(value, str) and value and not is_safe_name(value):
+            raise HTTPException(404, f"{value[:80]!r} is no name of {key}; names hold no path")
+
+
+async def forward(request: Request, path: str, operation: str) -> Response:
+    """Pass a request of OHIF on to the DICOMweb server, from a thread."""
+    if any(part in (".", "..") for part in unquote(path).replace("\\", "/").split("/")):
+        raise HTTPException(404, "the path leads out of the DICOMweb services")
+    await request.body()  # is kept by the request: MONAI Label's handler then has nothing to wait for
+    arguments = {"request": request, "op": operation, "path": path}
+    try:
+        return await to_thread.run_sync(partial(_call, proxy.proxy_dicom, arguments))
+    except OSError as error:  # requests' exceptions among them
+        raise HTTPException(502, f"the DICOMweb server does not answer ({type(error).__name__}); start it") from error
+
+
+def viewer_file(path: str) -> FileResponse:
+    """A file of the bundled OHIF; its index page for any other path (MONAI Label finds none in sub-folders)."""
+    folder = Path(monailabel.endpoints.ohif.__file__).parent / "static" / "ohif"
+    file = (folder / path).resolve()
+    if not (file.is_relative_to(folder) and file.is_file()):
+        file = folder / "index.html"
+    return FileResponse(file, media_type=get_mime_type(str(file)))

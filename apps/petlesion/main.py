@@ -1,0 +1,139 @@
+"""PET/CT lesions in MONAI Label: `monailabel start_server --app apps/petlesion --studies FOLDER_OR_DICOMWEB_URL`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monailabel.interfaces.app import MONAILabelApp
+from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
+
+from lib.datastore.annotations import WATCH_INTERVAL_S, Annotations
+from lib.datastore.image_notes import ImageNotes
+from lib.datastore.petct_datastore import PetCtDatastore
+from lib.datastore.stores import open_stores
+from lib.endpoints import UnknownModelError, install
+from lib.infers.tasks import Job, LesionTask, all_tasks
+from petlesion import __version__
+from petlesion.errors import PetlesionError
+from petlesion.reader import read_nifti
+
+logger = logging.getLogger(__name__)
+
+
+class PetLesion(MONAILabelApp):  # type: ignore[misc]
+    """The app; MONAI Label makes one a process.
+
+    Parameters
+    ----------
+    app_dir
+        This folder.
+    studies
+        Folder of images, or URL of a DICOMweb server.
+    conf
+        `--conf` options: those of `lib.datastore.stores.open_stores`, and `models`, the folder of published models
+        (default: `model` in this folder).
+    """
+
+    def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
+        self._models = Path(conf.get("models") or Path(app_dir) / "model")
+        super().__init__(
+            app_dir=app_dir,
+            studies=studies,
+            conf=conf,
+            name="petlesion",
+            description="Tumour lesions in PET/CT. Research software, not a medical device.",
+            version=__version__,
+            labels=["lesion"],
+        )
+        # On each request and at each start, MONAI Label would queue a process that scores every label anew.
+        self._auto_update_scoring = False
+        server = sys.modules.get("monailabel.app")
+        if server is not None:
+            install(server.app)
+
+    def init_datastore(self) -> Datastore:
+        """Images and labels of `studies`."""
+        stores = open_stores(self.studies, self.conf)
+        try:
+            stores.cases.refresh()
+        except PetlesionError as error:
+            logger.warning("%s; the server starts all the same and tries again", error)
+        work = stores.labels.folder.parent / f"{stores.labels.folder.name}-work"
+        return PetCtDatastore(Annotations(stores), ImageNotes(work / "notes"), work / "images", self.studies)
+
+    def init_infers(self) -> dict[str, LesionTask]:
+        """Pre-labels and networks."""
+        return all_tasks(self._models)
+
+    def on_init_complete(self) -> None:
+        """Begin to look for images and labels that others store; called by the server, not by training."""
+        super().on_init_complete()
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+
+    def _watch(self) -> None:
+        while True:
+            try:
+                self.datastore().annotations.watch()
+            except PetlesionError as error:
+                logger.warning("%s", error)
+            except Exception:
+                logger.exception("looking for new images and labels failed; it is tried again")
+            time.sleep(WATCH_INTERVAL_S)
+
+    def infer(self, request: Mapping[str, Any], datastore: PetCtDatastore | None = None) -> dict[str, Any]:
+        """Run a model on an image.
+
+        Parameters
+        ----------
+        request
+            `model`, `image` (id of a PET, or of its CT; the file of a session), and options of the model; with
+            `save_label` the result is kept under `label_tag` (default `original`).
+        datastore
+            Default: that of the app.
+
+        Returns
+        -------
+        dict
+            `file`, a temporary file with the label, and `params`, the JSON of the result.
+
+        Raises
+        ------
+        PetlesionError
+            If there is no such model or image, an option is out of range, or nothing can be segmented.
+        """
+        datastore = datastore or self.datastore()
+        model = str(request.get("model") or "")
+        task = self._infers.get(model)
+        if task is None or not task.is_valid():
+            names = ", ".join(name for name, each in self._infers.items() if each.is_valid())
+            raise UnknownModelError(f"there is no model {model[:40]!r}", remedy=f"use one of {names}")
+        began = time.monotonic()
+        image = str(request["image"])
+        study, grid = self._open_file(Path(image)) if Path(image).is_absolute() else datastore.annotations.open(image)
+        loaded = time.monotonic()
+        job = Job(study, grid, request)
+        file, result = task({"job": job, "output": request.get("output")})
+        ended = time.monotonic()
+        result["latencies"] = {"load": round(loaded - began, 3), "infer": round(ended - loaded, 3)}
+        logger.info("%s of %s in %.2f s, loaded in %.2f s", model, image, ended - loaded, loaded - began)
+        label_id: str = file
+        tag = str(request.get("label_tag") or DefaultLabelTag.ORIGINAL.value)
+        if str(request.get("save_label", "false")).lower() == "true":
+            label_id = datastore.save_label(image, file, tag, {"model": model, "params": result})
+        return {"label": label_id, "tag": tag, "file": file, "params": result}
+
+    def _open_file(self, path: Path) -> Any:
+        """A SUV image that a client uploaded, with a session or with the request."""
+        sessions = self.sessions()
+        allowed = [Path(tempfile.gettempdir()), *([Path(sessions.store_path)] if sessions else [])]
+        if not any(path.resolve().is_relative_to(folder.resolve()) for folder in allowed):
+            raise UnknownModelError("the image is no uploaded file", remedy="upload it, or give the id of an image")
+        study = read_nifti(path)
+        return study, study.pet.grid

@@ -1,0 +1,75 @@
+"""NRRD files ↔ volumes: what 3D Slicer saves, and OHIF's panel reads. ITK does the work; its world is LPS, as here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from petlesion.errors import GeometryError
+from petlesion.resample import set_geometry
+from petlesion.volume import Grid, Volume
+
+_NRRD = "NrrdImageIO"
+
+
+def read_nrrd_shape(path: Path) -> tuple[int, ...]:
+    """Number of voxels (z, y, x), from the header alone.
+
+    Raises
+    ------
+    GeometryError
+        If the file is no NRRD file of one value a voxel.
+    """
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(_NRRD)
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise _unreadable(path) from error
+    if reader.GetNumberOfComponents() != 1:
+        raise GeometryError(
+            f"NRRD file with {reader.GetNumberOfComponents()} values a voxel",
+            where=path.name,
+            remedy="export one label map, not overlapping segments",
+        )
+    return tuple(int(side) for side in reader.GetSize()[::-1])
+
+
+def read_nrrd(path: Path) -> Volume:
+    """Read an image or a label map with its own data type.
+
+    Raises
+    ------
+    GeometryError
+        If the file is no three-dimensional NRRD file, or is damaged.
+    """
+    import SimpleITK as sitk
+
+    if len(read_nrrd_shape(path)) != 3:
+        raise GeometryError("NRRD file that is not three-dimensional", where=path.name, remedy="export one volume")
+    try:
+        image = sitk.ReadImage(str(path), imageIO=_NRRD)
+    except RuntimeError as error:
+        raise _unreadable(path) from error
+    array = sitk.GetArrayFromImage(image)
+    directions = np.array(image.GetDirection()).reshape(3, 3)[:, ::-1]
+    z, y, x = array.shape
+    grid = Grid.from_geometry((z, y, x), image.GetSpacing()[::-1], image.GetOrigin(), directions)
+    return Volume(array, grid)
+
+
+def write_nrrd(volume: Volume, path: Path, *, compress: bool = False) -> None:
+    """Write a volume with its own data type; compressed with gzip, or raw, which local clients read faster."""
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(np.ascontiguousarray(volume.array))
+    set_geometry(image, volume.grid)
+    sitk.WriteImage(image, str(path), useCompression=compress, imageIO=_NRRD)
+
+
+def _unreadable(path: Path) -> GeometryError:
+    return GeometryError("no readable NRRD file", where=path.name, remedy="export it again")

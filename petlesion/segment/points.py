@@ -1,0 +1,140 @@
+"""Lesions at points that a person set: in the foreground to grow or keep one, in the background to cut some off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from petlesion.errors import SegmentationError, UsageError
+from petlesion.lesions import Lesions
+from petlesion.report import MethodRecord, Review, Sphere
+from petlesion.segment.click import REACH_MM, check_point
+from petlesion.segment.components import CONNECTIVITY, label_components
+from petlesion.segment.methods import SegmentOptions, segment
+from petlesion.segment.spheres import voxels_in
+from petlesion.study import PetCt
+
+Point = tuple[float, float, float]
+"""LPS point (x, y, z), mm."""
+
+
+def grow_at_points(
+    study: PetCt, options: SegmentOptions, foreground: Sequence[Point], background: Sequence[Point] = ()
+) -> Lesions:
+    """Grow a lesion at each foreground point, and cut off what belongs to a background point.
+
+    Regions that touch become one lesion. Within a lesion that holds a background point, each voxel goes to the point
+    from which uptake leads down to it without rising (watershed from the points).
+
+    Parameters
+    ----------
+    study, options
+        As for `petlesion.segment.methods.segment`; the method decides on the boundary.
+    foreground
+        At least one.
+    background
+        Points beside every lesion change nothing.
+
+    Raises
+    ------
+    UsageError
+        If there is no foreground point, or one lies outside the image.
+    SegmentationError
+        If nothing grows at a point, or background points leave nothing.
+    """
+    _check_points(study, foreground, background)
+    grown = [segment(study, replace(options, point_mm=point)) for point in foreground]
+    mask = np.logical_or.reduce([lesion.labels > 0 for lesion in grown])
+    if background:
+        _cut(study, mask, foreground, background)
+    return _lesions(study, mask, grown[0], foreground, background)
+
+
+def choose_at_points(
+    study: PetCt, found: Lesions, foreground: Sequence[Point], background: Sequence[Point] = ()
+) -> Lesions:
+    """Of lesions that a method found, those at foreground points and not at background points.
+
+    Parameters
+    ----------
+    study
+        The PET.
+    found
+        Lesions of the whole body.
+    foreground, background
+        A lesion is meant when it lies within `petlesion.segment.click.REACH_MM` of a point.
+
+    Raises
+    ------
+    UsageError
+        If there is no foreground point, or one lies outside the image.
+    SegmentationError
+        If there is no lesion at any of them.
+    """
+    _check_points(study, foreground, background)
+    wanted = _numbers_near(study, found, foreground) - _numbers_near(study, found, background)
+    mask = np.isin(found.labels, sorted(wanted))
+    return _lesions(study, mask, found, foreground, background)
+
+
+def _check_points(study: PetCt, foreground: Sequence[Point], background: Sequence[Point]) -> None:
+    if not foreground:
+        raise UsageError("no foreground point is given", remedy="set one on the lesion")
+    for point in (*foreground, *background):
+        check_point(study.pet, point)
+
+
+def _numbers_near(study: PetCt, found: Lesions, points: Sequence[Point]) -> set[int]:
+    near = [found.labels.ravel()[voxels_in(study.pet.grid, Sphere(point, REACH_MM))] for point in points]
+    return {int(number) for numbers in near for number in np.unique(numbers)} - {0}
+
+
+def _cut(study: PetCt, mask: NDArray[np.bool_], foreground: Sequence[Point], background: Sequence[Point]) -> None:
+    """Remove from `mask`, in place, the basins of background points."""
+    from skimage.segmentation import watershed
+
+    markers = np.zeros(mask.shape, dtype=np.int32)
+    for point in foreground:
+        markers[_voxel(study, point)] = 1
+    for point in background:
+        markers[_voxel(study, point)] = 2
+    labels, _ = ndimage.label(mask, structure=CONNECTIVITY)
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        inside = labels[box] == number
+        if not (markers[box][inside] == 2).any():
+            continue
+        seeds = np.where(inside, markers[box], 0)
+        if not (seeds == 1).any():
+            # The foreground point fell beside the region it made: its hottest voxel stands for it.
+            free = np.where(inside & (seeds == 0), study.pet.array[box], -np.inf)
+            seeds[np.unravel_index(int(np.argmax(free)), free.shape)] = 1
+        basins = watershed(-study.pet.array[box], seeds, mask=inside, connectivity=CONNECTIVITY)
+        mask[box] &= ~(inside & (basins == 2))
+
+
+def _voxel(study: PetCt, point: Point) -> tuple[int, int, int]:
+    z, y, x = np.rint(study.pet.grid.to_index(point)).astype(int)
+    return int(z), int(y), int(x)
+
+
+def _lesions(
+    study: PetCt, mask: NDArray[np.bool_], origin: Lesions, foreground: Sequence[Point], background: Sequence[Point]
+) -> Lesions:
+    if not mask.any():
+        raise SegmentationError("no lesion is left at the points", remedy="set a point on a lesion, or another method")
+    parameters = {name: value for name, value in origin.method.parameters.items() if not name.startswith("point_")} | {
+        "foreground_points": len(foreground),
+        "background_points": len(background),
+    }
+    return Lesions(
+        labels=label_components(mask, study.pet.grid.voxel_ml, 0.0),
+        grid=study.pet.grid,
+        method=MethodRecord(origin.method.name, origin.method.version, origin.method.weights_sha256, parameters),
+        reference=origin.reference,
+        review=Review.CANDIDATES,
+        warnings=origin.warnings,
+    )
