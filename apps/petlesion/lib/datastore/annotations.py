@@ -9,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
 from lib.datastore.image_ids import UnknownImageError
 from lib.datastore.labels import FINAL, ORIGINAL, LabelVersion
 from lib.datastore.stores import Stores
-from lib.datastore.submissions import read_submission
+from lib.datastore.submissions import OtherGridError, read_submission
 from petlesion import __version__
 from petlesion.dicom.attributes import items, text
 from petlesion.dicom.frame_of_reference import referenced_series
@@ -93,8 +95,7 @@ class Annotations:
         """
         pet_id, named = self.pet_of(image_id)
         study = self.stores.cases.load(pet_id)
-        grids = [study.pet.grid, *self._ct_grids(study, named)]
-        labels = read_submission(path, study, grids)
+        labels = self._read(path, study, named)
         label = self.stores.labels.save(
             pet_id,
             labels,
@@ -124,12 +125,20 @@ class Annotations:
             for found in self.stores.cases.source.segmentations(self._known()):
                 self._take_in(found.key, found.path)
 
-    def _ct_grids(self, study: PetCt, named: Grid | None) -> list[Grid]:
-        if named is not None:
-            return [named]
+    def _read(self, path: Path, study: PetCt, named: Grid | None) -> NDArray[np.uint16]:
+        """Read a label drawn on the image that the client named, or on the other one of PET and CT."""
+        try:
+            return read_submission(path, study, named or study.pet.grid)
+        except OtherGridError:
+            other = self._ct_grid(study) if named is None else study.pet.grid
+            if other is None:
+                raise
+        return read_submission(path, study, other)
+
+    def _ct_grid(self, study: PetCt) -> Grid | None:
         uid = study.source.ct_series_instance_uid if study.source else None
         view = self.stores.cases.ct_view(uid) if uid else None
-        return [view.grid] if view else []
+        return view.grid if view else None
 
     def _send_or_remember(self, label: LabelVersion, study: PetCt) -> None:
         """Store the SEG of a label in the DICOMweb server; what does not arrive now is sent by `watch`."""
@@ -177,7 +186,7 @@ class Annotations:
             if path.suffix == ".dcm":
                 header = dcmread(path, stop_before_pixels=True)
                 image_id, tag = self._image_of(header), _tag_of(header)
-                annotator = text(header, "ContentCreatorName") or text(header, "OperatorsName")
+                annotator = str(header.get("ContentCreatorName") or "")
                 source, info = "dicom", {"sop_instance_uid": key, "series": text(header, "SeriesDescription")}
             else:
                 image_id, tag, annotator, source = path.name.partition(".")[0], FINAL, "", "file"

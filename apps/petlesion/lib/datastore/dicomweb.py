@@ -18,11 +18,11 @@ from pydicom import Dataset
 from lib.datastore.cases import Case, CtView, FoundLabel
 from lib.datastore.local import case_of, ct_view_in
 from petlesion.dicom.attributes import text
-from petlesion.dicom.header import Instance, read_instance
+from petlesion.dicom.header import PARSE_ERRORS, Instance, read_instance
 from petlesion.dicom.reader import SeriesChoice, read_dicom
 from petlesion.dicom.scan import Series, scan
 from petlesion.dicom.selection import why_unusable_pet
-from petlesion.errors import ExitCode, PetlesionError
+from petlesion.errors import ExitCode, GeometryError, PetlesionError
 from petlesion.study import PetCt
 
 TIMEOUTS_S = (10.0, 120.0)
@@ -137,8 +137,12 @@ class DicomWeb:
                 continue
             for uid in self.instances(study_uid, series_uid):
                 if uid not in known:
-                    dataset = self.retrieve(study_uid, series_uid, uid)
-                    yield FoundLabel(uid, self._keep(self._series_folder(study_uid, series_uid), dataset))
+                    try:
+                        dataset = self.retrieve(study_uid, series_uid, uid)
+                    except GeometryError as error:
+                        logger.warning("%s", error)
+                    else:
+                        yield FoundLabel(uid, self._keep(self._series_folder(study_uid, series_uid), dataset))
             self._counted[series_uid] = _value(row, "00201209")
 
     def search_series(self, filters: dict[str, str], study_uid: str | None = None) -> list[dict[str, Any]]:
@@ -154,10 +158,21 @@ class DicomWeb:
         return [_checked_uid(_value(row, "00080018")) for row in rows]
 
     def retrieve(self, study_uid: str, series_uid: str, instance_uid: str) -> Dataset:
-        """WADO: one object."""
-        return self._ask(
-            lambda: self._client.retrieve_instance(study_uid, series_uid, instance_uid, media_types=_ANY_SYNTAX)
-        )
+        """WADO: one object.
+
+        Raises
+        ------
+        GeometryError
+            If what the server holds is no DICOM file.
+        """
+        try:
+            return self._ask(
+                lambda: self._client.retrieve_instance(study_uid, series_uid, instance_uid, media_types=_ANY_SYNTAX)
+            )
+        except PARSE_ERRORS as error:
+            raise GeometryError(
+                f"object {instance_uid} is no readable DICOM file", where=self.url, remedy="store it again"
+            ) from error
 
     def store(self, dataset: Dataset) -> None:
         """STOW: one object.
@@ -167,6 +182,8 @@ class DicomWeb:
         ArchiveError
             If the server refuses it.
         """
+        # The library writes what it is given, and a file without a preamble is one that few programs read.
+        dataset.preamble = bytes(128)
         answer = self._ask(lambda: self._client.store_instances([dataset]))
         if len(answer.get("FailedSOPSequence") or ()):
             raise ArchiveError("the DICOMweb server refuses the object", where=self.url, remedy="see its log")

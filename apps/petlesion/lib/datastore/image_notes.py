@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from lib.datastore.image_ids import checked_id
+from petlesion.durable import exclusive, write_durably
 
 MAX_BYTES = 2**20
 """Longest notes of an image."""
@@ -44,14 +41,11 @@ class ImageNotes:
         """
         path = self._path(image_id)
         self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / ".lock"):
+        with exclusive(self.folder / ".lock"):
             text = json.dumps(self.read(image_id) | dict(values), allow_nan=False)
             if len(text) > MAX_BYTES:
                 raise ValueError(f"notes of {len(text)} characters")
-            descriptor, draft = tempfile.mkstemp(prefix=".writing-", dir=self.folder)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                stream.write(text)
-            Path(draft).replace(path)
+            write_durably(path, text.encode())
 
     def _path(self, image_id: str) -> Path:
         return self.folder / f"{checked_id(image_id)}.json"

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -28,10 +27,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from lib.datastore.image_ids import UnknownLabelError, checked_id, checked_tag, is_safe_name
+from petlesion.durable import exclusive, sync_file, sync_folder, write_durably
 from petlesion.errors import OutputError
 from petlesion.lesions import LABEL_DTYPE
 from petlesion.nifti import read_labels, write_labels
@@ -254,8 +253,7 @@ class LabelStore:
     def note_dicom(self, label: LabelVersion, sop_instance_uid: str) -> None:
         """Remember which SEG of the DICOMweb server holds a version."""
         path = self._stem(label).with_suffix(".dicom.json")
-        text = json.dumps({"sop_instance_uid": sop_instance_uid})
-        _write_in_place(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+        write_durably(path, json.dumps({"sop_instance_uid": sop_instance_uid}).encode())
 
     def dicom_uid(self, label: LabelVersion) -> str:
         """SOPInstanceUID of the SEG that holds a version in the DICOMweb server; empty where none does."""
@@ -276,13 +274,12 @@ class LabelStore:
         folder = self.folder / draft.image_id / draft.tag
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder / ".lock"):
+            with exclusive(folder / ".lock"):
                 number = max((number for number, _ in _records(folder)), default=0) + 1
                 label = replace(draft, version=number)
                 label = replace(label, sha256=write(self._stem(label)))
-                text = _to_json(label)
                 record = self._stem(label).with_suffix(".json")
-                _write_in_place(record, lambda path: path.write_text(text, encoding="utf-8"))
+                write_durably(record, _to_json(label).encode())
         except OSError as error:
             raise OutputError(
                 f"label cannot be stored ({error.strerror or error})", where=folder, remedy="free space or permissions"
@@ -318,17 +315,9 @@ def _write_in_place(path: Path, write: Callable[[Path], object]) -> None:
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
         draft = Path(folder) / path.name
         write(draft)
-        _flush(draft)
+        sync_file(draft)
         draft.replace(path)
-    _flush(path.parent)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(path.parent)
 
 
 def _sha256(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,11 @@ RAW_SUFFIX = ".bin"
 """OHIF's own format: one byte a voxel, x fastest, without a header."""
 
 
-def read_submission(path: Path, study: PetCt, grids: Sequence[Grid]) -> NDArray[np.uint16]:
+class OtherGridError(UsageError):
+    """A label has not the voxels of the image."""
+
+
+def read_submission(path: Path, study: PetCt, grid: Grid) -> NDArray[np.uint16]:
     """Read a submitted label.
 
     Parameters
@@ -35,8 +38,8 @@ def read_submission(path: Path, study: PetCt, grids: Sequence[Grid]) -> NDArray[
         NIfTI, NRRD, DICOM SEG or RTSTRUCT, or raw bytes (`.bin`); the content decides where it can.
     study
         The PET that it is for.
-    grids
-        Grids that a client may have drawn on: of the PET, and of its CT.
+    grid
+        Grid that the client drew on: of the PET, or of its CT.
 
     Returns
     -------
@@ -45,45 +48,45 @@ def read_submission(path: Path, study: PetCt, grids: Sequence[Grid]) -> NDArray[
 
     Raises
     ------
+    OtherGridError
+        If it is on another grid.
     PetlesionError
-        If it is on another grid, of another patient, not of whole numbers, or no label at all.
+        If it is of another patient, not of whole numbers, or no label at all.
     """
     if is_dicom(path):
         return _checked(read_mask(path, study).labels, path)
-    volume = _read_raw(path, grids) if path.suffix == RAW_SUFFIX else _read_volume(path, grids)
+    volume = _read_raw(path, grid) if path.suffix == RAW_SUFFIX else _read_volume(path, grid)
     labels = Volume(_checked(volume.array, path), volume.grid)
     return resample(labels, study.pet.grid, Interpolation.NEAREST).array
 
 
-def _read_raw(path: Path, grids: Sequence[Grid]) -> Volume:
-    size = path.stat().st_size
-    grid = next((grid for grid in grids if int(np.prod(grid.shape)) == size), None)
-    if grid is None:
-        expected = " or ".join(str(int(np.prod(grid.shape))) for grid in grids)
-        raise UsageError(f"label of {size} bytes; the image has {expected} voxels", remedy="send one byte a voxel")
+def _read_raw(path: Path, grid: Grid) -> Volume:
+    size, expected = path.stat().st_size, int(np.prod(grid.shape))
+    if size != expected:
+        raise OtherGridError(
+            f"label of {size} bytes; the image has {expected} voxels", remedy="send one byte a voxel of the image"
+        )
     return Volume(np.fromfile(path, dtype=np.uint8).reshape(grid.shape), grid)
 
 
-def _read_volume(path: Path, grids: Sequence[Grid]) -> Volume:
+def _read_volume(path: Path, grid: Grid) -> Volume:
     nrrd = _is_nrrd(path)
     shape = read_nrrd_shape(path) if nrrd else read_shape(path)
     # Before the voxels are read: a header may promise any number of them.
-    if not any(sorted(shape) == sorted(grid.shape) for grid in grids):
-        raise _other_grid(shape, grids)
+    if sorted(shape) != sorted(grid.shape):
+        raise _other_grid(shape, grid)
     volume = read_nrrd(path) if nrrd else read_labels(path)
-    own = Orientation.of(volume.grid)
-    for grid in grids:
-        target = Orientation.of(grid)
-        if own.grid.is_close(target.grid):
-            # The same voxels, perhaps stored in another order of axes.
-            return Volume(target.back(own.view(volume.array)), grid)
-    raise _other_grid(shape, grids)
+    own, target = Orientation.of(volume.grid), Orientation.of(grid)
+    if not own.grid.is_close(target.grid):
+        raise _other_grid(shape, grid)
+    # The same voxels, perhaps stored in another order of axes.
+    return Volume(target.back(own.view(volume.array)), grid)
 
 
-def _other_grid(shape: tuple[int, ...], grids: Sequence[Grid]) -> UsageError:
-    expected = " or ".join(" × ".join(map(str, grid.shape)) for grid in grids)
-    return UsageError(
-        f"label of {' × '.join(map(str, shape))} voxels (z, y, x) on another grid than the image ({expected})",
+def _other_grid(shape: tuple[int, ...], grid: Grid) -> OtherGridError:
+    own, expected = (" × ".join(map(str, sides)) for sides in (shape, grid.shape))
+    return OtherGridError(
+        f"label of {own} voxels (z, y, x) on another grid than the image ({expected})",
         remedy="send a label drawn on this PET or its CT",
     )
 

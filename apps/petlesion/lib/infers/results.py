@@ -25,6 +25,7 @@ from petlesion.volume import Grid, Volume
 LABEL = "lesion"
 """The one label of all models; its value is 1."""
 EXTENSIONS = (".nrrd", ".nii.gz", ".nii")
+_folder = tempfile.TemporaryDirectory(prefix="petlesion-results-")
 BITS = {"uint8": 8, "uint16": 16}
 """Data types that clients may ask for (`result_dtype`)."""
 
@@ -99,6 +100,7 @@ def write_segmentation(study: PetCt, lesions: Lesions) -> Path:
 
 
 def _temporary(suffix: str) -> Path:
-    descriptor, name = tempfile.mkstemp(prefix="petlesion-", suffix=suffix)
+    # In a folder of its own: a client on the same machine writes a file of this name into the temporary folder.
+    descriptor, name = tempfile.mkstemp(prefix="lesions-", suffix=suffix, dir=_folder.name)
     os.close(descriptor)
     return Path(name)

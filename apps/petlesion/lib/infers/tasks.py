@@ -18,6 +18,7 @@ from petlesion.errors import UsageError
 from petlesion.lesions import Lesions
 from petlesion.measure.biomarkers import measure
 from petlesion.networks.model_folder import FILES, Model
+from petlesion.networks.registry import CURRENT, Registry
 from petlesion.report import Reference
 from petlesion.segment.methods import MethodName, segment
 from petlesion.segment.network import NetworkOptions, load_models, segment_by_network
@@ -127,28 +128,29 @@ class ThresholdTask(LesionTask):
 
 
 class NetworkTask(LesionTask):
-    """The network of a model folder; a model that takes its place is loaded at the next request.
+    """The network in service; a version that takes its place is loaded at the next request.
 
     Parameters
     ----------
-    folder
-        Where models are published: the one that `current` in it leads to, or the folder itself.
+    registry
+        Versions of the network.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, registry: Registry) -> None:
         super().__init__(
             "unet",
             InferType.SEGMENTATION,
             "network; refine: redraw at the patient's threshold; mirror: average with the mirror image, twice the time",
         )
-        self._folder = folder
-        self._loaded: tuple[tuple[Any, ...], tuple[Model, ...]] | None = None
+        self._registry = registry
+        self._loaded: tuple[Model, ...] = ()
         self._lock = threading.Lock()
         self._found: WeakKeyDictionary[PetCt, tuple[tuple[Any, ...], Lesions]] = WeakKeyDictionary()
 
     def is_valid(self) -> bool:
         """Whether there is a model."""
-        return all((published(self._folder) / name).is_file() for name in FILES)
+        folder = self._registry.folder
+        return (folder / CURRENT).is_file() or all((folder / name).is_file() for name in FILES)
 
     def find(self, job: Job, parameters: Parameters) -> Lesions:
         """Lesions by the network; the last result of a loaded study is kept, for clicks."""
@@ -168,12 +170,11 @@ class NetworkTask(LesionTask):
         return known[1]
 
     def _models(self) -> tuple[Model, ...]:
-        folder = published(self._folder)
+        version = self._registry.current()
         with self._lock:
-            state = (folder, *((folder / name).stat().st_mtime_ns for name in FILES if (folder / name).is_file()))
-            if self._loaded is None or self._loaded[0] != state:
-                self._loaded = (state, load_models([folder]))
-            return self._loaded[1]
+            if not self._loaded or self._loaded[0].sha256 != version.sha256:
+                self._loaded = load_models([version.folder], version.sha256)
+            return self._loaded
 
 
 class ClickTask(LesionTask):
@@ -212,10 +213,10 @@ def all_tasks(models: Path) -> dict[str, LesionTask]:
     Parameters
     ----------
     models
-        Folder of published models, with a sub-folder `unet`.
+        Folder of the models' versions, see `petlesion.networks.registry`.
     """
     volume = "min_volume_ml (0 to 1000): smaller regions are removed"
-    network = NetworkTask(models / "unet")
+    network = NetworkTask(Registry.of(models, "unet"))
     tasks: tuple[LesionTask, ...] = (
         ThresholdTask(MethodName.PERCIST, f"uptake above the threshold of normal liver; {volume}"),
         ThresholdTask(MethodName.FIXED, f"uptake at or above suv (0.1 to 100); {volume}"),
@@ -227,14 +228,6 @@ def all_tasks(models: Path) -> dict[str, LesionTask]:
         network,
     )
     return {task.name: task for task in tasks}
-
-
-def published(folder: Path) -> Path:
-    """Folder of the model in service: what `current` leads to, a link or a file with a name; else `folder` itself."""
-    current = folder / "current"
-    if current.is_file():
-        return folder / Path(current.read_text(encoding="utf-8").strip()).name
-    return current.resolve() if current.is_dir() else folder
 
 
 def _as_tracer(study: PetCt, parameters: Parameters) -> PetCt:

@@ -1,0 +1,22 @@
+"""One Orthanc and one annotation server on it for all tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from annotation_server import Site, running_orthanc, running_server, write_small_study
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Iterator[Site]:
+    """Servers with small studies (`anna`, `ben`, `carl`, `no-weight`), and the three real ones of sts_dicom."""
+    folder = tmp_path_factory.mktemp("site")
+    studies = {name: write_small_study(folder / "dicom", name) for name in ("anna", "ben", "carl", "dora")}
+    studies["no-weight"] = write_small_study(folder / "dicom", "no-weight", PatientWeight=None)
+    with running_orthanc(folder / "orthanc") as orthanc:
+        orthanc.store(folder / "dicom")
+        orthanc.store(shared_data / "sts_dicom")
+        with running_server(folder, orthanc.dicomweb) as server:
+            yield Site(orthanc, server, studies)

@@ -1,0 +1,187 @@
+"""What the annotation server refuses: with one sentence, storing nothing, and staying alive."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+from annotation_server import PET_GRID, Site, write_small_study
+
+from petlesion.nifti import write_image, write_labels
+from petlesion.volume import Grid, Volume
+
+TRAVERSALS = ["../../x", "/etc/passwd", "%2e%2e%2f%2e%2e%2fx", "..\\..\\x", "a/../../x", "file:///etc/passwd", "x\0y"]
+
+
+def files_of(site: Site) -> set[Path]:
+    """All files of the server but its log."""
+    return {path for path in site.server.log.parent.rglob("*") if path.suffix not in (".log", ".lock", ".dcm")}
+
+
+def assert_refused(site: Site, answer: requests.Response, *, says: str) -> None:
+    """A 4xx with one sentence of ours; the server answers."""
+    assert 400 <= answer.status_code < 500, answer.text
+    detail = answer.json()["detail"]
+    assert says in detail
+    assert "\n" not in detail
+    assert "Traceback" not in detail
+    assert requests.get(f"{site.url}/info/", timeout=30).ok
+
+
+def infer(site: Site, model: str, image: str, **options: object) -> requests.Response:
+    return requests.post(
+        f"{site.url}/infer/{model}",
+        params={"image": image, "output": "json"},
+        data={"params": json.dumps(options)},
+        timeout=60,
+    )
+
+
+def submit(site: Site, image: str, path: Path, tag: str = "final", params: str = "{}") -> requests.Response:
+    with path.open("rb") as stream:
+        return requests.put(
+            f"{site.url}/datastore/label",
+            params={"image": image, "tag": tag},
+            data={"params": params},
+            files={"label": stream},
+            timeout=60,
+        )
+
+
+def test_unknown_image(site: Site) -> None:
+    assert_refused(site, infer(site, "fixed", "1.2.3.4"), says="there is no PET 1.2.3.4")
+
+
+def test_unknown_model(site: Site) -> None:
+    answer = infer(site, "deepedit", site.studies["anna"].pet)
+    assert answer.status_code == 404
+    assert_refused(site, answer, says="there is no model 'deepedit'; use one of percist")
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "says"),
+    [
+        ("fixed", {"suv": -1}, "suv is '-1'; give a number from 0.1 to 100"),
+        ("fixed", {"suv": "hot"}, "suv is 'hot'"),
+        ("fixed", {"instances": "perhaps"}, "instances is 'perhaps'"),
+        ("relative", {"fraction": 41}, "fraction is '41'"),
+        ("percist", {"tracer": "water"}, "tracer is 'water'"),
+        ("fixed", {"result_extension": ".exe"}, "result_extension is '.exe'"),
+        ("click", {}, "no foreground point"),
+        ("click", {"foreground": [[1, 2]]}, "foreground is no list of voxels"),
+        ("click", {"foreground": [[900, 1, 1]]}, "outside the field of view"),
+        ("click", {"foreground": [[1, 1, 1]]}, "does not stand out"),
+        ("click", {"foreground": [[14, 22, 8]], "boundary": "unet"}, "there is no network yet"),
+    ],
+)
+def test_options_out_of_range(site: Site, model: str, options: dict[str, object], says: str) -> None:
+    assert_refused(site, infer(site, model, site.studies["anna"].pet, **options), says=says)
+
+
+def test_parameters_that_are_no_json(site: Site) -> None:
+    query = {"image": site.studies["anna"].pet}
+    answer = requests.post(f"{site.url}/infer/fixed", params=query, data={"params": "{"}, timeout=30)
+    assert_refused(site, answer, says="params is no JSON")
+
+
+@pytest.mark.parametrize("name", TRAVERSALS)
+def test_names_are_no_paths(site: Site, tmp_path: Path, name: str) -> None:
+    label = tmp_path / "label.nii.gz"
+    write_labels(np.zeros(PET_GRID.shape, np.uint8), PET_GRID, label)
+    before = files_of(site)
+    assert_refused(site, infer(site, "fixed", name), says="no name of image")
+    assert_refused(site, submit(site, name, label), says="no name of image")
+    assert_refused(site, submit(site, site.studies["anna"].pet, label, tag=name), says="no name of tag")
+    for path in ("image", "image/info"):
+        answer = requests.get(f"{site.url}/datastore/{path}", params={"image": name}, timeout=30)
+        assert_refused(site, answer, says="no name of image")
+    answer = requests.get(f"{site.url}/datastore/label", params={"label": name, "tag": "final"}, timeout=30)
+    assert_refused(site, answer, says="no name of label")
+    with label.open("rb") as stream:
+        answer = requests.put(f"{site.url}/datastore/image", params={"image": name}, files={"file": stream}, timeout=30)
+    assert_refused(site, answer, says="no name of image")
+    assert files_of(site) == before
+    assert not (site.server.log.parent.parent / "x").exists()
+
+
+def test_paths_do_not_lead_out_of_the_proxy(site: Site) -> None:
+    for path in ("wado/..%2f..%2fsystem", "%2e%2e/system", "wado/%2e%2e/%2e%2e/system"):
+        answer = requests.get(f"{site.url}/proxy/dicom/{path}", timeout=30)
+        assert answer.status_code == 404
+        assert "Orthanc" not in answer.text
+
+
+def test_label_of_another_grid(site: Site, tmp_path: Path) -> None:
+    for grid in (
+        Grid.from_geometry((30, 44, 41), (4.0, 5.0, 5.0)),
+        Grid.from_geometry(PET_GRID.shape, (4.0, 5.0, 5.0)),
+    ):
+        path = tmp_path / "label.nii.gz"
+        write_labels(np.ones(grid.shape, np.uint8), grid, path)
+        assert_refused(site, submit(site, site.studies["anna"].pet, path), says="on another grid than the image")
+
+
+def test_label_of_another_patient(site: Site, tmp_path: Path) -> None:
+    from petlesion.dicom.reader import read_dicom
+    from petlesion.dicom.scan import scan
+    from petlesion.dicom.segmentation import build_segmentation
+    from petlesion.masks import read_mask
+    from petlesion.measure.biomarkers import measure
+
+    other = read_dicom(scan(write_small_study(tmp_path / "study", "somebody-else").folder))
+    mask = np.zeros(PET_GRID.shape, np.uint8)
+    mask[5:8, 20:24, 20:24] = 1
+    write_labels(mask, PET_GRID, tmp_path / "mask.nii.gz")
+    lesions = read_mask(tmp_path / "mask.nii.gz", other)
+    path = tmp_path / "seg.dcm"
+    build_segmentation(other, lesions, measure(other, lesions)).save_as(path, enforce_file_format=True)
+    assert_refused(site, submit(site, site.studies["anna"].pet, path), says="FrameOfReferenceUID")
+
+
+def test_labels_that_are_none(site: Site, tmp_path: Path) -> None:
+    image, path = site.studies["dora"].pet, tmp_path / "label.nii.gz"
+    before = files_of(site)
+    write_image(Volume(np.full(PET_GRID.shape, 0.5, np.float32), PET_GRID), path)
+    assert_refused(site, submit(site, image, path), says="not whole numbers")
+    many = np.arange(np.prod(PET_GRID.shape)).reshape(PET_GRID.shape) % 301
+    write_labels(many.astype(np.uint16), PET_GRID, path)
+    assert_refused(site, submit(site, image, path), says="300 different values")
+    write_labels(np.full(PET_GRID.shape, -1, np.int16), PET_GRID, path)
+    assert_refused(site, submit(site, image, path), says="from -1 to")
+    path.write_bytes(b"this is no image")
+    assert_refused(site, submit(site, image, path), says="no readable NIfTI file")
+    (tmp_path / "label.nrrd").write_bytes(b"NRRD0004\ntype: float\n")
+    assert_refused(site, submit(site, image, tmp_path / "label.nrrd"), says="no readable NRRD file")
+    (tmp_path / "label.bin").write_bytes(b"\1" * 17)
+    assert_refused(site, submit(site, image, tmp_path / "label.bin"), says="label of 17 bytes")
+    (tmp_path / "label.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 400)
+    assert_refused(site, submit(site, image, tmp_path / "label.dcm"), says="mask is a DICOM object")
+    write_labels(np.ones(PET_GRID.shape, np.uint8), PET_GRID, path)
+    assert_refused(site, submit(site, image, path, params="{"), says="params is no JSON")
+    assert files_of(site) == before
+
+
+def test_study_without_pet(site: Site, tmp_path: Path) -> None:
+    study = write_small_study(tmp_path, "ct-alone")
+    for path in study.folder.glob("PT*"):
+        path.unlink()
+    site.orthanc.store(study.folder)
+    assert_refused(site, infer(site, "percist", study.ct), says=f"there is no PET {study.ct}")
+
+
+def test_study_without_weight(site: Site) -> None:
+    answer = infer(site, "percist", site.studies["no-weight"].pet)
+    assert_refused(site, answer, says="PatientWeight")
+
+
+def test_images_are_not_added_to_or_removed_from_the_archive(site: Site, tmp_path: Path) -> None:
+    path = tmp_path / "new.nii.gz"
+    write_image(Volume(np.zeros(PET_GRID.shape, np.float32), PET_GRID), path)
+    with path.open("rb") as stream:
+        answer = requests.put(f"{site.url}/datastore/image", files={"file": stream}, timeout=30)
+    assert_refused(site, answer, says="images come from the DICOMweb server")
+    answer = requests.delete(f"{site.url}/datastore/image", params={"id": site.studies["anna"].pet}, timeout=30)
+    assert_refused(site, answer, says="DICOM images are not removed from here")

@@ -1,0 +1,74 @@
+"""Lesions at points: grown, cut, chosen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from petlesion.errors import SegmentationError, UsageError
+from petlesion.report import SuvRecord
+from petlesion.segment.methods import MethodName, SegmentOptions, segment
+from petlesion.segment.points import choose_at_points, grow_at_points
+from petlesion.study import Patient, PetCt
+from petlesion.tracers import TRACERS, TracerName
+from petlesion.volume import Grid, Volume
+
+GRID = Grid.from_geometry((24, 30, 40), (4.0, 4.0, 4.0), (-80.0, -60.0, 0.0))
+LEFT, RIGHT, ALONE = (12, 15, 12), (12, 15, 20), (12, 15, 33)
+FIXED = SegmentOptions(method=MethodName.FIXED, suv=4.0)
+
+
+def study() -> PetCt:
+    """Two blobs that touch at SUV 4, and one by itself."""
+    index = np.moveaxis(np.indices(GRID.shape), 0, -1)
+    suv = np.ones(GRID.shape)
+    for centre, peak in ((LEFT, 10.0), (RIGHT, 9.0), (ALONE, 8.0)):
+        suv += peak * np.exp(-(((index - centre) / 3.2) ** 2).sum(axis=-1))
+    return PetCt(
+        pet=Volume(suv.astype(np.float32), GRID),
+        ct=None,
+        tracer=TRACERS[TracerName.F18_FDG],
+        patient=Patient(),
+        suv=SuvRecord("g/ml", "unknown", None, None, None),
+        study_instance_uid="1.2",
+        pet_series_instance_uid="1.2.3",
+    )
+
+
+def point(voxel: tuple[int, int, int]) -> tuple[float, float, float]:
+    x, y, z = GRID.to_world(voxel)
+    return float(x), float(y), float(z)
+
+
+def test_touching_blobs_are_one_lesion_until_the_background_is_marked() -> None:
+    both = grow_at_points(study(), FIXED, [point(LEFT)])
+    assert both.labels[LEFT] == both.labels[RIGHT] == 1
+    one = grow_at_points(study(), FIXED, [point(LEFT)], [point(RIGHT)])
+    assert one.labels[LEFT] == 1
+    assert one.labels[RIGHT] == 0
+    x = np.argwhere(one.labels)[:, 2]
+    assert x.max() == pytest.approx((LEFT[2] + RIGHT[2]) / 2, abs=1)
+    assert one.method.parameters["background_points"] == 1
+
+
+def test_several_points_give_several_lesions_and_others_change_nothing() -> None:
+    found = grow_at_points(study(), FIXED, [point(LEFT), point(ALONE)], [point((2, 2, 2))])
+    assert found.count == 2
+    alone = grow_at_points(study(), FIXED, [point(ALONE)])
+    np.testing.assert_array_equal(found.labels[:, :, 27:] > 0, alone.labels[:, :, 27:] > 0)
+
+
+def test_lesions_of_a_method_are_chosen_by_points() -> None:
+    whole = segment(study(), FIXED)
+    assert whole.count == 2
+    chosen = choose_at_points(study(), whole, [point(ALONE)])
+    np.testing.assert_array_equal(chosen.labels > 0, whole.labels == whole.labels[ALONE])
+    with pytest.raises(SegmentationError, match="no lesion is left"):
+        choose_at_points(study(), whole, [point(ALONE)], [point(ALONE)])
+
+
+def test_points_are_needed_and_lie_inside() -> None:
+    with pytest.raises(UsageError, match="no foreground point"):
+        grow_at_points(study(), FIXED, [])
+    with pytest.raises(UsageError, match="outside the field of view"):
+        grow_at_points(study(), FIXED, [point(LEFT)], [(0.0, 0.0, 999.0)])
