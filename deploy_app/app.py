@@ -16,6 +16,7 @@ from operators.segment_lesions import SegmentLesions
 from operators.select_series import SelectSeries
 from operators.write_results import WriteResults
 from paths import Paths
+from petlesion.segment.options import SegmentOptions
 from results import Outcome
 from settings import Settings
 
@@ -31,15 +32,20 @@ class LesionApp(Application):  # type: ignore[misc] # holoscan has no type infor
         Input and output folder.
     settings
         All options.
+    options
+        Method of the segmentation, with its model.
     log
         Told of each operator and study.
     outcomes
         Takes what became of each study.
     """
 
-    def __init__(self, paths: Paths, settings: Settings, log: Log, outcomes: list[Outcome]) -> None:
+    def __init__(
+        self, paths: Paths, settings: Settings, options: SegmentOptions, log: Log, outcomes: list[Outcome]
+    ) -> None:
         self._paths = paths
         self._settings = settings
+        self._options = options
         self._log = log
         self._outcomes = outcomes
         super().__init__()
@@ -50,7 +56,7 @@ class LesionApp(Application):  # type: ignore[misc] # holoscan has no type infor
         load = LoadStudies(self, folder=self._paths.input, out=self._paths.output, log=log, name="load")
         select = SelectSeries(self, log=log, name="select")
         read = ReadImages(self, tracer=settings.tracer, log=log, name="read")
-        segment = SegmentLesions(self, options=settings.segment_options(), log=log, name="segment")
+        segment = SegmentLesions(self, options=self._options, log=log, name="segment")
         measure = MeasureLesions(self, log=log, name="measure")
         write = WriteResults(
             self,

@@ -35,7 +35,13 @@ def add_path_options(parser: argparse.ArgumentParser) -> None:
     for flag, name, variable, default, what in (
         ("-i", "--input", "HOLOSCAN_INPUT_PATH", "input", "DICOM files of one or more studies, nested and mixed"),
         ("-o", "--output", "HOLOSCAN_OUTPUT_PATH", "output", "results; must not hold those of an earlier run"),
-        ("-m", "--model", "HOLOSCAN_MODEL_PATH", "models", "models, a folder each"),
+        (
+            "-m",
+            "--model",
+            "HOLOSCAN_MODEL_PATH",
+            "models",
+            "a folder a model, as petlesion export writes it; only for methods that need one",
+        ),
     ):
         parser.add_argument(
             flag,

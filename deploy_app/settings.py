@@ -21,6 +21,7 @@ from yaml import YAMLError
 
 from petlesion.dicom.seg_type import SegType
 from petlesion.errors import UsageError
+from petlesion.networks.installed import verified_model
 from petlesion.segment.options import MethodName, SegmentOptions
 from petlesion.tracers import TracerName
 
@@ -69,6 +70,14 @@ class Settings(BaseSettings):
     incremental: bool = Field(default=False, description="`relative`: a region for every peak")
     min_volume: float = Field(default=0.1, ge=0, description="Smaller regions are removed, mL")
     split: bool = Field(default=False, description="Split touching lesions")
+    model: str = Field(
+        default="unet", pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", description="`unet`: folder below MODELS"
+    )
+    model_sha256: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-fA-F]{64}$",
+        description="`unet`: identity that the model must have; without, that of its `model.sha256`",
+    )
     outputs: Annotated[frozenset[OutputName], NoDecode] = Field(
         default=_DEFAULT_OUTPUTS, description="Results to write; `sr` refers to `seg` and needs it"
     )
@@ -101,10 +110,26 @@ class Settings(BaseSettings):
             raise ValueError("outputs names sr without seg, which the SR refers to")
         return self
 
-    def segment_options(self) -> SegmentOptions:
-        """What `petlesion.segment.methods.segment` takes."""
+    def segment_options(self, models: Path) -> SegmentOptions:
+        """What `petlesion.segment.methods.segment` takes.
+
+        Parameters
+        ----------
+        models
+            Folder with a folder a model; looked at only by methods that need one.
+
+        Raises
+        ------
+        ModelError
+            If the model is missing or altered.
+        """
+        model = sha256 = None
+        if self.method is MethodName.UNET:
+            model, sha256 = verified_model(models, self.model, self.model_sha256)
         return SegmentOptions(
             method=self.method,
+            model=model,
+            model_sha256=sha256,
             suv=self.suv,
             fraction=self.fraction,
             incremental=self.incremental,
@@ -150,7 +175,13 @@ def options_table() -> str:
     """The options as a Markdown table, for the documentation."""
     rows = ["| `app.yaml` | environment | default | values | what it does |", "| --- | --- | --- | --- | --- |"]
     for name, field in Settings.model_fields.items():
-        cells = (f"`{name}`", f"`{PREFIX}{name.upper()}`", _shown(field.default), _values(name), field.description)
+        cells = (
+            f"`{name}`",
+            f"`{PREFIX}{name.upper()}`",
+            _shown(name, field.default),
+            _values(name),
+            field.description,
+        )
         rows.append(f"| {' | '.join(str(cell) for cell in cells)} |")
     return "\n".join(rows) + "\n"
 
@@ -167,12 +198,14 @@ def _values(name: str) -> str:
     if name in _CHOICES:
         return ", ".join(f"`{choice}`" for choice in _CHOICES[name])
     kind = Settings.model_fields[name].annotation
-    return {bool: "`true`, `false`", int: "whole number", float: "number"}[kind]  # type: ignore[index]
+    if name == "model_sha256":
+        return "64 hexadecimal digits"
+    return {bool: "`true`, `false`", int: "whole number", float: "number", str: "name"}[kind]  # type: ignore[index]
 
 
-def _shown(value: Any) -> str:
+def _shown(name: str, value: Any) -> str:
     if value is None:
-        return "from the header"
+        return "from the header" if name == "tracer" else ""
     if isinstance(value, frozenset):
         return f"`{','.join(name for name in OutputName if name in value)}`"
     return f"`{str(value).lower() if isinstance(value, bool) else f'{value:g}' if isinstance(value, float) else value}`"

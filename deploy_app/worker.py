@@ -41,6 +41,8 @@ def run_graph(paths: Paths, settings: Settings, log: Log) -> Outcome:
 
     Raises
     ------
+    ModelError
+        If the model is missing or altered.
     SegmentationError
         If the graph cannot run on this machine, or ends early.
     OSError
@@ -54,11 +56,12 @@ def run_graph(paths: Paths, settings: Settings, log: Log) -> Outcome:
         warnings.simplefilter("ignore")
         logging.disable()
     started = time.monotonic()
+    options = settings.segment_options(paths.models)
     load_cuda_runtime()
     from app import LesionApp
 
     outcomes: list[Outcome] = []
-    app = LesionApp(paths, settings, log, outcomes)
+    app = LesionApp(paths, settings, options, log, outcomes)
     log("graph starts", seconds_to_import=round(time.monotonic() - started, 3))
     app.run()
     if not outcomes:

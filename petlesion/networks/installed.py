@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import petlesion
+from petlesion.errors import ModelError
 
 MODELS_VARIABLE: Final = "PETLESION_MODELS"
 """Environment variable that names a folder with a folder a model, instead of the places below."""
@@ -21,6 +22,49 @@ def models_folder() -> Path:
     if named:
         return Path(named)
     return next((place for place in _PLACES if place.is_dir()), _PLACES[0])
+
+
+def verified_model(models: Path, name: str, expected_sha256: str | None = None) -> tuple[Path, str]:
+    """The version in service of a model of some folder, and its identity, checked against all that is known of it.
+
+    Parameters
+    ----------
+    models
+        Folder with a folder a model: of a registry, or written by `petlesion export`.
+    name
+        Of the model.
+    expected_sha256
+        Identity that it must have. None: the one that `petlesion export` or the registry wrote beside it, if any.
+
+    Raises
+    ------
+    ModelError
+        If the model is missing or its identity is another.
+    UsageError
+        If `name` is none that a model can have.
+    """
+    from petlesion.networks.model_folder import model_identity
+    from petlesion.networks.registry import MODEL_SHA256, Registry
+
+    version = Registry.of(models, name).current()
+    record = version.folder / MODEL_SHA256
+    if expected_sha256 is None:
+        expected_sha256 = _recorded(record) if record.is_file() else version.sha256
+    found = model_identity(version.folder)
+    if found != expected_sha256.lower():
+        raise ModelError(
+            f"model has SHA-256 {found}, not {expected_sha256[:64]}",
+            where=version.folder,
+            remedy="restore its files, or export it again if the change was meant",
+        )
+    return version.folder, found
+
+
+def _recorded(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii")[:200].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError("recorded identity cannot be read", where=path, remedy="export the model again") from error
 
 
 def installed_model(name: str) -> Path | None:

@@ -184,7 +184,7 @@ def _by_network(study: PetCt, options: SegmentOptions) -> Lesions:
 
     return segment_by_network(
         study,
-        load_models([model]),
+        load_models([model], options.model_sha256),
         NetworkOptions(min_volume_ml=options.min_volume_ml),
         organs=options.organs,
         liver_sphere_mm=options.liver_sphere_mm,

@@ -60,6 +60,8 @@ class SegmentOptions:
         Separate touching lesions by a watershed from their peaks.
     model
         Model folder of `unet`; None takes the version in service of the model that is installed.
+    model_sha256
+        Identity that the model must have; None accepts any.
     reference
         A reference found before for the same study, so that a click need not search the whole PET again.
 
@@ -80,6 +82,7 @@ class SegmentOptions:
     point_mm: tuple[float, float, float] | None = None
     split_touching: bool = False
     model: Path | None = None
+    model_sha256: str | None = None
     reference: Reference | None = None
 
     def __post_init__(self) -> None:

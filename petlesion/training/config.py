@@ -243,8 +243,8 @@ class Profile(StrEnum):
 def load_config(path: Path) -> TrainConfig:
     """Read the file of a training run.
 
-    `profile: cpu` or `profile: gpu` takes over what `training/profiles` says; the file overrides it key by key. Paths
-    are relative to the file.
+    `profile: cpu` or `profile: gpu` takes over what `training/profiles` says; the file overrides it key by key. With
+    `init:` the profile says nothing of the model. Paths are relative to the file.
 
     Raises
     ------
@@ -257,7 +257,10 @@ def load_config(path: Path) -> TrainConfig:
         if profile not in list(Profile):
             raise UsageError(f"profile {profile!r} does not exist", where=path, remedy=f"choose {', '.join(Profile)}")
         text = files("petlesion.training").joinpath("profiles", f"{profile}.yaml").read_text(encoding="utf-8")
-        data = _merged(yaml.safe_load(text), data)
+        given = yaml.safe_load(text)
+        if data.get("init") is not None:
+            del given["model"]  # the model that training starts from has its own
+        data = _merged(given, data)
     try:
         config = TrainConfig.model_validate(data)
     except ValidationError as error:

@@ -305,8 +305,10 @@ class _Run:
         score = -loss if validation is None else validation.score
         weights = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
         state.stale += 1
-        if state.best_score is None or score > state.best_score:
-            state.best, state.best_score, state.best_step, state.stale = weights, score, state.step, 0
+        if state.best_score is None or score >= state.best_score:
+            if state.best_score is None or score > state.best_score:
+                state.stale = 0
+            state.best, state.best_score, state.best_step = weights, score, state.step
         row = {"step": state.step, "loss": loss, "learning_rate": rate, **(asdict(validation) if validation else {})}
         state.history.append(row)
         state.network, state.optimiser = weights, self.optimiser.state_dict()

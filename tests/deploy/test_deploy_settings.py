@@ -25,9 +25,9 @@ def configure(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:
     monkeypatch.setenv(CONFIG_PATH, str(folder / "app.yaml"))
 
 
-def test_defaults_are_those_of_the_core() -> None:
+def test_defaults_are_those_of_the_core(tmp_path: Path) -> None:
     settings = load_settings()
-    assert settings.segment_options() == SegmentOptions()
+    assert settings.segment_options(tmp_path) == SegmentOptions()
     assert settings.tracer is None
     assert settings.outputs == {OutputName.SEG, OutputName.SR, OutputName.RTSTRUCT, OutputName.PDF, OutputName.CSV}
 
@@ -38,8 +38,8 @@ def test_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("PETLESION_MIN_VOLUME", "2.5")
     settings = load_settings()
     assert settings.method is MethodName.FIXED
-    assert settings.segment_options().suv == 4
-    assert settings.segment_options().min_volume_ml == 2.5
+    assert settings.segment_options(tmp_path).suv == 4
+    assert settings.segment_options(tmp_path).min_volume_ml == 2.5
     assert settings.outputs == {OutputName.SEG, OutputName.PDF}
 
 
@@ -89,6 +89,13 @@ def test_bad_option_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: 
 def test_bad_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, words: str) -> None:
     configure(monkeypatch, tmp_path, text)
     with pytest.raises(UsageError, match=words):
+        load_settings()
+
+
+@pytest.mark.parametrize("name", ["../unet", "/unet", "UNET", ""])
+def test_a_model_cannot_lie_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    configure(monkeypatch, tmp_path, f"petlesion: {{model: '{name}'}}\n")
+    with pytest.raises(UsageError, match="PETLESION_MODEL"):
         load_settings()
 
 

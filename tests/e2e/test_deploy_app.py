@@ -90,6 +90,21 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small untrained network, as `petlesion export` hands it on."""
+    from petlesion.networks.model_config import ArchitectureConfig, ModelConfig
+    from petlesion.networks.model_folder import write_model
+    from petlesion.networks.registry import Registry
+    from petlesion.networks.unet import build_unet
+
+    folder = tmp_path_factory.mktemp("models")
+    config = ModelConfig(architecture=ArchitectureConfig(filters=(2, 4, 8)), patch=(32, 32, 32))
+    write_model(folder / "site" / "unet", build_unet(config).state_dict(), config, {})
+    Registry.of(folder / "site", "unet").export(folder / "exported")
+    return folder / "exported"
+
+
 def give_uid(header: Dataset, uid: str) -> None:
     """Make an image part of another study."""
     header.StudyInstanceUID = uid
@@ -328,3 +343,31 @@ def test_self_test_fails_where_the_result_is_wrong(tmp_path: Path) -> None:
     )
     assert result.returncode == ExitCode.SEGMENTATION, result.stdout
     assert lines(result.stdout)[-1]["problem"] == "1 lesions instead of 2"
+
+
+def test_network_of_the_models_folder(study: Path, out: Path, models: Path) -> None:
+    done = run(study, out, PETLESION_METHOD="unet", HOLOSCAN_MODEL_PATH=str(models))
+    assert done.returncode == ExitCode.MODEL, "-m goes before the environment"
+    arguments = [*command(study, out)[:-1], str(models)]
+    done = subprocess.run(
+        arguments, env=environment(PETLESION_METHOD="unet"), capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == ExitCode.DONE, done.stdout
+    report = Report.from_json((out / "report.json").read_text())
+    assert report.method.name == "unet"
+    assert report.method.weights_sha256 == (models / "unet" / "model.sha256").read_text().strip()
+
+
+def test_altered_model_is_refused_before_a_study_is_read(study: Path, out: Path, models: Path, tmp_path: Path) -> None:
+    altered = Path(shutil.copytree(models, tmp_path / "altered"))
+    weights = altered / "unet" / "model.pt"
+    weights.chmod(0o644)
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    arguments = [*command(study, out)[:-1], str(altered)]
+    done = subprocess.run(
+        arguments, env=environment(PETLESION_METHOD="unet"), capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == ExitCode.MODEL, done.stdout
+    assert names(out) == MACHINE_RESULTS
+    assert not any(line.get("operator") == "load" for line in lines(done.stdout))
+    assert "SHA-256" in metadata(out)["exception_message"]

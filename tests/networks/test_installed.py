@@ -8,7 +8,7 @@ pytest.importorskip("torch", reason="needs PyTorch (pip install petlesion[networ
 
 from petlesion.errors import ModelError
 from petlesion.networks import installed
-from petlesion.networks.installed import MODELS_VARIABLE, installed_model, models_folder
+from petlesion.networks.installed import MODELS_VARIABLE, installed_model, models_folder, verified_model
 from petlesion.networks.model_config import ArchitectureConfig, ModelConfig
 from petlesion.networks.model_folder import write_model
 from petlesion.networks.registry import Registry
@@ -63,3 +63,33 @@ def test_a_damaged_record_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path:
     (tmp_path / "unet" / "current.json").write_text("{")
     with pytest.raises(ModelError, match="damaged"):
         installed_model("unet")
+
+
+def test_an_exported_model_is_verified(tmp_path: Path) -> None:
+    write(tmp_path / "site" / "unet", "as it came")
+    exported = Registry.of(tmp_path / "site", "unet").export(tmp_path / "out")
+    folder, sha256 = verified_model(tmp_path / "out", "unet")
+    assert (folder, sha256) == (tmp_path / "out" / "unet", exported.sha256)
+    assert verified_model(tmp_path / "out", "unet", sha256.upper()) == (folder, sha256)
+    with pytest.raises(ModelError, match="not 0000"):
+        verified_model(tmp_path / "out", "unet", "0" * 64)
+    card = folder / "card.json"
+    card.chmod(0o644)
+    card.write_text(card.read_text().replace("as it came", "as it left"))
+    with pytest.raises(ModelError, match="restore its files"):
+        verified_model(tmp_path / "out", "unet")
+
+
+def test_a_missing_model_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no model is in service"):
+        verified_model(tmp_path, "unet")
+
+
+def test_the_record_of_an_identity_may_be_anything(tmp_path: Path) -> None:
+    write(tmp_path / "unet", "as it came")
+    (tmp_path / "unet" / "model.sha256").write_bytes(b"\xff\xfe")
+    with pytest.raises(ModelError, match="cannot be read"):
+        verified_model(tmp_path, "unet")
+    (tmp_path / "unet" / "model.sha256").write_text("x" * 10_000)
+    with pytest.raises(ModelError, match="not xxxx"):
+        verified_model(tmp_path, "unet")

@@ -30,6 +30,14 @@ def test_profiles_are_complete_and_can_be_overridden(tmp_path: Path, profile: Pr
     assert config.planned_model.classes == CLASS_NAMES
 
 
+def test_a_profile_trains_on_from_a_model(tmp_path: Path) -> None:
+    config = load_config(write_config(tmp_path, profile="cpu", init="parent", model={}))
+    assert config.model == {}
+    assert config.run.max_minutes is not None
+    with pytest.raises(UsageError, match="exclude each other"):
+        load_config(write_config(tmp_path, profile="cpu", init="parent", model={"patch": [32, 32, 32]}))
+
+
 def test_recipe_ignores_what_does_not_change_the_weights(tmp_path: Path) -> None:
     base = load_config(write_config(tmp_path))
     moved = load_config(write_config(tmp_path, out="elsewhere", cache="there", licence="CC0"))

@@ -64,6 +64,14 @@ def test_learns_and_says_everything_on_the_card(tmp_path: Path) -> None:
     assert "patient" not in json.dumps(card["data"])
 
 
+def test_of_equal_scores_the_last_is_kept_and_counts_as_no_improvement(tmp_path: Path) -> None:
+    write_cases(tmp_path)
+    run = {"steps": 40, "validate_every": 2, "batch": 1, "device": "cpu", "patience": 3}
+    folder = train(write_config(tmp_path, run=run, optimiser={"learning_rate": 1e-30}))
+    done = load_model(folder).card["run"]
+    assert (done["steps"], done["best_step"]) == (8, 8)
+
+
 def test_same_seed_same_weights_other_seed_other_weights(tmp_path: Path) -> None:
     found = []
     run = {"steps": 3, "validate_every": 3, "batch": 1, "device": "cpu"}
