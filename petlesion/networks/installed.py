@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -11,9 +12,11 @@ from petlesion.errors import ModelError
 
 MODELS_VARIABLE: Final = "PETLESION_MODELS"
 """Environment variable that names a folder with a folder a model, instead of the places below."""
-_PACKAGE: Final = Path(petlesion.__file__).parent
-_PLACES: Final = (_PACKAGE.parent / "apps" / "petlesion" / "model", _PACKAGE / "models")
-"""The annotation server's models where the package lies in its repository; what was installed with it elsewhere."""
+_PLACES: Final = (
+    Path(petlesion.__file__).parents[1] / "apps" / "petlesion" / "model",
+    Path(sys.prefix) / "share" / "petlesion" / "model",
+)
+"""The annotation server's models where the package lies in its repository; else what its wheel brought along."""
 
 
 def models_folder() -> Path:
