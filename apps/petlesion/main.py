@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import tempfile
 import threading
@@ -14,15 +15,23 @@ from typing import Any
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 
+from lib.activelearning.strategies import NextCase
 from lib.datastore.annotations import WATCH_INTERVAL_S, Annotations
 from lib.datastore.image_notes import ImageNotes
 from lib.datastore.petct_datastore import PetCtDatastore
 from lib.datastore.stores import open_stores
 from lib.endpoints import UnknownModelError, install
 from lib.infers.tasks import Job, LesionTask, all_tasks
+from lib.learning import MODEL, Learning
+from lib.scoring.agreement import AgreementScoring
+from lib.scoring.entropy import EntropyScoring
+from lib.trainers.network import NetworkTrainer
 from petlesion import __version__
 from petlesion.errors import PetlesionError
 from petlesion.reader import read_nifti
+
+NICENESS = 10
+"""Of training: annotators who wait for a pre-label go first."""
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +46,8 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
     studies
         Folder of images, or URL of a DICOMweb server.
     conf
-        `--conf` options: those of `lib.datastore.stores.open_stores`, and `models`, the folder of published models
-        (default: `model` in this folder).
+        `--conf` options: those of `lib.datastore.stores.open_stores` and of `lib.learning`, and `models`, the folder of
+        the models' versions (default: `model` in this folder).
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
@@ -65,6 +74,7 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
             stores.cases.refresh()
         except PetlesionError as error:
             logger.warning("%s; the server starts all the same and tries again", error)
+        self._learning = Learning(stores, self._models, self.conf)
         work = stores.labels.folder.parent / f"{stores.labels.folder.name}-work"
         return PetCtDatastore(Annotations(stores), ImageNotes(work / "notes"), work / "images", self.studies)
 
@@ -72,15 +82,48 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
         """Pre-labels and networks."""
         return all_tasks(self._models)
 
+    def init_trainers(self) -> dict[str, NetworkTrainer]:
+        """Retraining of the network."""
+        return self._learning.trainers
+
+    def init_strategies(self) -> dict[str, NextCase]:
+        """Which case to annotate next."""
+        return self._learning.strategies
+
+    def init_scoring_methods(self) -> dict[str, EntropyScoring | AgreementScoring]:
+        """Scores, on demand."""
+        return self._learning.scoring_methods
+
     def on_init_complete(self) -> None:
         """Begin to look for images and labels that others store; called by the server, not by training."""
         super().on_init_complete()
+        if self._learning.rounds.interrupted():
+            logger.info("a retraining was interrupted and goes on")
+            self.async_training(MODEL)
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
+
+    def on_save_label(self, image_id: str, label_id: str) -> None:
+        """Start a retraining once enough labels are new."""
+        super().on_save_label(image_id, label_id)
+        self._learning.label_saved(image_id)
+        self._train_if_due()
+
+    def train(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Train, in a process of its own behind those that annotators wait for."""
+        if not self._server_mode:
+            os.nice(NICENESS)
+        return dict(super().train(request))
+
+    def _train_if_due(self) -> None:
+        request = self._learning.training_due()
+        if request is not None:
+            self.async_training(MODEL, request)
 
     def _watch(self) -> None:
         while True:
             try:
                 self.datastore().annotations.watch()
+                self._train_if_due()
             except PetlesionError as error:
                 logger.warning("%s", error)
             except Exception:

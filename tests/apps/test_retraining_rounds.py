@@ -73,10 +73,10 @@ def test_learns_from_submitted_labels_and_scores_what_is_left(studies: Path, mod
     trainer = learning.trainers[MODEL]
     assert trainer.config()["steps"] == 90
     annotate(stores, studies, range(7))
-    assert learning.label_saved("image-6") is None
+    assert learning.training_due() is None
     assert trainer({"model": MODEL, "new_labels": 8}, None) == {}
     annotate(stores, studies, range(7, 8))
-    request = learning.label_saved("image-7")
+    request = learning.training_due()
     assert request == {"new_labels": 8}
     result = trainer({"model": MODEL, **request}, None)
     assert result["stage"] is Stage.PUBLISHED, result["message"]
