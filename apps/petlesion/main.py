@@ -28,6 +28,7 @@ from lib.scoring.entropy import EntropyScoring
 from lib.trainers.network import NetworkTrainer
 from petlesion import __version__
 from petlesion.errors import PetlesionError
+from petlesion.networks.installed import MODELS_VARIABLE
 from petlesion.reader import read_nifti
 
 NICENESS = 10
@@ -47,11 +48,11 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
         Folder of images, or URL of a DICOMweb server.
     conf
         `--conf` options: those of `lib.datastore.stores.open_stores` and of `lib.learning`, and `models`, the folder of
-        the models' versions (default: `model` in this folder).
+        the models' versions (default: what `PETLESION_MODELS` names, else `model` in this folder).
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
-        self._models = Path(conf.get("models") or Path(app_dir) / "model")
+        self._models = Path(conf.get("models") or os.environ.get(MODELS_VARIABLE) or Path(app_dir) / "model")
         super().__init__(
             app_dir=app_dir,
             studies=studies,

@@ -65,6 +65,12 @@ def test_dicom_studies_are_cases_by_series_uid(tmp_path: Path) -> None:
     assert store.ct_view(pet) is None
 
 
+def test_folder_of_one_study_is_a_case(tmp_path: Path) -> None:
+    grid = axial_grid()
+    write_series(tmp_path, Volume(pattern(grid), grid), pet_header(), name="pet")
+    assert [case.image_id for case in CaseStore(LocalFolder(tmp_path)).cases()] == [derived_uid("series", "pet")]
+
+
 def test_new_file_is_found_when_asked_for(tmp_path: Path) -> None:
     store = CaseStore(LocalFolder(tmp_path))
     with pytest.raises(UnknownImageError, match="there is no PET later"):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import monailabel.endpoints.ohif
 from anyio import CapacityLimiter, to_thread
@@ -178,10 +178,15 @@ async def forward(request: Request, path: str, operation: str) -> Response:
         raise HTTPException(502, f"the DICOMweb server does not answer ({type(error).__name__}); start it") from error
 
 
-def viewer_file(path: str) -> FileResponse:
-    """A file of the bundled OHIF; its index page for any other path (MONAI Label finds none in sub-folders)."""
+def viewer_file(request: Request, path: str) -> FileResponse:
+    """A file of the bundled OHIF; its index page for any other path (MONAI Label finds none in sub-folders).
+
+    The page comes with a cookie that tells OHIF's panel the address of this server; by itself it takes port 8000.
+    """
     folder = Path(monailabel.endpoints.ohif.__file__).parent / "static" / "ohif"
     file = (folder / path).resolve()
-    if not (file.is_relative_to(folder) and file.is_file()):
-        file = folder / "index.html"
-    return FileResponse(file, media_type=get_mime_type(str(file)))
+    if file.is_relative_to(folder) and file.is_file():
+        return FileResponse(file, media_type=get_mime_type(str(file)))
+    page = FileResponse(folder / "index.html", media_type="text/html")
+    page.set_cookie("MONAILABEL_SERVER_URL", quote(str(request.base_url), safe=""), samesite="strict")
+    return page

@@ -148,10 +148,12 @@ class LocalFolder:
         return Case(image_id, patient_id, tracer, revision=f"{status.st_size} {status.st_mtime_ns}")
 
     def _dicom_tree(self) -> tuple[tuple[str, int, int], ...]:
-        """Files below sub-folders, with size and time: what a new scan would look at."""
-        folders = [path for path in sorted(self.folder.iterdir()) if path.is_dir() and is_safe_name(path.name)]
-        paths = [path for folder in folders for path in sorted(folder.rglob("*")) if not path.name.endswith(".gz")]
-        status = [(str(path), path.stat()) for path in paths if path.is_file() and path.suffix != ".json"]
+        """Files that may be DICOM, with size and time: what a new scan would look at."""
+        paths: list[Path] = []
+        for entry in sorted(self.folder.iterdir()):
+            if is_safe_name(entry.name):
+                paths += sorted(entry.rglob("*")) if entry.is_dir() else [entry]
+        status = [(str(path), path.stat()) for path in paths if path.is_file() and path.suffix not in (".gz", ".json")]
         return tuple((name, each.st_size, each.st_mtime_ns) for name, each in status)
 
     def _scan(self) -> DicomIndex | None:

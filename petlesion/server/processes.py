@@ -1,0 +1,145 @@
+"""Child processes that end with the command that started them, however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from petlesion.errors import UsageError
+
+STOP_S = 20.0
+"""A child that has not ended this long after SIGTERM is killed."""
+_PR_SET_PDEATHSIG = 1
+_TAIL = 15
+
+
+@contextlib.contextmanager
+def running(
+    name: str, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Iterator[Child]:
+    """Start a program; it is ended, with all that it started, when the block ends or this process dies.
+
+    Parameters
+    ----------
+    name
+        How messages call it.
+    command
+        Program and arguments.
+    log
+        Takes what it prints; kept from run to run.
+    environment, cwd
+        Default: as of this process.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=None if environment is None else dict(environment),
+            cwd=cwd,
+            # A Ctrl+C at the terminal then reaches this process alone, which ends the others in order.
+            start_new_session=True,
+            preexec_fn=_die_with(os.getpid()),
+        )
+    try:
+        yield Child(name, process, log)
+    finally:
+        _stop(process)
+
+
+class Child:
+    """A program that runs.
+
+    Parameters
+    ----------
+    name, process, log
+        See `running`.
+    """
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.name = name
+        self.process = process
+        self.log = log
+
+    def wait_until_it_answers(self, url: str, timeout_s: float) -> None:
+        """Wait for an answer of a web server.
+
+        Raises
+        ------
+        UsageError
+            If it ends, or does not answer in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        while time.monotonic() < deadline:
+            self.check()
+            try:
+                with opener.open(url, timeout=30) as answer:
+                    answer.read()
+                    return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.1)
+        raise UsageError(f"{self.name} does not answer after {timeout_s:g} s", where=self.log, remedy="see its log")
+
+    def check(self) -> None:
+        """Complain if it has ended.
+
+        Raises
+        ------
+        UsageError
+            With the last line of its log.
+        """
+        status = self.process.poll()
+        if status is not None:
+            lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")[-_TAIL:]
+            last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+            raise UsageError(
+                f"{self.name} has ended with status {status} ({last[:300]})", remedy=f"see its log {self.log}"
+            )
+
+
+def free_port(wanted: int) -> int:
+    """The port itself if nothing listens on it on the loopback interface, else another free one."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise UsageError("no port is free", remedy="end other servers")
+
+
+def _die_with(parent: int) -> Callable[[], None]:
+    """Ask the kernel to end the child when its parent is killed (Linux: PR_SET_PDEATHSIG)."""
+    library = ctypes.CDLL(None, use_errno=True)
+
+    def ask() -> None:
+        library.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return ask
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM to the child and all in its session, SIGKILL to what is left."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_S)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

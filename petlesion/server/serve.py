@@ -1,0 +1,229 @@
+"""The annotation server with the settings that PET/CT needs, and what it needs beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import shutil
+import sys
+import sysconfig
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import petlesion
+from petlesion.console import Display
+from petlesion.errors import UsageError
+from petlesion.networks.installed import models_folder
+from petlesion.phantom.simulate import SimulateOptions, simulate_cohort
+from petlesion.server.orthanc import is_installed, orthanc, store
+from petlesion.server.processes import Child, running
+from petlesion.tracers import TracerName
+
+_START_S = 300.0
+"""Longest start of the server: cold files on a busy host."""
+_CHECK_S = 0.5
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """What to serve, and how.
+
+    Attributes
+    ----------
+    data
+        Folder for everything that is kept: labels, models, fetched images, logs; and Orthanc's storage.
+    studies
+        Folder or URL of a DICOMweb server; None: an Orthanc in `data`, with simulated patients.
+    host, port
+        Where clients find the server.
+    patients, tracer
+        Simulated patients to begin with, where `studies` is None.
+    models
+        Folder of the models' versions; None: `petlesion.networks.installed.models_folder`.
+    conf
+        Further options of the app.
+    """
+
+    data: Path
+    studies: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 8000
+    patients: int = 2
+    tracer: TracerName = TracerName.F18_FDG
+    models: Path | None = None
+    conf: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server that runs.
+
+    Attributes
+    ----------
+    url
+        Of the server.
+    studies
+        Where the images come from.
+    viewable
+        StudyInstanceUID by patient, of studies that OHIF can open.
+    labels, log
+        Where labels are kept, and what the server writes.
+    """
+
+    url: str
+    studies: str
+    viewable: dict[str, str]
+    labels: Path
+    log: Path
+    children: tuple[Child, ...]
+
+    def wait(self) -> None:
+        """Wait until one of the programs ends.
+
+        Raises
+        ------
+        UsageError
+            Then.
+        """
+        while True:
+            for child in self.children:
+                child.check()
+            time.sleep(_CHECK_S)
+
+
+def app_folder() -> Path:
+    """The MONAI Label app: in the working tree, or where the installed package put it.
+
+    Raises
+    ------
+    UsageError
+        If it is in neither.
+    """
+    tree = Path(petlesion.__file__).resolve().parents[1] / "apps" / "petlesion"
+    installed = Path(sysconfig.get_path("data")) / "share" / "petlesion" / "app"
+    for folder in (tree, installed):
+        if (folder / "main.py").is_file():
+            return folder
+    raise UsageError("the annotation app is not installed", where=installed, remedy="install petlesion again")
+
+
+@contextlib.contextmanager
+def serve(options: ServeOptions, display: Display) -> Iterator[Served]:
+    """Run the annotation server until the block ends; all that was started ends with it.
+
+    Parameters
+    ----------
+    options
+        What to serve, and how.
+    display
+        Told what happens until the server answers.
+
+    Yields
+    ------
+    Served
+        Where it is.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be started.
+    """
+    if importlib.util.find_spec("monailabel") is None:
+        raise UsageError("monailabel is not installed", remedy="install petlesion with the extra: server")
+    options.data.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        studies = options.studies
+        if studies is None:
+            studies = stack.enter_context(_own_studies(options, display))
+        elif not studies.startswith(("http://", "https://")):
+            folder = Path(studies).resolve()
+            if folder.exists() and not folder.is_dir():
+                raise UsageError(f"{folder} is a file, not a folder", remedy="give a folder or a URL with --studies")
+            studies = str(folder)
+        display.step("start the annotation server")
+        labels = options.data / "labels"
+        log = options.data / "server.log"
+        child = stack.enter_context(
+            running("the annotation server", _command(options, studies, labels), log, _environment(options))
+        )
+        url = f"http://{'127.0.0.1' if options.host == '0.0.0.0' else options.host}:{options.port}"  # noqa: S104
+        child.wait_until_it_answers(f"{url}/info/", _START_S)
+        yield Served(url, studies, _viewable(url, studies), labels, log, (child,))
+
+
+def _command(options: ServeOptions, studies: str, labels: Path) -> list[str]:
+    app = app_folder()
+    if not os.access(app, os.W_OK):
+        # MONAI Label writes beside the app.
+        app = Path(shutil.copytree(app, options.data / "app", dirs_exist_ok=True))
+    conf = {
+        "labels": str(labels),
+        "cache": str(options.data / "cache"),
+        "models": str(options.models or models_folder()),
+        **options.conf,
+    }
+    pairs = [word for key, value in conf.items() for word in ("--conf", key, value)]
+    start = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(app), "--studies", studies]
+    return [*start, "--host", options.host, "--port", str(options.port), *pairs]
+
+
+def _environment(options: ServeOptions) -> dict[str, str]:
+    """Settings of MONAI Label that PET/CT needs; what the user has set stays."""
+    settings = {
+        "MONAI_LABEL_DICOMWEB_SEARCH_FILTER": json.dumps({"Modality": "PT"}),
+        "MONAI_LABEL_AUTO_UPDATE_SCORING": "False",
+        "MONAI_LABEL_SESSION_PATH": str(options.data / "sessions"),
+        "PYTHONPATH": "",
+    }
+    programs = str(Path(sys.executable).parent)
+    return settings | dict(os.environ) | {"PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"}
+
+
+@contextlib.contextmanager
+def _own_studies(options: ServeOptions, display: Display) -> Iterator[str]:
+    """Simulated patients: in an Orthanc of our own, or in a folder where there is none."""
+    simulated = options.data / "simulated"
+    if options.patients:
+        display.step(f"simulate {options.patients} patients, once")
+        simulate_cohort(
+            SimulateOptions(tracer=options.tracer, patients=options.patients, dicom=True, resume=True),
+            simulated,
+            display.count,
+        )
+    if not is_installed():
+        yield str(_as_folder(simulated, options.data / "images"))
+        return
+    display.step("start Orthanc")
+    with orthanc(options.data / "orthanc") as url:
+        if options.patients:
+            display.step("store the simulated patients")
+            store(url, simulated, display.count)
+        yield f"{url}/dicom-web"
+
+
+def _as_folder(simulated: Path, images: Path) -> Path:
+    """A folder of DICOM studies, links to those simulated."""
+    images.mkdir(exist_ok=True)
+    for study in sorted(simulated.glob("*/dicom")):
+        for modality in ("PT", "CT"):
+            link = images / study.parent.name / modality
+            link.parent.mkdir(exist_ok=True)
+            if not link.exists():
+                link.symlink_to(study / modality)
+    return images
+
+
+def _viewable(url: str, studies: str) -> dict[str, str]:
+    if not studies.startswith("http"):
+        return {}
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{url}/datastore/?output=all", timeout=60) as answer:
+        objects = json.load(answer)["objects"].values()
+    infos = [each["image"]["info"] for each in objects]
+    return {info["patient_id"]: info["study_uid"] for info in infos}

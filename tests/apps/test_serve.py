@@ -1,0 +1,87 @@
+"""`petlesion serve`: starts what it needs, says where it is, and leaves nothing running."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+from annotation_server import REPOSITORY, free_port, write_small_study
+
+from petlesion.server.orthanc import is_installed
+
+START_S = 180
+
+
+@contextlib.contextmanager
+def serving(data: Path, *options: str) -> Iterator[tuple[psutil.Popen, dict[str, str]]]:
+    """The command as a process, and what it printed by name once it is ready."""
+    pytest.importorskip("monailabel", reason="the annotation server is not installed here")
+    command = [sys.executable, "-m", "petlesion", "serve", "--data", str(data), "--port", str(free_port()), *options]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    process = psutil.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    printed: list[str] = []
+    try:
+        for line in process.stdout:
+            printed.append(line.rstrip())
+            if line.startswith("Stop with"):
+                break
+        else:
+            pytest.fail("\n".join(printed))
+        rows = [line.split("  ", 1) for line in printed if "  " in line]
+        yield process, {name: value.strip() for name, value in rows}
+    finally:
+        process.stdout.close()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+        process.wait(30)
+
+
+def wait_until_gone(children: list[psutil.Process]) -> list[psutil.Process]:
+    _, alive = psutil.wait_procs(children, timeout=30)
+    return alive
+
+
+def test_orthanc_of_its_own_ends_even_when_the_command_is_killed(tmp_path: Path) -> None:
+    if not is_installed():
+        pytest.skip("Orthanc with DICOMweb is not installed: make system-tools")
+    with serving(tmp_path, "--patients", "0") as (process, said):
+        assert said["images"].endswith("/dicom-web")
+        assert requests.get(f"{said['images']}/studies", timeout=30).json() == []
+        assert requests.get(f"{said['server']}/info/", timeout=30).json()["datastore"]["total"] == 0
+        children = process.children(recursive=True)
+        assert len(children) >= 2
+        process.kill()
+        assert wait_until_gone(children) == []
+
+
+def test_folder_is_served_until_the_command_is_ended(tmp_path: Path) -> None:
+    study = write_small_study(tmp_path / "images", "anna")
+    with serving(tmp_path / "data", "--studies", str(study.folder), "--tracer", "ga68-psma11") as (process, said):
+        assert said["labels"] == str(tmp_path / "data" / "labels")
+        query = {"image": study.pet, "output": "json"}
+        assert requests.post(f"{said['server']}/infer/fixed", params=query, timeout=60).json()["lesions"]
+        page = requests.get(f"{said['server']}/ohif/monai-label", timeout=30)
+        assert page.cookies["MONAILABEL_SERVER_URL"].startswith("http%3A%2F%2F127.0.0.1")
+        children = process.children(recursive=True)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+        assert time.monotonic() - began < 30
+        assert wait_until_gone(children) == []
+
+
+def test_errors_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    command = [sys.executable, "-m", "petlesion", "serve", "--data", str(tmp_path), "--studies", str(tmp_path / "file")]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=START_S, check=False)
+    assert said.returncode == 2
+    assert "is a file, not a folder" in said.stderr.splitlines()[-1]
