@@ -13,7 +13,7 @@ from lib.datastore.local import LocalFolder
 from lib.datastore.stores import open_stores
 from synthetic_dicom import axial_grid, ct_header, pattern, pet_header, write_series
 
-from petlesion.errors import UsageError
+from petlesion.errors import SuvError, UsageError
 from petlesion.identifiers import derived_uid
 from petlesion.nifti import write_image
 from petlesion.tracers import TracerName
@@ -69,6 +69,16 @@ def test_folder_of_one_study_is_a_case(tmp_path: Path) -> None:
     grid = axial_grid()
     write_series(tmp_path, Volume(pattern(grid), grid), pet_header(), name="pet")
     assert [case.image_id for case in CaseStore(LocalFolder(tmp_path)).cases()] == [derived_uid("series", "pet")]
+
+
+def test_image_without_suv_is_not_offered_but_says_why(tmp_path: Path) -> None:
+    grid, header = axial_grid(), pet_header()
+    del header.PatientWeight
+    write_series(tmp_path / "study", Volume(pattern(grid), grid), header, name="pet")
+    store = CaseStore(LocalFolder(tmp_path))
+    assert store.cases() == ()
+    with pytest.raises(SuvError, match="PatientWeight"):
+        store.load(derived_uid("series", "pet"))
 
 
 def test_new_file_is_found_when_asked_for(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ class Case:
         For display; empty where not known.
     revision
         Changes when the images do.
+    problem
+        Why it cannot be read as SUV, where its header says so already.
     """
 
     image_id: str
@@ -43,6 +45,7 @@ class Case:
     study_date: str = ""
     description: str = ""
     revision: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,11 +128,11 @@ class CaseStore:
         self._source.refresh()
 
     def cases(self) -> tuple[Case, ...]:
-        """All images, ordered by id."""
-        return self._source.cases()
+        """All images that can be annotated, ordered by id."""
+        return tuple(case for case in self._source.cases() if not case.problem)
 
     def case(self, image_id: str) -> Case:
-        """One image; looks again where it was not there before.
+        """One image, also one with a problem; looks again where it was not there before.
 
         Raises
         ------
@@ -140,7 +143,7 @@ class CaseStore:
         for attempt in range(2):
             if attempt:
                 self.refresh()
-            found = next((case for case in self.cases() if case.image_id == image_id), None)
+            found = next((case for case in self._source.cases() if case.image_id == image_id), None)
             if found is not None:
                 return found
         raise UnknownImageError(

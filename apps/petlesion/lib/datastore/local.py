@@ -18,8 +18,9 @@ from petlesion.dicom.reader import SeriesChoice, read_dicom
 from petlesion.dicom.scan import DicomIndex, Series, scan
 from petlesion.dicom.selection import why_unusable_pet
 from petlesion.dicom.series import stack_slices
+from petlesion.dicom.suv import suv_conversion
 from petlesion.dicom.tracer import identify_tracer
-from petlesion.errors import GeometryError, NoDicomError
+from petlesion.errors import GeometryError, NoDicomError, PetlesionError
 from petlesion.reader import read_nifti
 from petlesion.study import PetCt
 from petlesion.tracers import TracerName
@@ -191,6 +192,12 @@ def _dicom_case(series: Series) -> Case:
 def case_of(series: Series, revision: str) -> Case:
     """What the header of a PET series says of the case."""
     header = series.instances[0].header
+    problem = ""
+    try:
+        suv_conversion([header])
+    except PetlesionError as error:
+        problem = str(error)
+        logger.warning("PET %s is not offered for annotation: %s", series.uid, problem)
     return Case(
         image_id=series.uid,
         patient_id=text(header, "PatientID") or series.study_uid,
@@ -199,4 +206,5 @@ def case_of(series: Series, revision: str) -> Case:
         study_date=text(header, "StudyDate"),
         description=text(header, "SeriesDescription"),
         revision=revision,
+        problem=problem,
     )
