@@ -33,6 +33,15 @@ def serve(
     models: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Versions of models.")] = None,
     tracer: option.Tracer = None,
     cache_gb: Annotated[float, typer.Option(metavar="GB", min=0.1, help="Loaded images kept in memory.")] = 4.0,
+    retrain_after: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Retrain after N new labels; 0: only when asked to.")
+    ] = 5,
+    retrain_config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", exists=True, dir_okay=False, help="YAML; docs/how-to/own-the-model.md explains it."
+        ),
+    ] = None,
     patients: Annotated[int, typer.Option(min=0, help="Simulated patients, where there is no --studies.")] = 2,
     _debug: option.Debug = False,
 ) -> None:
@@ -48,7 +57,9 @@ def serve(
     """
     from petlesion.server.serve import ServeOptions, serve
 
-    conf = {"cache_gb": f"{cache_gb:g}"} | ({} if tracer is None else {"tracer": str(tracer)})
+    conf = {"cache_gb": f"{cache_gb:g}", "retrain_after": str(retrain_after)}
+    conf |= {} if tracer is None else {"tracer": str(tracer)}
+    conf |= {} if retrain_config is None else {"retrain_config": str(retrain_config.resolve())}
     options = ServeOptions(
         data=(data or Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "petlesion").resolve(),
         studies=studies,
