@@ -82,7 +82,8 @@ class OhifPanel:
         return dict(
             self.page.evaluate(
                 """id => {
-                    const volume = window.cornerstone.cache.getVolume(id);
+                    const state = window.cornerstoneTools.segmentation.state.getSegmentation(id);
+                    const volume = window.cornerstone.cache.getVolume(state.representationData.Labelmap.volumeId);
                     const data = volume.voxelManager.getCompleteScalarDataArray();
                     const [columns, rows] = volume.dimensions;
                     let count = 0, middle = [0, 0, 0];
@@ -97,6 +98,20 @@ class OhifPanel:
                     return {count, middle: middle.map(sum => sum / count), dimensions: volume.dimensions};
                 }""",
                 SEGMENTATION,
+            )
+        )
+
+    def open_segmentation(self) -> None:
+        """Load the SEG of the study, as a double click on its thumbnail and "Yes" do."""
+        self.page.locator('[data-cy="study-browser-thumbnail-no-image"]:has-text("SEG")').first.dblclick()
+        self.page.wait_for_timeout(3000)
+
+    def segments(self) -> list[str]:
+        """Labels of all segments that the viewer has loaded."""
+        return list(
+            self.page.evaluate(
+                """() => window.cornerstoneTools.segmentation.state.getSegmentations()
+                    .flatMap(each => Object.values(each.segments).map(segment => segment.label))"""
             )
         )
 
