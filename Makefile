@@ -41,7 +41,7 @@ lock: env ## update requirements.txt from requirements.in; to newest versions: m
 	uv pip compile requirements.in --override overrides.txt --python-version 3.11 \
 	    --python-platform x86_64-manylinux_2_35 $(if $(UPGRADE),--upgrade) --quiet --output-file requirements.txt
 
-system-tools: ## install Orthanc, dcmtk, dicom3tools and poppler-utils (Debian, as root), or say what is missing
+system-tools: ## install Orthanc, chromium, dcmtk, dicom3tools and poppler-utils (Debian, as root), or say what is missing
 	@scripts/system-tools.sh
 
 base_image := $(or $(BASE_IMAGE),localhost/petlesion-base:bookworm)

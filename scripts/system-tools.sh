@@ -11,6 +11,7 @@ missing() {
     command -v dciodvfy >/dev/null || echo dicom3tools
     command -v dcmdump >/dev/null || echo dcmtk
     command -v pdftotext >/dev/null || echo poppler-utils
+    command -v chromium >/dev/null || echo chromium
 }
 
 install_packages() {
