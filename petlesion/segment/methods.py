@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,9 @@ from petlesion.segment.reference import find_reference
 from petlesion.segment.relative import detected_contours, incremental_contours
 from petlesion.study import PetCt
 from petlesion.volume import Volume
+
+if TYPE_CHECKING:
+    from petlesion.networks.model_folder import Model
 
 Progress = Callable[[str], None]
 """Called with the name of each step as it begins."""
@@ -184,12 +189,20 @@ def _by_network(study: PetCt, options: SegmentOptions) -> Lesions:
 
     return segment_by_network(
         study,
-        load_models([model], options.model_sha256),
+        load_models([model]) if options.model_sha256 is None else _kept_models(model, options.model_sha256),
         NetworkOptions(min_volume_ml=options.min_volume_ml),
         organs=options.organs,
         liver_sphere_mm=options.liver_sphere_mm,
         reference=options.reference,
     ).lesions
+
+
+@lru_cache(maxsize=1)
+def _kept_models(folder: Path, sha256: str) -> tuple[Model, ...]:
+    """Load a model for all studies of a run: by its identity, what was loaded stays what was asked for."""
+    from petlesion.segment.network import load_models
+
+    return load_models([folder], sha256)
 
 
 def _percist(case: Case) -> Outcome:

@@ -61,7 +61,7 @@ class SegmentOptions:
     model
         Model folder of `unet`; None takes the version in service of the model that is installed.
     model_sha256
-        Identity that the model must have; None accepts any.
+        Identity that the model must have, and by which it is loaded once for several studies; None accepts any.
     reference
         A reference found before for the same study, so that a click need not search the whole PET again.
 

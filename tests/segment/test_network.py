@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,12 +19,14 @@ from petlesion.networks.model_folder import Model, write_model  # noqa: E402
 from petlesion.networks.unet import build_unet  # noqa: E402
 from petlesion.organs import Organ  # noqa: E402
 from petlesion.report import Reference, ReferenceOrgan, Review, SuvRecord  # noqa: E402
+from petlesion.segment.methods import segment  # noqa: E402
 from petlesion.segment.network import (  # noqa: E402
     NetworkOptions,
     load_models,
     models_sha256,
     segment_by_network,
 )
+from petlesion.segment.options import MethodName, SegmentOptions  # noqa: E402
 from petlesion.segment.refinement import refine_to_threshold  # noqa: E402
 from petlesion.study import Patient, PetCt  # noqa: E402
 from petlesion.tracers import TRACERS, TracerName  # noqa: E402
@@ -313,10 +317,8 @@ def test_refuses_devices_and_numbers_that_do_not_exist(study: PetCt) -> None:
 # --- models on disk, and the real architecture
 
 
-def test_models_on_disk_are_run_and_identified(tmp_path: object, study: PetCt) -> None:
-    from pathlib import Path
-
-    folder = Path(str(tmp_path))
+def test_models_on_disk_are_run_and_identified(tmp_path: Path, study: PetCt) -> None:
+    folder = tmp_path
     torch.manual_seed(0)
     identities = [write_model(folder / str(n), build_unet(CONFIG).state_dict(), CONFIG, {}) for n in range(2)]
     first, second = load_models([folder / "0"], identities[0]), load_models([folder / "0", folder / "1"])
@@ -367,3 +369,17 @@ def test_refinement_is_an_option(study: PetCt) -> None:
     cut = segment_by_network(graded, [lenient], replace(CPU, refine=True), reference=shrunk).lesions
     assert 0 < np.count_nonzero(cut.labels) <= np.count_nonzero(array >= 6.0)
     assert not cut.labels[array < 6.0].any()
+
+
+def test_model_of_known_identity_is_loaded_once_for_several_studies(tmp_path: Path) -> None:
+    sha256 = write_model(tmp_path / "unet", build_unet(CONFIG).state_dict(), CONFIG, {})
+    study = make_study(Grid.from_geometry((16, 20, 20), (8.0, 8.0, 8.0), (-80.0, -80.0, 0.0)))
+    options = SegmentOptions(MethodName.UNET, model=tmp_path / "unet", model_sha256=sha256)
+    first = segment(study, options)
+    assert first.method.weights_sha256 == sha256
+    shutil.rmtree(tmp_path / "unet")
+    assert np.array_equal(segment(study, options).labels, first.labels)
+    with pytest.raises(ModelError):
+        segment(study, replace(options, model_sha256=None))
+    with pytest.raises(ModelError):
+        segment(study, replace(options, model_sha256="0" * 64))
