@@ -1,7 +1,8 @@
 """Time and memory of simulating patients: steps of one patient on one core, and patients an hour by processes.
 
-Run as `OMP_NUM_THREADS=1 python benchmarks/simulation.py [--patients N] [--scanner NAME]`. Memory is the peak of the
-process (ru_maxrss). With torch and a GPU, OSEM is timed on both.
+Run as `OMP_NUM_THREADS=1 python benchmarks/simulation.py [--patients N] [--scanner NAME]`. Each line has seconds that
+passed and seconds of CPU: one thread does the work, so that the second is the time on a free core even where others use
+the machine. Memory is the peak of the process (ru_maxrss). With torch and a GPU, OSEM runs there.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import argparse
 import resource
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,37 +26,50 @@ from petlesion.tracers import TracerName
 SEED = 11
 
 
+@contextmanager
+def timed(name: str) -> Iterator[None]:
+    """Print seconds that a step took, and seconds of CPU."""
+    start, cpu = time.perf_counter(), time.process_time()
+    yield
+    print(f"{name:>40} {time.perf_counter() - start:>7.1f} s {time.process_time() - cpu:>7.1f} s of CPU", flush=True)
+
+
 def one_patient(options: SimulateOptions) -> None:
     """Print the time of each step of one patient, and the peak of memory."""
     print(f"one patient, body of {options.spacing_mm:g} mm, {options.tracer}")
-    start = time.perf_counter()
-    patient = simulate_patient(options.tracer, SEED, options.cohort_options())
-    print(f"{'anatomy, uptake, disease, CT':>40} {time.perf_counter() - start:>7.1f} s")
+    with timed("anatomy, uptake, disease, CT"):
+        patient = simulate_patient(options.tracer, SEED, options.cohort_options())
     names = [options.scanner] if options.scanner else list(SCANNERS)
-    for name in names:
-        for method in Reconstruction:
-            start = time.perf_counter()
-            scan_patient(patient, replace(options, scanner=name, reconstruction=method))
-            device = (compute_device() if method is Reconstruction.OSEM else None) or "cpu"
-            print(f"{f'{name} {method} {device}':>40} {time.perf_counter() - start:>7.1f} s")
+    for method in Reconstruction:
+        device = (compute_device() if method is Reconstruction.OSEM else None) or "cpu"
+        for name in names:
+            with timed(f"{name} {method} {device}"):
+                scan_patient(patient, replace(options, scanner=name, reconstruction=method))
     with TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        simulate_seed(options, SEED, Path(folder))
-        print(f"{'all, written as NIfTI':>40} {time.perf_counter() - start:>7.1f} s")
-        start = time.perf_counter()
-        simulate_seed(replace(options, dicom=True), SEED + 1, Path(folder))
-        print(f"{'all, written as DICOM too':>40} {time.perf_counter() - start:>7.1f} s")
+        with timed("all, written as NIfTI"):
+            simulate_seed(options, SEED, Path(folder))
+        with timed("all, written as DICOM too"):
+            simulate_seed(replace(options, dicom=True), SEED + 1, Path(folder))
     print(f"{'peak memory':>40} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:>7.2f} GiB")
 
 
+def children_cpu_s() -> float:
+    """CPU time of ended child processes."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def many_patients(options: SimulateOptions) -> None:
-    """Print patients an hour by number of processes."""
+    """Print patients an hour by number of processes, and what a patient costs with their start shared out."""
     for jobs in (1, 2):
         with TemporaryDirectory() as folder:
-            start = time.perf_counter()
+            start, cpu = time.perf_counter(), children_cpu_s()
             simulate_cohort(replace(options, jobs=jobs), Path(folder) / "cohort")
-            seconds = time.perf_counter() - start
-        print(f"{options.patients} patients, {jobs} processes: {3600 * options.patients / seconds:.0f} an hour")
+            hours, cost = (time.perf_counter() - start) / 3600, (children_cpu_s() - cpu) / options.patients
+        print(
+            f"{options.patients} patients, {jobs} processes: {options.patients / hours:.0f} an hour, "
+            f"{cost:.1f} s of CPU each"
+        )
 
 
 def main() -> None:

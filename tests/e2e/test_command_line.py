@@ -251,6 +251,42 @@ def test_help_shows_examples(petlesion: Petlesion) -> None:
         assert f"petlesion {command} " in result.stdout.split("For example:")[1]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--tracer", "water"), "'water' is not one of"),
+        (("--tracer", "f18-psma1007"), "f18-psma1007 cannot be simulated"),
+        (("--tracer", "f18-fdg", "--patients", "-1"), "--patients -1 is too small"),
+        (("--tracer", "f18-fdg", "--seed", "-1"), "--seed -1 is too small"),
+        (("--tracer", "f18-fdg", "--jobs", "0"), "--jobs 0 is too small"),
+        (("--tracer", "f18-fdg", "--spacing", "0.5"), "between 1.5 and 6 mm"),
+        (("--tracer", "f18-fdg", "--diseased", "2"), "--diseased"),
+    ],
+)
+def test_bad_patients_are_one_line_and_code_2(
+    petlesion: Petlesion, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    result = petlesion("simulate", "-o", tmp_path / "out", *arguments)
+    assert result.returncode == ExitCode.USAGE
+    assert message in error_line(result)
+    assert not (tmp_path / "out").exists()
+
+
+def test_simulation_keeps_what_is_there(petlesion: Petlesion, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    places = {
+        tmp_path: "not empty",
+        tmp_path / "notes.txt": "a file is in the way",
+        Path("/proc/petlesion"): "cannot be written",  # root may write anywhere else
+    }
+    for place, message in places.items():
+        result = petlesion("simulate", "-o", place, "--tracer", "f18-fdg")
+        assert result.returncode == ExitCode.OUTPUT
+        assert message in error_line(result)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
 def test_process_ends_with_the_code_and_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "petlesion", "segment", str(tmp_path), "-o", str(tmp_path / "out")]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,6 +89,21 @@ def test_dicom_truth_holds_the_lesions(cohort: Path) -> None:
         segmentation = pydicom.dcmread(folder / "dicom" / "SEG" / "truth.dcm")
         assert len(segmentation.SegmentSequence) == np.unique(lesions).size - 1
         assert segmentation.pixel_array.sum() == np.count_nonzero(lesions)
+
+
+@pytest.mark.parametrize("vendor", list(Vendor))
+def test_images_and_truth_are_valid_dicom(vendor: Vendor, tmp_path: Path) -> None:
+    if shutil.which("dciodvfy") is None:
+        pytest.skip("dciodvfy is not installed: make system-tools")
+    simulate_seed(replace(COARSE, dicom=True, vendor=vendor, scanner=None), 5, tmp_path)
+    series = sorted(tmp_path.glob("*/dicom/*"))
+    assert [path.name for path in series] == ["CT", "PT", "SEG"]
+    for folder in series:
+        files = sorted(folder.iterdir())
+        for path in {files[0], files[len(files) // 2], files[-1]}:
+            said = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
+            assert said.stderr, path.name  # it names the IOD of what it could read
+            assert [line for line in said.stderr.splitlines() if line.startswith("Error")] == [], path.name
 
 
 def test_a_patient_does_not_depend_on_the_others(cohort: Path, tmp_path: Path) -> None:
