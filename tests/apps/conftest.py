@@ -18,5 +18,5 @@ def site(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Iterato
     with running_orthanc(folder / "orthanc") as orthanc:
         orthanc.store(folder / "dicom")
         orthanc.store(shared_data / "sts_dicom")
-        with running_server(folder, orthanc.dicomweb) as server:
+        with running_server(folder, orthanc.dicomweb, retrain_after="0") as server:
             yield Site(orthanc, server, studies)
