@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, action="append", default=[], help="model folder; repeatable")
     parser.add_argument("--min-iou", type=float, default=0.0)
     given = parser.parse_args()
-    networks = [Contender(path.name, SegmentOptions(method=MethodName.UNET, model=path)) for path in given.model]
+    networks = [Contender(path.name, SegmentOptions(method=MethodName.UNET, models=(path,))) for path in given.model]
     contenders = [*networks, *(Contender(str(name), SegmentOptions(method=name)) for name in THRESHOLDS)]
     patients = find_patients(given.data)
     for done, patient in enumerate(patients, start=1):

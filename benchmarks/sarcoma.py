@@ -92,7 +92,7 @@ def by_threshold(patient: Patient) -> dict[str, float]:
 
 def by_network(patient: Patient, model: Path) -> float:
     """Dice of the network."""
-    return dice(segment(patient.study, SegmentOptions(method=MethodName.UNET, model=model)).labels > 0, patient)
+    return dice(segment(patient.study, SegmentOptions(method=MethodName.UNET, models=(model,))).labels > 0, patient)
 
 
 def mean(values: Sequence[float]) -> Interval:

@@ -110,25 +110,27 @@ class Settings(BaseSettings):
             raise ValueError("outputs names sr without seg, which the SR refers to")
         return self
 
-    def segment_options(self, models: Path) -> SegmentOptions:
+    def segment_options(self, folder: Path) -> SegmentOptions:
         """What `petlesion.segment.methods.segment` takes.
 
         Parameters
         ----------
-        models
-            Folder with a folder a model; looked at only by methods that need one.
+        folder
+            Holds a folder a model; looked at only by methods that need one.
 
         Raises
         ------
         ModelError
             If the model is missing or altered.
         """
-        model = sha256 = None
+        models: tuple[Path, ...] = ()
+        sha256 = None
         if self.method is MethodName.UNET:
-            model, sha256 = verified_model(models, self.model, self.model_sha256)
+            model, sha256 = verified_model(folder, self.model, self.model_sha256)
+            models = (model,)
         return SegmentOptions(
             method=self.method,
-            model=model,
+            models=models,
             model_sha256=sha256,
             suv=self.suv,
             fraction=self.fraction,

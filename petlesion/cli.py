@@ -21,7 +21,7 @@ from petlesion.errors import ExitCode
 from petlesion.phantom.cohort import Cohort
 from petlesion.phantom.scanner import ScannerName, Vendor
 from petlesion.report import ReferenceOrgan, Report
-from petlesion.segment.options import MethodName, SegmentOptions
+from petlesion.segment.options import MethodName, NetworkOptions, SegmentOptions
 from petlesion.suv_scale import SuvScale
 from petlesion.tracers import TracerName
 
@@ -122,8 +122,13 @@ def segment(
         typer.Option("--method", "-m", help="How lesions are found. [default: unet if installed, else percist]"),
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="unet: model folder, instead of the installed one.")
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", help="unet: instead of the installed model; repeatable: folds to average."),
     ] = None,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="unet: where to compute.")] = "auto",
+    mirror: Annotated[bool, typer.Option("--mirror", help="unet: average mirror images; twice the time.")] = False,
+    refine: Annotated[bool, typer.Option("--refine", help="unet: redraw lesions at the threshold.")] = False,
+    maps: Annotated[bool, typer.Option("--maps", help="unet: write probability.nii.gz and entropy.nii.gz.")] = False,
     tracer: option.Tracer = None,
     suv: Annotated[float, typer.Option(min=0.0, help="fixed: SUVbw from which a voxel counts.")] = 3.0,
     fraction: Annotated[float, typer.Option(min=0.01, max=1.0, help="relative: share of each SUVmax.")] = 0.41,
@@ -152,6 +157,7 @@ def segment(
       petlesion segment STUDY -o RESULTS --method fixed --suv 3 --min-volume 2
       petlesion segment STUDY -o RESULTS --method gradient --tracer ga68-dotatate
       petlesion segment STUDY -o RESULTS --method relative --point 42.5,-110,880
+      petlesion segment STUDY -o RESULTS --method unet --model FOLD0 --model FOLD1 --maps
     """
     from petlesion.organs import read_organs
     from petlesion.pipeline import OutputOptions, segment_to_folder
@@ -163,7 +169,8 @@ def segment(
         petct = _read(study, progress, tracer, weight, dose, injection_time, pet_series, study_uid)
         options = SegmentOptions(
             method=method or default_method(),
-            model=model,
+            models=tuple(model or ()),
+            network=NetworkOptions(device=device, mirror=mirror, refine=refine, maps=maps),
             suv=suv,
             fraction=fraction,
             incremental=incremental,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from petlesion.report import NO_REFERENCE, MethodRecord, Reference, Review
-from petlesion.volume import Grid
+from petlesion.volume import Grid, Volume
 
 LABEL_DTYPE = np.uint16
+PROBABILITY_MAP, ENTROPY_MAP = "probability", "entropy"
+"""Maps that a network may give: probability of lesion, and its uncertainty, 0 to 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +36,8 @@ class Lesions:
         Per lesion number, where known.
     warnings
         What the user must know about this segmentation.
+    maps
+        (z, y, x) float32 volumes on the grid of the PET by their name, where they were asked for.
     """
 
     labels: NDArray[np.uint16]
@@ -43,6 +48,7 @@ class Lesions:
     locations: dict[int, str] = field(default_factory=dict)
     confidences: dict[int, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    maps: Mapping[str, Volume] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.labels.dtype != LABEL_DTYPE:

@@ -9,8 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from petlesion.errors import OutputError
+from petlesion.lesions import ENTROPY_MAP, PROBABILITY_MAP
 
-RESULT_NAMES = ("seg.dcm", "sr.dcm", "rtstruct.dcm", "report.pdf", "report.json", "lesions.csv", "lesions.nii.gz")
+MAP_NAMES = tuple(f"{name}.nii.gz" for name in (PROBABILITY_MAP, ENTROPY_MAP))
+"""Files of a network's maps."""
+RESULT_NAMES = (
+    *("seg.dcm", "sr.dcm", "rtstruct.dcm", "report.pdf", "report.json", "lesions.csv", "lesions.nii.gz"),
+    *MAP_NAMES,
+)
 """Every file name a result folder may hold; contracts with scripts and containers."""
 
 

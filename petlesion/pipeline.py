@@ -82,7 +82,7 @@ def _measure_and_write(study: PetCt, lesions: Lesions, folder: Path, output: Out
 
 def write_results(study: PetCt, lesions: Lesions, report: Report, folder: Path, output: OutputOptions) -> None:
     """Write all results into an existing folder; see `segment_to_folder` for the names."""
-    from petlesion.nifti import write_labels
+    from petlesion.nifti import write_image, write_labels
     from petlesion.present.pdf import write_pdf
     from petlesion.present.table import write_lesions_csv
 
@@ -90,6 +90,8 @@ def write_results(study: PetCt, lesions: Lesions, report: Report, folder: Path, 
         _write_dicom(study, lesions, report, folder, output.seg_type)
     if study.source is None or output.nifti:
         write_labels(lesions.labels, lesions.grid, folder / "lesions.nii.gz")
+    for name, volume in lesions.maps.items():
+        write_image(volume, folder / f"{name}.nii.gz")
     write_pdf(study, lesions, report, folder / "report.pdf")
     write_lesions_csv(report, folder / "lesions.csv")
     (folder / "report.json").write_text(report.to_json(), encoding="utf-8")

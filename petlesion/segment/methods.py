@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import petlesion
 from petlesion.errors import ModelError, UsageError
-from petlesion.lesions import LABEL_DTYPE, Lesions
+from petlesion.lesions import ENTROPY_MAP, LABEL_DTYPE, PROBABILITY_MAP, Lesions
 from petlesion.networks.installed import installed_model
 from petlesion.report import NO_REFERENCE, MethodRecord, Reference, Review
 from petlesion.segment.body import remove_outside
@@ -182,27 +182,30 @@ def _by_network(study: PetCt, options: SegmentOptions) -> Lesions:
     """Run the network of a model folder; torch is imported here and not before."""
     if options.point_mm is not None:
         raise UsageError("unet grows no lesion from a point", remedy="use a threshold method")
-    model = options.model or installed_model(MethodName.UNET)
-    if model is None:
+    installed = None if options.models else installed_model(MethodName.UNET)
+    models = options.models if installed is None else (installed,)
+    if not models:
         raise ModelError("no model is installed", remedy="name a model folder with --model")
-    from petlesion.segment.network import NetworkOptions, load_models, segment_by_network
+    from petlesion.segment.network import load_models, segment_by_network
 
-    return segment_by_network(
+    found = segment_by_network(
         study,
-        load_models([model]) if options.model_sha256 is None else _kept_models(model, options.model_sha256),
-        NetworkOptions(min_volume_ml=options.min_volume_ml),
+        load_models(models) if options.model_sha256 is None else _kept_models(models, options.model_sha256),
+        replace(options.network, min_volume_ml=options.min_volume_ml),
         organs=options.organs,
         liver_sphere_mm=options.liver_sphere_mm,
         reference=options.reference,
-    ).lesions
+    )
+    maps = {PROBABILITY_MAP: found.probability, ENTROPY_MAP: found.entropy}
+    return replace(found.lesions, maps={name: volume for name, volume in maps.items() if volume is not None})
 
 
 @lru_cache(maxsize=1)
-def _kept_models(folder: Path, sha256: str) -> tuple[Model, ...]:
-    """Load a model for all studies of a run: by its identity, what was loaded stays what was asked for."""
+def _kept_models(folders: tuple[Path, ...], sha256: str) -> tuple[Model, ...]:
+    """Load models for all studies of a run: by their identity, what was loaded stays what was asked for."""
     from petlesion.segment.network import load_models
 
-    return load_models([folder], sha256)
+    return load_models(folders, sha256)
 
 
 def _percist(case: Case) -> Outcome:

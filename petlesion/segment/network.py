@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from petlesion import __version__
-from petlesion.errors import ModelError, SegmentationError, UsageError
+from petlesion.errors import ModelError, SegmentationError
 from petlesion.lesions import Lesions
 from petlesion.networks.inputs import NO_CT_HU, tracer_code
 from petlesion.networks.model_config import InputChannel, ModelConfig, organ_classes
@@ -27,6 +27,7 @@ from petlesion.segment.body import remove_outside
 from petlesion.segment.coarse import refine
 from petlesion.segment.components import grow_box, label_components, margin_voxels
 from petlesion.segment.computing import attempts, capped_threads, choose_device, is_memory_error
+from petlesion.segment.options import NetworkOptions as NetworkOptions
 from petlesion.segment.organ_search import Scene
 from petlesion.segment.orientation import Orientation
 from petlesion.segment.reference import find_reference
@@ -35,47 +36,8 @@ from petlesion.segment.windows import BACKGROUND_MARGIN, Prediction, Subject, pr
 from petlesion.study import PetCt
 from petlesion.volume import Grid, Volume
 
-MIN_VOLUME_ML = 0.1
-"""Smaller lesions are removed (Carlsen et al., EJNMMI Res 2022)."""
 BODY_MARGIN_MM = 16.0
 """Air around the body that the network still sees."""
-
-
-@dataclass(frozen=True)
-class NetworkOptions:
-    """How to run networks.
-
-    Attributes
-    ----------
-    device
-        "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:1".
-    threads
-        Of the CPU; None takes what PyTorch was given (OMP_NUM_THREADS), at most the cores this process may use.
-    overlap
-        Share of a window that its neighbour covers too.
-    mirror
-        Average over left-right mirror images: twice the time.
-    refine
-        Redraw lesions at the patient's threshold (`segment.refinement`).
-    min_volume_ml
-        Smaller lesions are removed.
-    maps
-        Whether maps of probability and entropy are wanted.
-    """
-
-    device: str = "auto"
-    threads: int | None = None
-    overlap: float = 0.25
-    mirror: bool = False
-    refine: bool = False
-    min_volume_ml: float = MIN_VOLUME_ML
-    maps: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.overlap < 1:
-            raise UsageError(f"overlap is {self.overlap:g}", remedy="give a number from 0 up to, but not including, 1")
-        if self.threads is not None and self.threads < 1:
-            raise UsageError(f"number of threads is {self.threads}", remedy="give 1 or more")
 
 
 @dataclass(frozen=True, eq=False)

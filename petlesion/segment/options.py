@@ -31,6 +31,47 @@ class MethodName(StrEnum):
     """Network of a model folder."""
 
 
+MIN_VOLUME_ML = 0.1
+"""Smaller lesions are removed (Carlsen et al., EJNMMI Res 2022)."""
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """How to run networks.
+
+    Attributes
+    ----------
+    device
+        "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:1".
+    threads
+        Of the CPU; None takes what PyTorch was given (OMP_NUM_THREADS), at most the cores this process may use.
+    overlap
+        Share of a window that its neighbour covers too.
+    mirror
+        Average over left-right mirror images: twice the time.
+    refine
+        Redraw lesions at the patient's threshold (`segment.refinement`).
+    min_volume_ml
+        Smaller lesions are removed.
+    maps
+        Whether maps of probability and entropy are wanted.
+    """
+
+    device: str = "auto"
+    threads: int | None = None
+    overlap: float = 0.25
+    mirror: bool = False
+    refine: bool = False
+    min_volume_ml: float = MIN_VOLUME_ML
+    maps: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap < 1:
+            raise UsageError(f"overlap is {self.overlap:g}", remedy="give a number from 0 up to, but not including, 1")
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"number of threads is {self.threads}", remedy="give 1 or more")
+
+
 @dataclass(frozen=True)
 class SegmentOptions:
     """Method and parameters of a segmentation.
@@ -58,10 +99,13 @@ class SegmentOptions:
         LPS point (x, y, z), mm: grow one lesion there instead of segmenting the whole body.
     split_touching
         Separate touching lesions by a watershed from their peaks.
-    model
-        Model folder of `unet`; None takes the version in service of the model that is installed.
+    models
+        Model folders of `unet`, averaged where there are several; none takes the version in service of the model that
+        is installed.
     model_sha256
         Identity that the model must have, and by which it is loaded once for several studies; None accepts any.
+    network
+        How `unet` is run; `min_volume_ml` is that of the other methods.
     reference
         A reference found before for the same study, so that a click need not search the whole PET again.
 
@@ -76,13 +120,14 @@ class SegmentOptions:
     fraction: float = 0.41
     incremental: bool = False
     min_suv_max: float = 1.0
-    min_volume_ml: float = 0.1
+    min_volume_ml: float = MIN_VOLUME_ML
     organs: Organs | None = None
     liver_sphere_mm: tuple[float, float, float] | None = None
     point_mm: tuple[float, float, float] | None = None
     split_touching: bool = False
-    model: Path | None = None
+    models: tuple[Path, ...] = ()
     model_sha256: str | None = None
+    network: NetworkOptions = NetworkOptions()
     reference: Reference | None = None
 
     def __post_init__(self) -> None:

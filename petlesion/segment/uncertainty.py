@@ -8,7 +8,8 @@ import numpy as np
 from scipy import ndimage
 
 from petlesion.segment.components import label_components
-from petlesion.segment.network import MIN_VOLUME_ML, NetworkResult
+from petlesion.segment.network import NetworkResult
+from petlesion.segment.options import MIN_VOLUME_ML
 
 NEAR_PROBABILITY = 0.1
 """Voxels at or above this probability of lesion count, found or not: lesions that were just missed matter most."""

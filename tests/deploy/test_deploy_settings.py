@@ -8,7 +8,7 @@ import pytest
 from settings import CONFIG_PATH, FILES, OutputName, load_settings, options_table
 
 from petlesion.errors import UsageError
-from petlesion.output import RESULT_NAMES
+from petlesion.output import MAP_NAMES, RESULT_NAMES
 from petlesion.segment.options import MethodName, SegmentOptions
 from petlesion.tracers import TracerName
 
@@ -104,4 +104,4 @@ def test_documentation_holds_all_options() -> None:
 
 
 def test_files_are_those_of_the_core() -> None:
-    assert {*FILES.values(), "report.json"} == set(RESULT_NAMES)
+    assert {*FILES.values(), "report.json", *MAP_NAMES} == set(RESULT_NAMES)

@@ -374,7 +374,7 @@ def test_refinement_is_an_option(study: PetCt) -> None:
 def test_model_of_known_identity_is_loaded_once_for_several_studies(tmp_path: Path) -> None:
     sha256 = write_model(tmp_path / "unet", build_unet(CONFIG).state_dict(), CONFIG, {})
     study = make_study(Grid.from_geometry((16, 20, 20), (8.0, 8.0, 8.0), (-80.0, -80.0, 0.0)))
-    options = SegmentOptions(MethodName.UNET, model=tmp_path / "unet", model_sha256=sha256)
+    options = SegmentOptions(MethodName.UNET, models=(tmp_path / "unet",), model_sha256=sha256)
     first = segment(study, options)
     assert first.method.weights_sha256 == sha256
     shutil.rmtree(tmp_path / "unet")

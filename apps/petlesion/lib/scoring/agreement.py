@@ -58,7 +58,7 @@ class AgreementScoring(ScoringMethod):  # type: ignore[misc]
         method = MethodName(str(request.get("predict") or MethodName.UNET))
         options = SegmentOptions(method=method)
         if method is MethodName.UNET:
-            options = SegmentOptions(method=method, model=Registry.of(self._models, "unet").current().folder)
+            options = SegmentOptions(method=method, models=(Registry.of(self._models, "unet").current().folder,))
         rows = {}
         for label in self._stores.labels.snapshot(FINAL).labels:
             logger.info("dice: %s", label.image_id)
