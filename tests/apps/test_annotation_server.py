@@ -217,13 +217,16 @@ def test_segmentation_that_others_store_becomes_a_label(site: Site, tmp_path: Pa
     pet = read_dicom(scan(study.folder), choice=SeriesChoice(pet_uid=study.pet))
     label = np.zeros(PET_GRID.shape, dtype=np.uint8)
     label[18:22, 13:17, 24:28] = 1
-    lesions = read_mask(nifti_label(tmp_path, label), pet)
+    drawn = label.copy()
+    drawn[2:3, 20:22, 20:22] = 2
+    lesions = read_mask(nifti_label(tmp_path, drawn), pet)
     from petlesion.dicom.segmentation import build_segmentation
     from petlesion.measure.biomarkers import measure
 
     seg = build_segmentation(pet, lesions, measure(pet, lesions))
     seg.SOPInstanceUID = seg.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     seg.SeriesInstanceUID, seg.ContentCreatorName = generate_uid(), "Grace^Hopper"
+    seg.SegmentSequence[1].SegmentLabel = "background"
     seg.save_as(tmp_path / "theirs.dcm", enforce_file_format=True)
     before = len(store.versions(study.pet))
     site.orthanc.store(tmp_path)

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import dcmread
 from pydicom.misc import is_dicom
 
+from petlesion.dicom.segmentation_reader import is_segmentation, segment_labels
 from petlesion.errors import GeometryError, UsageError
 from petlesion.lesions import LABEL_DTYPE
 from petlesion.masks import read_mask
@@ -21,6 +23,8 @@ from petlesion.volume import Grid, Volume
 
 MAX_VALUES = 255
 """Most lesions that one label may tell apart: more are classes of something else, or an image sent as a label."""
+BACKGROUND = "background"
+"""Label of segments that are no lesion."""
 RAW_SUFFIX = ".bin"
 """OHIF's own format: one byte a voxel, x fastest, without a header."""
 
@@ -54,10 +58,20 @@ def read_submission(path: Path, study: PetCt, grid: Grid) -> NDArray[np.uint16]:
         If it is of another patient, not of whole numbers, or no label at all.
     """
     if is_dicom(path):
-        return _checked(read_mask(path, study).labels, path)
+        return _checked(_read_dicom(path, study), path)
     volume = _read_raw(path, grid) if path.suffix == RAW_SUFFIX else _read_volume(path, grid)
     labels = Volume(_checked(volume.array, path), volume.grid)
     return resample(labels, study.pet.grid, Interpolation.NEAREST).array
+
+
+def _read_dicom(path: Path, study: PetCt) -> NDArray[np.uint16]:
+    """Lesions of a DICOM object; the segment "background", which OHIF's panel adds, is none."""
+    header = dcmread(path, stop_before_pixels=True, force=True)
+    names = list(segment_labels(header).values()) if is_segmentation(header) else []
+    lesions = [name for name in names if name.lower() != BACKGROUND]
+    if names and not lesions:
+        return np.zeros(study.pet.grid.shape, dtype=LABEL_DTYPE)
+    return read_mask(path, study, lesions if len(lesions) < len(names) else ()).labels
 
 
 def _read_raw(path: Path, grid: Grid) -> Volume:
