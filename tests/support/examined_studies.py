@@ -1,0 +1,130 @@
+"""What became of a damaged study: its exit code, and everything that must never be.
+
+Each study is segmented by the command line in a process of its own, forked from one that has the libraries loaded: a
+decoder that crashes on a damaged file ends that process and no other.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydicom import dcmread
+
+from petlesion.errors import ExitCode
+from petlesion.output import RESULT_NAMES
+from petlesion.report import Report
+
+CODES: Final = frozenset(ExitCode)
+_ALWAYS: Final = {"sr.dcm", "report.pdf", "report.json", "lesions.csv"}
+_RELATIVE: Final = 1e-3
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["petlesion.cli", "petlesion.pipeline", "petlesion.dicom.reader", "highdicom"])
+
+
+@dataclass(frozen=True)
+class Examined:
+    """How the command ended.
+
+    Attributes
+    ----------
+    code
+        Exit code; negative where a signal ended the process, None where its time was over.
+    seconds
+        How long it took.
+    said
+        What it printed.
+    problems
+        What must never be; none when all is well.
+    """
+
+    code: int | None
+    seconds: float
+    said: str
+    problems: tuple[str, ...]
+
+
+def examine(study: Path, out: Path, expected: Report | None, limit_s: float) -> Examined:
+    """Segment a study and look at what became of it.
+
+    Parameters
+    ----------
+    study
+        Damaged study.
+    out
+        Folder of the results, which must not exist.
+    expected
+        Report of the study before it was damaged; None where its images are others now.
+    limit_s
+        Time after which the process is ended.
+    """
+    log = out.with_name(f"{out.name}.log")
+    process = _PROCESSES.Process(target=_segment, args=(str(study), str(out), str(log)))
+    started = time.monotonic()
+    process.start()
+    process.join(limit_s)
+    seconds, code = time.monotonic() - started, process.exitcode
+    if code is None:
+        process.kill()
+        process.join()
+    said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    return Examined(code, seconds, said.strip(), tuple(_problems(code, said, out, expected)))
+
+
+def _segment(study: str, out: str, log: str) -> None:
+    from petlesion.cli import run
+
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    code = run(["segment", study, "-o", out, "--method", "fixed"])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _problems(code: int | None, said: str, out: Path, expected: Report | None) -> list[str]:
+    if code is None:
+        return ["not finished in time"]
+    if code not in CODES:
+        return [f"exit code {code} is not documented"]
+    problems = [f"{word} in what it printed" for word in ("Traceback", "unexpected") if word in said]
+    if code != ExitCode.DONE:
+        if out.exists():
+            problems.append(f"failed, but left {', '.join(path.name for path in out.iterdir()) or 'a folder'}")
+        if len(said.strip().splitlines()) != 1:
+            problems.append("not one line about the error")
+        return problems
+    return problems + _wrong_results(out, expected)
+
+
+def _wrong_results(out: Path, expected: Report | None) -> list[str]:
+    names = {path.name for path in out.iterdir()}
+    if not names >= _ALWAYS or not names <= set(RESULT_NAMES):
+        return [f"results are {', '.join(sorted(names))}"]
+    for name in names:
+        if name.endswith(".dcm"):
+            dcmread(out / name)
+    report = Report.from_json((out / "report.json").read_text(encoding="utf-8"))
+    if expected is None or _numbers_agree(report, expected) or _remarks(report) - _remarks(expected):
+        return []
+    return [f"other numbers than before, and no warning: {_numbers(report)} instead of {_numbers(expected)}"]
+
+
+def _numbers(report: Report) -> tuple[float, ...]:
+    totals = report.totals
+    return (float(totals.n_lesions), totals.ttv_ml, totals.tlu, totals.suv_max or 0.0)
+
+
+def _numbers_agree(report: Report, expected: Report) -> bool:
+    pairs = zip(_numbers(report), _numbers(expected), strict=True)
+    return all(abs(value - wanted) <= _RELATIVE * max(1.0, abs(wanted)) for value, wanted in pairs)
+
+
+def _remarks(report: Report) -> set[str]:
+    return {*report.warnings, *report.suv.warnings}
