@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import multiprocessing
 import os
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from petlesion.child_threads import threads_of_children
 from petlesion.errors import OutputError, UsageError
 from petlesion.phantom.acquisition import PROTOCOLS, Acquisition, draw_acquisition
 from petlesion.phantom.cohort import Cohort, CohortOptions
@@ -36,7 +36,6 @@ FOLLOW_UP_AFTER = timedelta(days=90)
 
 _FIRST_DAY = datetime(2000, 1, 1, 9)
 _PARTIAL = ".partial-"
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _COHORT_SCANNER = {
     Cohort.S1_LIVER: ScannerName.GE_DISCOVERY_STE_256,
     Cohort.S2: ScannerName.SIEMENS_BIOGRAPH_FINE,
@@ -235,7 +234,7 @@ def _simulate_all(options: SimulateOptions, seeds: list[int], out: Path) -> Iter
     """
     if not seeds:
         return
-    with _single_threaded_children():
+    with threads_of_children(1):
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(min(options.jobs, len(seeds)), mp_context=context)
         try:
@@ -248,21 +247,6 @@ def _simulate_all(options: SimulateOptions, seeds: list[int], out: Path) -> Iter
             raise OutputError("a process ended before its patient", where=out, remedy="take fewer --jobs") from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextlib.contextmanager
-def _single_threaded_children() -> Iterator[None]:
-    """Environment in which new processes use one thread each."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def simulate_seed(options: SimulateOptions, seed: int, out: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,184 @@
+"""Many studies: each on its own, into a folder of its own, by several processes or on a Ray cluster.
+
+    <out>/batch.json      options; a second run with others is refused, so that no summary mixes methods
+    <out>/<study>/        results, as `petlesion segment` writes them; complete or absent
+    <out>/summary.csv     one line a study: exit code, totals, or why there are none
+    <out>/summary.json    the same
+
+A run that was stopped goes on with what is missing; studies that failed are tried again. Ray is used as it is and not
+wrapped: `ray.remote` of the function that a local process runs as well.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Final
+
+from petlesion.batch_tasks import BatchOptions, StudyOutcome, Task, outcome_of, run_in_processes, run_on_ray
+from petlesion.durable import write_durably
+from petlesion.errors import ExitCode, ModelError, OutputError, PetlesionError, UsageError
+from petlesion.progress import Progress, silent
+from petlesion.segment.options import MethodName
+
+OPTIONS, SUMMARY_CSV, SUMMARY_JSON = "batch.json", "summary.csv", "summary.json"
+_REPORT = "report.json"
+_WRITE_EVERY_S: Final = 10.0
+"""Between two versions of the summary: a long one is not written again after every study."""
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What became of all studies.
+
+    Attributes
+    ----------
+    outcomes
+        In the order of the names.
+    kept
+        How many were done by an earlier run.
+    """
+
+    outcomes: tuple[StudyOutcome, ...]
+    kept: int = 0
+    failed: tuple[StudyOutcome, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "failed", tuple(each for each in self.outcomes if each.exit_code != ExitCode.DONE))
+
+    @property
+    def exit_code(self) -> int:
+        """0, or the code of the first study that failed."""
+        return self.failed[0].exit_code if self.failed else ExitCode.DONE
+
+
+def process_batch(studies: Path, out: Path, options: BatchOptions, progress: Progress = silent) -> BatchResult:
+    """Process every sub-folder of `studies` as a study.
+
+    Parameters
+    ----------
+    studies
+        Folder with a folder a study, as `read_study` takes it.
+    out
+        Folder of the results.
+    options
+        How.
+    progress
+        Told how many studies are done.
+
+    Raises
+    ------
+    UsageError
+        If there is no study, `out` holds results of other options, or Ray is not installed or cannot be reached.
+    ModelError
+        If the model is missing or altered.
+    OutputError
+        If the summary cannot be written.
+    """
+    options = _with_identified_model(options)
+    folders = _study_folders(studies, out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _same_options(out / OPTIONS, options)
+        done = {folder.name: _kept(out / folder.name) for folder in folders}
+        outcomes = {name: outcome for name, outcome in done.items() if outcome is not None}
+        kept = len(outcomes)
+        tasks = [Task(folder, out / folder.name, options) for folder in folders if folder.name not in outcomes]
+        written = time.monotonic()
+        progress(kept, len(folders))
+        try:
+            for outcome in _run(tasks, options):
+                outcomes[outcome.study] = outcome
+                progress(len(outcomes), len(folders))
+                if time.monotonic() - written > _WRITE_EVERY_S:
+                    _write_summary(out, outcomes)
+                    written = time.monotonic()
+        finally:
+            _write_summary(out, outcomes)
+    except OSError as error:
+        raise OutputError(
+            f"results cannot be written ({error.strerror or error})", where=out, remedy="give a writable folder with -o"
+        ) from error
+    return BatchResult(tuple(outcomes[name] for name in sorted(outcomes)), kept)
+
+
+def _run(tasks: Sequence[Task], options: BatchOptions) -> Iterator[StudyOutcome]:
+    if not tasks:
+        return
+    yield from run_on_ray(tasks, options) if options.ray else run_in_processes(tasks, options.jobs)
+
+
+def _study_folders(studies: Path, out: Path) -> list[Path]:
+    if not studies.is_dir():
+        what = "is no folder" if studies.exists() else "does not exist"
+        raise UsageError(f"{studies} {what}", remedy="give a folder with a folder a study")
+    if out.resolve().is_relative_to(studies.resolve()):
+        raise UsageError("the results lie among the studies", where=out, remedy="give a folder elsewhere with -o")
+    folders = [path for path in studies.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    if not folders:
+        raise UsageError(
+            f"{studies} holds no folder", remedy="give a folder with a folder a study; for one study: petlesion segment"
+        )
+    return sorted(folders)
+
+
+def _with_identified_model(options: BatchOptions) -> BatchOptions:
+    """Fix the model of `unet` by its hash: all studies get the same, and each process loads it once."""
+    segment = options.segment
+    if segment.method is not MethodName.UNET or segment.model_sha256 is not None:
+        return options
+    from petlesion.networks.installed import installed_model
+    from petlesion.networks.model_folder import model_identity
+
+    model = segment.model or installed_model(MethodName.UNET)
+    if model is None:
+        raise ModelError("no model is installed", remedy="name a model folder with --model")
+    return replace(options, segment=replace(segment, model=model.resolve(), model_sha256=model_identity(model)))
+
+
+def _same_options(path: Path, options: BatchOptions) -> None:
+    identity = options.identity()
+    if not path.exists():
+        write_durably(path, (json.dumps(identity, indent=2) + "\n").encode())
+        return
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(
+            "options of the earlier run cannot be read", where=path, remedy="give another folder"
+        ) from error
+    if found != identity:
+        raise UsageError(
+            "results of other options, or of another version, are there",
+            where=path.parent,
+            remedy="give another folder",
+        )
+
+
+def _kept(folder: Path) -> StudyOutcome | None:
+    """Outcome of an earlier run; None where there are no results, or none that can be read."""
+    from petlesion.report import Report
+
+    path = folder / _REPORT
+    if not path.is_file():
+        return None
+    try:
+        return outcome_of(folder.name, Report.from_json(path.read_text(encoding="utf-8")))
+    except (ValueError, PetlesionError) as error:
+        message = f"report.json of an earlier run cannot be read ({type(error).__name__}); remove {folder}"
+        return StudyOutcome(folder.name, int(ExitCode.OUTPUT), message)
+
+
+def _write_summary(out: Path, outcomes: dict[str, StudyOutcome]) -> None:
+    rows = [asdict(outcomes[name]) for name in sorted(outcomes)]
+    table = io.StringIO()
+    writer = csv.DictWriter(table, [each.name for each in fields(StudyOutcome)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_durably(out / SUMMARY_CSV, table.getvalue().encode())
+    write_durably(out / SUMMARY_JSON, (json.dumps(rows, indent=1, allow_nan=False) + "\n").encode())

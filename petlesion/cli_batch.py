@@ -1,0 +1,88 @@
+"""Command line of many studies: `petlesion batch`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from petlesion import cli_options as option
+from petlesion.console import display, print_table
+from petlesion.dicom.seg_type import SegType
+from petlesion.segment.options import MethodName, SegmentOptions
+
+_SHOWN_FAILURES = 20
+
+
+def batch(
+    studies: Annotated[Path, typer.Argument(metavar="STUDIES", help="Folder with a folder a study, DICOM or NIfTI.")],
+    output: option.Output,
+    method: Annotated[
+        MethodName | None,
+        typer.Option("--method", "-m", help="How lesions are found. [default: unet if installed, else percist]"),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="unet: model folder, instead of the installed one.")
+    ] = None,
+    tracer: option.Tracer = None,
+    suv: Annotated[float, typer.Option(min=0.0, help="fixed: SUVbw from which a voxel counts.")] = 3.0,
+    fraction: Annotated[float, typer.Option(min=0.01, max=1.0, help="relative: share of each SUVmax.")] = 0.41,
+    min_volume: Annotated[float, typer.Option(metavar="ML", min=0.0, help="Smaller regions are removed.")] = 0.1,
+    split: Annotated[bool, typer.Option("--split", help="Split touching lesions (h-maxima watershed).")] = False,
+    seg_type: option.SegTypeOption = SegType.BINARY,
+    nifti: option.Nifti = False,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Studies at a time on this machine.")] = 1,
+    ray: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Ray cluster to run on (auto, ray://HOST:10001, local).")
+    ] = None,
+    as_json: option.Json = False,
+    _debug: option.Debug = False,
+) -> int:
+    """Segment many studies, each into its own folder, and write summary.csv and summary.json.
+
+    A run that was stopped goes on where it was: give the same command again. A study that fails is listed with its exit
+    code and ends no other; the exit code of the command is that of the first one that failed.
+
+    For example:
+      petlesion batch STUDIES -o RESULTS --jobs 4
+      petlesion batch STUDIES -o RESULTS --method percist --tracer ga68-dotatate
+      petlesion batch STUDIES -o RESULTS --ray ray://head:10001
+    """
+    from petlesion.batch import process_batch
+    from petlesion.batch_tasks import BatchOptions
+    from petlesion.pipeline import OutputOptions
+    from petlesion.segment.methods import default_method
+
+    options = BatchOptions(
+        SegmentOptions(
+            method=method or default_method(),
+            model=model,
+            suv=suv,
+            fraction=fraction,
+            min_volume_ml=min_volume,
+            split_touching=split,
+        ),
+        OutputOptions(seg_type, nifti),
+        tracer,
+        jobs,
+        ray,
+    )
+    with display() as progress:
+        progress.step("segment studies")
+        result = process_batch(studies, output, options, progress.count)
+    if as_json:
+        print(json.dumps([asdict(outcome) for outcome in result.outcomes], indent=1))
+        return result.exit_code
+    rows = [
+        ("studies", str(len(result.outcomes))),
+        ("done before", str(result.kept)),
+        ("failed", str(len(result.failed))),
+        ("summary", str(output / "summary.csv")),
+    ]
+    failures = [f"{each.study}: {each.message} (code {each.exit_code})" for each in result.failed]
+    more = len(failures) - _SHOWN_FAILURES
+    print_table(rows, [*failures[:_SHOWN_FAILURES], *([f"and {more} more in summary.csv"] if more > 0 else [])])
+    return result.exit_code

@@ -1,0 +1,140 @@
+"""Many studies in one run: each on its own, resumable, whatever happens to one of them."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from petlesion.batch import process_batch
+from petlesion.batch_tasks import BatchOptions, Task, run_in_processes
+from petlesion.cli import run as command_line
+from petlesion.errors import ExitCode, UsageError
+from petlesion.pipeline import OutputOptions
+from petlesion.segment.options import MethodName, SegmentOptions
+
+OPTIONS = BatchOptions(SegmentOptions(MethodName.FIXED), OutputOptions(), jobs=2)
+
+
+def write_study(folder: Path, suv: float) -> None:
+    """PET of a body of SUV 1 with a cube of 8 x 8 x 8 voxels of 4 mm: 32.768 mL."""
+    folder.mkdir(parents=True)
+    pet = np.zeros((24, 24, 24), dtype=np.float32)
+    pet[2:22, 2:22, 2:22] = 1.0
+    pet[8:16, 8:16, 8:16] = suv
+    nibabel.save(nibabel.Nifti1Image(pet, np.diag([4.0, 4.0, 4.0, 1.0])), folder / "pet.nii.gz")
+
+
+@pytest.fixture
+def studies(tmp_path: Path) -> Path:
+    folder = tmp_path / "studies"
+    write_study(folder / "a", 5.0)
+    write_study(folder / "b", 2.0)
+    (folder / "c").mkdir()
+    (folder / "c" / "notes.txt").write_text("no image")
+    return folder
+
+
+def test_each_study_has_its_folder_and_its_line(studies: Path, tmp_path: Path) -> None:
+    out, told = tmp_path / "out", list[tuple[int, int]]()
+    result = process_batch(studies, out, OPTIONS, lambda done, total: told.append((done, total)))
+    assert [(each.study, each.exit_code) for each in result.outcomes] == [
+        ("a", ExitCode.DONE),
+        ("b", ExitCode.DONE),
+        ("c", ExitCode.NO_DICOM),
+    ]
+    assert (result.exit_code, result.kept) == (ExitCode.NO_DICOM, 0)
+    assert (told[0], told[-1]) == ((0, 3), (3, 3))
+    assert (out / "a" / "report.json").is_file()
+    assert not (out / "c").exists()
+    with (out / "summary.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["n_lesions"] for row in rows] == ["1", "0", ""]
+    assert float(rows[0]["ttv_ml"]) == pytest.approx(32.768)
+    assert "no DICOM file" in rows[2]["message"]
+    assert [row["study"] for row in json.loads((out / "summary.json").read_text())] == ["a", "b", "c"]
+
+
+def test_second_run_does_what_is_missing_and_keeps_the_rest(studies: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process_batch(studies, out, OPTIONS)
+    before = (out / "a" / "report.pdf").stat().st_mtime_ns
+    shutil.rmtree(out / "b")
+    shutil.rmtree(studies / "c")
+    write_study(studies / "c", 6.0)
+    result = process_batch(studies, out, OPTIONS)
+    assert (result.exit_code, result.kept) == (ExitCode.DONE, 1)
+    assert [each.n_lesions for each in result.outcomes] == [1, 0, 1]
+    assert (out / "a" / "report.pdf").stat().st_mtime_ns == before
+
+
+def test_other_options_are_not_mixed_in(studies: Path, tmp_path: Path) -> None:
+    process_batch(studies, tmp_path / "out", OPTIONS)
+    other = BatchOptions(SegmentOptions(MethodName.FIXED, suv=4.0), OutputOptions())
+    with pytest.raises(UsageError, match="other options"):
+        process_batch(studies, tmp_path / "out", other)
+
+
+class _Fatal:
+    """Ends the process that receives it, as the kernel ends one when memory is short."""
+
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return os._exit, (1,)
+
+
+def test_study_that_ends_its_process_takes_no_other_along(studies: Path, tmp_path: Path) -> None:
+    fatal = BatchOptions(OPTIONS.segment, OPTIONS.output, tracer=_Fatal())  # type: ignore[arg-type]
+    tasks = [Task(studies / name, tmp_path / "out" / name, OPTIONS) for name in ("a", "b")]
+    outcomes = {each.study: each for each in run_in_processes([Task(studies / "c", tmp_path, fatal), *tasks], jobs=1)}
+    assert outcomes["c"].exit_code == ExitCode.SEGMENTATION
+    assert "the process ended" in outcomes["c"].message
+    assert [outcomes[name].exit_code for name in ("a", "b")] == [ExitCode.DONE, ExitCode.DONE]
+
+
+def test_command_line_lists_failures_and_has_their_code(
+    studies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["batch", str(studies), "-o", str(tmp_path / "out"), "--method", "fixed"]
+    assert command_line(arguments) == ExitCode.NO_DICOM
+    assert "c: no DICOM file" in " ".join(capsys.readouterr().out.split())
+    shutil.rmtree(studies / "c")
+    assert command_line([*arguments, "--json"]) == ExitCode.DONE
+    assert [row["study"] for row in json.loads(capsys.readouterr().out)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (lambda tmp: (tmp / "nowhere", tmp / "out"), "does not exist"),
+        (lambda tmp: (tmp / "studies" / "c", tmp / "out"), "holds no folder"),
+        (lambda tmp: (tmp / "studies", tmp / "studies" / "out"), "among the studies"),
+    ],
+)
+def test_wrong_folders_are_named(studies: Path, tmp_path: Path, arguments: object, words: str) -> None:
+    assert studies.is_dir()
+    with pytest.raises(UsageError, match=words):
+        process_batch(*arguments(tmp_path), OPTIONS)  # type: ignore[operator]
+
+
+def test_ray_that_is_not_installed_is_named(studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    options = BatchOptions(OPTIONS.segment, OPTIONS.output, ray="auto")
+    with pytest.raises(UsageError, match="ray is not installed"):
+        process_batch(studies, tmp_path / "out", options)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed (pip install ray)")
+def test_ray_gives_the_results_of_local_processes(studies: Path, tmp_path: Path) -> None:
+    options = BatchOptions(OPTIONS.segment, OPTIONS.output, jobs=1, ray="local")
+    result, expected = (process_batch(studies, tmp_path / str(n), each) for n, each in enumerate((options, OPTIONS)))
+    assert [(each.study, each.exit_code, each.ttv_ml) for each in result.outcomes] == [
+        (each.study, each.exit_code, each.ttv_ml) for each in expected.outcomes
+    ]
