@@ -135,10 +135,10 @@ def _with_identified_model(options: BatchOptions) -> BatchOptions:
     from petlesion.networks.installed import installed_model
     from petlesion.networks.model_folder import model_identity
 
-    model = segment.model or installed_model(MethodName.UNET)
+    model = segment.models[0] if segment.models else installed_model(MethodName.UNET)
     if model is None:
         raise ModelError("no model is installed", remedy="name a model folder with --model")
-    return replace(options, segment=replace(segment, model=model.resolve(), model_sha256=model_identity(model)))
+    return replace(options, segment=replace(segment, models=(model.resolve(),), model_sha256=model_identity(model)))
 
 
 def _same_options(path: Path, options: BatchOptions) -> None:

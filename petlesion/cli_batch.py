@@ -59,7 +59,7 @@ def batch(
     options = BatchOptions(
         SegmentOptions(
             method=method or default_method(),
-            model=model,
+            models=() if model is None else (model,),
             suv=suv,
             fraction=fraction,
             min_volume_ml=min_volume,
