@@ -194,6 +194,11 @@ def run_round(site: Site, number: int, rng: random.Random, submissions: Submissi
     )
 
 
+def _from_clients(store: LabelStore, image: str) -> int:
+    """Versions that clients submitted: a SEG that an Orthanc took in as it died may come back as one more."""
+    return sum(label.source == "client" for label in store.versions(image))
+
+
 def _wait_for_training(site: Site) -> None:
     """Have a training to kill."""
     deadline = time.monotonic() + 60
@@ -231,13 +236,13 @@ def main() -> None:
             rows.append(run_round(site, number, rng, submissions))
             print("  ".join(rows[-1]), file=sys.stderr, flush=True)
         store, image = LabelStore(site.server.labels), site.studies[0].pet
-        before, stop = len(store.versions(image)), threading.Event()
+        before, stop = _from_clients(store, image), threading.Event()
         pair = [threading.Thread(target=submit, args=(site, submissions, stop, image, 100)) for _ in range(2)]
         for client in pair:
             client.start()
         for client in pair:
             client.join()
-        stored = len(store.versions(image)) - before
+        stored = _from_clients(store, image) - before
         rows.append(("", "none", "", f"200 labels of two clients at once: {stored} versions", ""))
         check(site, submissions)
         if stored != 200:

@@ -14,6 +14,7 @@ from typing import Any
 
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
+from monailabel.utils.async_tasks.task import AsyncTask
 
 from lib.activelearning.strategies import NextCase
 from lib.datastore.annotations import WATCH_INTERVAL_S, Annotations
@@ -116,7 +117,8 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
         return dict(super().train(request))
 
     def _train_if_due(self) -> None:
-        request = self._learning.training_due()
+        running, _ = AsyncTask.status("train", check_if_running=True)
+        request = None if running else self._learning.training_due()
         if request is not None:
             self.async_training(MODEL, request)
 

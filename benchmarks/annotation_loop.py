@@ -1,0 +1,374 @@
+"""The annotation loop without a person: simulated patients, the real server and client, a scripted annotator.
+
+Run as `OMP_NUM_THREADS=1 python benchmarks/annotation_loop.py [--patients whole-body] [--out FOLDER]`. The annotator
+asks for the next case, looks at the pre-labels of `percist` and `unet`, corrects them to the truth and submits it.
+Retraining starts by itself at 5 and 10 labels. Then 5 labels shifted by 3 cm are submitted, and the gate has to refuse
+what is learned from them. At the end the model is rolled back, promoted again, exported, and run by the deployed
+application.
+
+The default patients are the simplest there are, a hot ball in a warm box, so that a network learns them in seconds.
+Those of `--patients whole-body` come from the simulator, at 6 mm; networks of this size take longer than is given here
+to tell tumour from organs in them, and the gate may well refuse what they learn. Either way the numbers say that the
+loop works, not how well it would work on patients.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import requests
+from monailabel.client import MONAILabelClient
+
+from petlesion.console import print_rows
+from petlesion.evaluate.voxels import voxel_scores
+from petlesion.networks.registry import Registry
+from petlesion.nifti import read_image, read_labels, write_image, write_labels
+from petlesion.nrrd import read_nrrd
+from petlesion.phantom.simulate import SimulateOptions, simulate_cohort
+from petlesion.resample import Interpolation, resample
+from petlesion.tracers import TracerName
+from petlesion.training.loop import train
+from petlesion.volume import Grid, Volume
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY / "tests" / "support"))
+
+from training_cases import write_case  # noqa: E402
+
+TRACER = TracerName.GA68_PSMA11
+SPACING_MM = 6.0
+"""Images are coarser than a scanner's, so that two cores can do with them."""
+SHIFT_MM = 30.0
+LABELS, TESTS, BASE = 12, 6, 2
+"""Patients: annotated, of the fixed test cohort, and those that the first model has seen."""
+RETRAIN_AFTER = 5
+RECIPES: dict[str, dict[str, Any]] = {
+    "balls": {"filters": [4, 8, 8], "spacing_mm": [4.0] * 3, "patch": [16] * 3, "rate": 0.02, "first": 1, "steps": 90},
+    "whole-body": {
+        "filters": [8, 16, 32, 64],
+        "spacing_mm": [SPACING_MM] * 3,
+        "patch": [32] * 3,
+        "rate": 3e-3,
+        "first": 400,
+        "steps": 400,
+    },
+}
+"""Network, learning rate, and steps of the first model and of a retraining, by the kind of patients."""
+FAST = {"affine": 0, "elastic": 0, "pet_blur": 0}
+"""Augmentation that costs next to nothing."""
+
+
+@dataclass
+class Log:
+    """Rows of the table."""
+
+    began: float = field(default_factory=time.monotonic)
+    rows: list[tuple[str, ...]] = field(default_factory=list)
+
+    def __call__(self, event: str, labels: int, version: str = "", dice: str = "", remark: str = "") -> None:
+        """Add a row, and show it at once."""
+        row = (f"{time.monotonic() - self.began:.0f}", event, str(labels), version, dice, remark)
+        self.rows.append(row)
+        print("  ".join(row), file=sys.stderr, flush=True)
+
+
+def coarse(volume: Volume, how: Interpolation = Interpolation.LINEAR, outside: float = 0.0) -> Volume:
+    """The volume in larger voxels."""
+    shape = tuple(
+        int(side * spacing / SPACING_MM)
+        for side, spacing in zip(volume.grid.shape, volume.grid.spacing_mm, strict=True)
+    )
+    origin = volume.grid.to_world(np.zeros((1, 3)))[0]
+    grid = Grid.from_geometry((shape[0], shape[1], shape[2]), (SPACING_MM,) * 3, origin, volume.grid.direction)
+    return resample(volume, grid, how, outside=outside)
+
+
+def write_patients(out: Path, kind: str) -> None:
+    """Write the images of the server, the truth, and the cohorts of tests and of the first model."""
+    count, simulated = LABELS + TESTS + BASE, out / "simulated"
+    if kind == "balls":
+        for n in range(count):
+            write_case(simulated / f"ball-{n:02}", n)
+    else:
+        options = SimulateOptions(tracer=TRACER, patients=count, seed=40, diseased_fraction=1.0, jobs=2, resume=True)
+        simulate_cohort(options, simulated)
+    for n, folder in enumerate(sorted(path.parent for path in simulated.glob("*/pet.nii.gz"))):
+        if n < LABELS:
+            write_study(out, f"patient-{n:02}", read_patient(folder, kind), folder.name)
+        else:
+            write_labelled(out / ("tests" if n < LABELS + TESTS else "base") / folder.name, read_patient(folder, kind))
+
+
+def read_patient(folder: Path, kind: str) -> tuple[Volume, Volume, Volume]:
+    """PET, CT and true labels; those of whole bodies in larger voxels."""
+    pet, ct = read_image(folder / "pet.nii.gz"), read_image(folder / "ct.nii.gz")
+    if kind == "balls":
+        return pet, ct, read_labels(folder / "lesions.nii.gz")
+    truth = read_labels(folder / "truth" / "lesions.nii.gz")
+    return coarse(pet), coarse(ct, outside=-1024.0), coarse(truth, Interpolation.NEAREST)
+
+
+def write_study(out: Path, name: str, patient: tuple[Volume, Volume, Volume], patient_id: str) -> None:
+    """An image of the server, and its truth for the annotator."""
+    for folder in ("studies/ct", "truth"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    pet, ct, truth = patient
+    write_image(pet, out / "studies" / f"{name}.nii.gz")
+    write_image(ct, out / "studies" / "ct" / f"{name}.nii.gz")
+    (out / "studies" / f"{name}.json").write_text(json.dumps({"patient_id": patient_id, "tracer": TRACER.value}))
+    write_labels(truth.array, truth.grid, out / "truth" / f"{name}.nii.gz")
+
+
+def write_labelled(folder: Path, patient: tuple[Volume, Volume, Volume]) -> None:
+    """A case of a cohort."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pet, ct, truth = patient
+    write_image(pet, folder / "pet.nii.gz")
+    write_image(ct, folder / "ct.nii.gz")
+    write_labels(truth.array, truth.grid, folder / "lesions.nii.gz")
+    (folder / "case.json").write_text(json.dumps({"patient_id": folder.name, "tracer": TRACER.value}))
+
+
+def training(recipe: dict[str, Any], steps: int) -> dict[str, Any]:
+    """What the trainings have in common."""
+    run = {"steps": steps, "validate_every": min(30, steps), "batch": 4, "lesion_share": 0.7, "device": "cpu"}
+    return {"augmentation": FAST, "optimiser": {"learning_rate": recipe["rate"]}, "run": {**run, "max_minutes": None}}
+
+
+def write_first_model(out: Path, recipe: dict[str, Any]) -> None:
+    """A model that has seen two patients, as version 0."""
+    model = {"architecture": {"filters": recipe["filters"]}, "classes": ["background", "lesion"]}
+    config = {
+        "out": "base-run",
+        "cache": "base-cache",
+        "cohorts": [{"folder": "base"}],
+        "split": {"validation": 0},
+        "model": {**model, "spacing_mm": recipe["spacing_mm"], "patch": recipe["patch"]},
+        **training(recipe, recipe["first"]),
+    }
+    (out / "base.yaml").write_text(json.dumps(config))
+    shutil.copytree(train(out / "base.yaml"), out / "models" / "unet", dirs_exist_ok=True)
+
+
+@contextmanager
+def server(out: Path, recipe: dict[str, Any]) -> Iterator[str]:
+    """The stock server with this app, as a process."""
+    options = {
+        "held_out": 0.25,
+        "test_cohorts": [{"folder": str(out / "tests")}],
+        **training(recipe, recipe["steps"]),
+    }
+    (out / "retrain.yaml").write_text(json.dumps(options))
+    conf = {
+        "models": out / "models",
+        "labels": out / "labels",
+        "retrain_config": out / "retrain.yaml",
+        "retrain_after": RETRAIN_AFTER,
+        "score_cases": 4,
+    }
+    port = _free_port()
+    programs = Path(sys.executable).parent
+    command = [programs / "monailabel", "start_server", "--app", out / "app", "--studies", out / "studies"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    command += [str(word) for name, value in conf.items() for word in ("--conf", name, value)]
+    shutil.copytree(
+        REPOSITORY / "apps" / "petlesion",
+        out / "app",
+        ignore=shutil.ignore_patterns("bin", "logs", "model"),
+        dirs_exist_ok=True,
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MONAI")}
+    environment |= {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(REPOSITORY)}
+    with (out / "server.log").open("a") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(f"{url}/info/", process)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+@dataclass
+class Loop:
+    """The scripted annotator and what it sees."""
+
+    out: Path
+    client: MONAILabelClient
+    log: Log
+    labels: int = 0
+
+    def annotate_next(self) -> None:
+        """Ask for a case, look at both pre-labels, correct to the truth, submit."""
+        case = self.client.next_sample("random", {})
+        name, truth = case["id"], self.out / "truth" / f"{case['id']}.nii.gz"
+        dices = {model: self._dice(model, name, truth) for model in ("percist", "unet")}
+        self.client.save_label(name, str(truth), "", {"label_info": [{"name": "lesion", "idx": 1}]})
+        self.labels += 1
+        remark = f"pre-labels: percist {dices['percist']:.2f}, unet {dices['unet']:.2f}; {case['reason']}"
+        self.log(f"submit {name}", self.labels, remark=remark)
+
+    def submit_shifted(self, name: str) -> None:
+        """Submit the truth of a case, 3 cm to the side."""
+        truth = read_labels(self.out / "truth" / f"{name}.nii.gz")
+        moved = np.roll(truth.array, round(SHIFT_MM / truth.grid.spacing_mm[2]), axis=2)
+        with tempfile.NamedTemporaryFile(suffix=".nii.gz") as file:
+            write_labels(moved.astype(np.uint8), truth.grid, Path(file.name))
+            self.client.save_label(name, file.name, "", {"label_info": [{"name": "lesion", "idx": 1}]})
+        self.log(f"submit {name}, shifted", self.labels)
+
+    def wait_for_round(self, number: int) -> dict[str, Any]:
+        """Wait until a round that started by itself has ended."""
+        deadline, shown = time.monotonic() + 1800, ""
+        while time.monotonic() < deadline:
+            stats = requests.get(f"{self.client.get_server_url()}/info/", timeout=60).json()["train_stats"]["unet"]
+            task = requests.get(f"{self.client.get_server_url()}/train/", timeout=60)
+            last = task.json().get("details", [""])[-1:] if task.ok else []
+            line = last[0].split(" - ", 1)[-1] if last else ""
+            if line != shown:
+                print(f"    GET /train/: {line}", file=sys.stderr, flush=True)
+                shown = line
+            over = task.ok and task.json()["status"] not in ("SUBMITTED", "RUNNING")
+            rounds = len(list((self.out / "labels-work" / "retraining").glob("round-*")))
+            if over and rounds == number and stats.get("stage") in ("published", "refused", "failed"):
+                self._report(stats)
+                return dict(stats)
+            time.sleep(4)
+        raise TimeoutError("the round did not end within half an hour; see server.log")
+
+    def _report(self, stats: dict[str, Any]) -> None:
+        registry = Registry(self.out / "models" / "unet")
+        version = registry.version(stats["version"])
+        rows = [row for row in version.gate["comparisons"] if row["group"] == "all" and row["measure"] == "dice"]
+        dice = f"{rows[0]['champion']:.3f} → {rows[0]['challenger']:.3f}" if rows else ""
+        self.log(f"retraining {stats['stage']}", self.labels, version.name, dice, stats["message"])
+
+    def _dice(self, model: str, name: str, truth: Path) -> float:
+        file, _ = self.client.infer(model, name, {})
+        true = read_labels(truth)
+        found = resample(read_nrrd(Path(file)), true.grid, Interpolation.NEAREST)
+        return voxel_scores(found.array > 0, true.array > 0, true.grid.voxel_ml).dice or 0.0
+
+
+def run_loop(out: Path, loop: Loop) -> None:
+    """Twelve labels, two rounds, a poisoned one."""
+    for _ in range(RETRAIN_AFTER):
+        loop.annotate_next()
+    loop.wait_for_round(1)
+    for _ in range(RETRAIN_AFTER):
+        loop.annotate_next()
+    loop.wait_for_round(2)
+    while loop.labels < LABELS:
+        loop.annotate_next()
+    names = sorted(path.name.removesuffix(".nii.gz") for path in (out / "truth").iterdir())
+    for name in names[: RETRAIN_AFTER - (LABELS - 2 * RETRAIN_AFTER)]:
+        loop.submit_shifted(name)
+    stats = loop.wait_for_round(3)
+    if stats["stage"] != "refused":
+        raise AssertionError(f"the poisoned round was {stats['stage']}")
+
+
+def change_models(out: Path, loop: Loop) -> None:
+    """Roll back and promote again by the command line; the running server follows."""
+    registry = Registry(out / "models" / "unet")
+    served = registry.current()
+    name = "patient-00"
+    for words in (("rollback", "unet"), ("promote", "unet", str(served.number))):
+        petlesion("model", *words, "--models", str(out / "models"))
+        used = loop.client.infer("unet", name, {})[1]["method"]["weights_sha256"]
+        if used != registry.current().sha256:
+            raise AssertionError("the server still uses another version")
+        loop.log(words[0], loop.labels, registry.current().name, remark=f"the server answers with {used[:12]}")
+
+
+def deploy(out: Path, log: Log) -> None:
+    """Export, and run the deployed application on a simulated DICOM study."""
+    petlesion("export", "--model", "unet", "-o", str(out / "deploy-models"), "--models", str(out / "models"))
+    petlesion(
+        "simulate", "-o", str(out / "dicom"), "--tracer", TRACER, "-n", "1", "--seed", "90", "--dicom", "--resume"
+    )
+    (study,) = (out / "dicom").glob("*/dicom")
+    command = [
+        sys.executable,
+        REPOSITORY / "deploy_app",
+        "-i",
+        study,
+        "-o",
+        out / "results",
+        "-m",
+        out / "deploy-models",
+    ]
+    environment = {**os.environ, "PETLESION_METHOD": "unet", "PYTHONPATH": str(REPOSITORY)}
+    shutil.rmtree(out / "results", ignore_errors=True)
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    (report,) = (out / "results").rglob("report.json")
+    record = json.loads(report.read_text())
+    current = Registry(out / "models" / "unet").current()
+    if record["method"]["weights_sha256"] != current.sha256:
+        raise AssertionError("the deployed application used another model")
+    remark = f"{record['totals']['n_lesions']} lesions, weights {current.sha256[:12]}"
+    log("deployed application", LABELS, current.name, remark=remark)
+
+
+def petlesion(*words: str) -> None:
+    """Run a command."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    subprocess.run([sys.executable, "-m", "petlesion", *words], check=True, env=environment, stdout=subprocess.DEVNULL)
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if requests.get(url, timeout=30).ok:
+                return
+        except requests.RequestException:
+            time.sleep(0.5)
+    raise RuntimeError("the server did not start; see server.log")
+
+
+def main() -> None:
+    """Parse options, run all, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="folder of everything (a temporary one, removed in the end)")
+    parser.add_argument("--patients", choices=list(RECIPES), default="balls")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        out = (options.out or Path(temporary)).resolve()
+        out.mkdir(parents=True, exist_ok=True)
+        log, recipe = Log(), RECIPES[options.patients]
+        write_patients(out, options.patients)
+        write_first_model(out, recipe)
+        log("first model, trained on 2 patients", 0, "v0000")
+        with server(out, recipe) as url:
+            loop = Loop(out, MONAILabelClient(url, client_id="script"), log)
+            run_loop(out, loop)
+            change_models(out, loop)
+        deploy(out, log)
+    print_rows(("s", "event", "labels", "version", "Dice, test cohort", "remark"), log.rows)
+
+
+if __name__ == "__main__":
+    main()
