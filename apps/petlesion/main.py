@@ -133,6 +133,10 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
                 logger.exception("looking for new images and labels failed; it is tried again")
             time.sleep(WATCH_INTERVAL_S)
 
+    def batch_infer(self, request: Mapping[str, Any], datastore: PetCtDatastore | None = None) -> dict[str, Any]:
+        """Run a model on many images; by default on one device, because MONAI Label divides by the number of GPUs."""
+        return dict(super().batch_infer({"multi_gpu": False, **request}, datastore))
+
     def infer(self, request: Mapping[str, Any], datastore: PetCtDatastore | None = None) -> dict[str, Any]:
         """Run a model on an image.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
-from annotation_server import CT_GRID, PET_GRID, Site, small_suv
+from annotation_server import CT_GRID, PET_GRID, Site, small_suv, write_network
 from numpy.typing import NDArray
 from ohif_panel import OhifPanel, browser_page
 
@@ -24,21 +24,10 @@ VIEWPORTS = np.s_[50:890, 285:1215]
 @pytest.fixture
 def network(site: Site) -> Iterator[None]:
     """A network in service for one test: it takes the whole body for lesion."""
-    torch = pytest.importorskip("torch", reason="needs PyTorch")
-    from petlesion.networks.model_config import ArchitectureConfig, ModelConfig
-    from petlesion.networks.model_folder import write_model
-    from petlesion.networks.unet import build_unet
-
-    config = ModelConfig(name="everything", architecture=ArchitectureConfig(filters=(2, 4, 8)), patch=(16, 16, 16))
-    torch.manual_seed(0)
-    state = build_unet(config).state_dict()
-    output = [name for name, value in state.items() if name.endswith("bias") and len(value) == len(config.classes)]
-    for name in output:
-        state[name][config.classes.index("lesion")] = 100.0
-    models = site.server.log.parent / "petlesion" / "model"
-    write_model(models / "unet", state, config, {})
+    folder = site.server.log.parent / "petlesion" / "model" / "unet"
+    write_network(folder)
     yield
-    shutil.rmtree(models / "unet")
+    shutil.rmtree(folder)
 
 
 def answer_of_server(site: Site, model: str, series: str, tmp_path: Path) -> NDArray[np.integer]:

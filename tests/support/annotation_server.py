@@ -82,6 +82,22 @@ def write_small_study(folder: Path, name: str, **changes: str | None) -> SmallSt
     return SmallStudy(uids[0], uids[1], derived_uid("study", name), folder / name)
 
 
+def write_network(folder: Path) -> None:
+    """A model folder with a small network that takes the whole body for lesion."""
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    from petlesion.networks.model_config import ArchitectureConfig, ModelConfig
+    from petlesion.networks.model_folder import write_model
+    from petlesion.networks.unet import build_unet
+
+    config = ModelConfig(name="everything", architecture=ArchitectureConfig(filters=(2, 4, 8)), patch=(16, 16, 16))
+    torch.manual_seed(0)
+    state = build_unet(config).state_dict()
+    for name, value in state.items():
+        if name.endswith("bias") and len(value) == len(config.classes):
+            value[config.classes.index("lesion")] = 100.0
+    write_model(folder, state, config, {})
+
+
 @contextlib.contextmanager
 def stopped(process: psutil.Popen) -> Iterator[None]:
     """End a process and what it started when the block ends."""

@@ -124,7 +124,8 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
         """What is known of an image, its labels, and what was noted about it."""
         pet_id, _ = self.annotations.pet_of(image_id)
         labels = {tag: _label_info(self.labels.current(pet_id, tag)) for tag in self.labels.tags(pet_id)}
-        return {"name": pet_id, **asdict(self.cases.case(pet_id)), "labels": labels, **self._notes.read(pet_id)}
+        case = self.cases.case(pet_id)
+        return {"name": self.image_file(case).name, **asdict(case), "labels": labels, **self._notes.read(pet_id)}
 
     def update_image_info(self, image_id: str, info: Mapping[str, Any]) -> None:
         """Note something about an image."""
@@ -265,4 +266,10 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
 def _label_info(label: LabelVersion) -> dict[str, Any]:
     values = asdict(label)
     del values["path"]
-    return {**values.pop("info"), **values, "time": label.time.isoformat(), "ts": int(label.time.timestamp())}
+    return {
+        "name": f"{label.image_id}.nii.gz",
+        **values.pop("info"),
+        **values,
+        "time": label.time.isoformat(),
+        "ts": int(label.time.timestamp()),
+    }
