@@ -24,7 +24,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from petlesion.evaluate.cohort import PatientRow, Rules, evaluate_case, tabulate
+from petlesion.evaluate.cohort import tabulate
+from petlesion.evaluate.patients import PatientRow, Rules, evaluate_case
 from petlesion.evaluate.resampling import Interval, patient_interval
 from petlesion.measure.biomarkers import measure
 from petlesion.nifti import write_labels

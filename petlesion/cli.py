@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from petlesion import __version__, cli_batch, cli_models, cli_server, cli_training
+from petlesion import __version__, cli_batch, cli_evaluate, cli_models, cli_server, cli_training
 from petlesion import cli_options as option
 from petlesion.console import Display, display, print_table, quiet_libraries, report_error
 from petlesion.dicom.seg_type import SegType
@@ -277,7 +277,7 @@ def simulate(
 app.command()(cli_batch.batch)
 app.command()(cli_training.train)
 app.command()(cli_training.retrain)
-app.command()(cli_training.evaluate)
+app.command()(cli_evaluate.evaluate)
 app.command()(cli_server.serve)
 app.add_typer(cli_models.app, name="model")
 app.command()(cli_models.export)

@@ -140,13 +140,22 @@ def average_precision(confidences: Sequence[float], correct: Sequence[bool], n_t
     """
     if not n_truth:
         return None
+    recall, precision = precision_recall(confidences, correct, n_truth)
+    return float(np.sum(precision * np.diff(recall, prepend=0.0)))
+
+
+def precision_recall(
+    confidences: Sequence[float], correct: Sequence[bool], n_truth: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Recall and precision with all candidates of at least each distinct confidence, from high to low.
+
+    Parameters as for `average_precision`, with one true lesion or more.
+    """
     order = np.argsort(-np.asarray(confidences, dtype=np.float64), kind="stable")
     ranked = np.asarray(confidences, dtype=np.float64)[order]
     hits = np.cumsum(np.asarray(correct, dtype=bool)[order])
     last_of_tie = np.flatnonzero(np.diff(ranked, append=-np.inf) != 0)
-    precision = hits[last_of_tie] / (last_of_tie + 1)
-    gain = np.diff(hits[last_of_tie], prepend=0) / n_truth
-    return float(np.sum(precision * gain))
+    return hits[last_of_tie] / n_truth, hits[last_of_tie] / (last_of_tie + 1)
 
 
 def _sizes(labels: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

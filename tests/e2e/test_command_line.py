@@ -236,12 +236,27 @@ def test_network_without_a_model_is_a_model_error(petlesion: Petlesion, shared_d
 
 
 def test_own_results_evaluate_as_perfect(petlesion: Petlesion, shared_data: Path, tmp_path: Path) -> None:
+    """DICOM SEG on both sides, the PET read from the studies beside the truth, and a method compared with itself."""
+    predictions, truth, figures = tmp_path / "cases", tmp_path / "truth", tmp_path / "figures"
     for name in ("STS_002", "STS_010"):
-        study, out = shared_data / "sts_dicom" / name, tmp_path / "cases" / name
-        assert petlesion("segment", study, "-o", out, "-m", "fixed", "--nifti").returncode == ExitCode.DONE
-    result = petlesion("evaluate", "--pred", tmp_path / "cases", "--truth", tmp_path / "cases", "--json")
+        study = shared_data / "sts_dicom" / name
+        assert petlesion("segment", study, "-o", predictions / name, "-m", "fixed").returncode == ExitCode.DONE
+        (truth / name).mkdir(parents=True)
+        (truth / name / "PET").symlink_to(study / "PET" / "image")
+        (truth / name / "seg.dcm").write_bytes((predictions / name / "seg.dcm").read_bytes())
+    arguments = ("evaluate", "--pred", predictions, "--truth", truth, "--against", predictions, "--plots", figures)
+    result = petlesion(*arguments, "--json")
     assert result.returncode == ExitCode.DONE, result.stderr
-    assert json.loads(result.stdout)["figures"]["dice"]["estimate"] == 1.0
+    document = json.loads(result.stdout)
+    assert document["figures"]["dice"]["estimate"] == 1.0
+    assert document["figures"]["tlu_bias_g"]["estimate"] == 0.0
+    assert {row["tracer"] for row in document["rows"]} == {"f18-fdg"}
+    assert document["rows"][0]["true_uptake"]["suv_mean"] > 3
+    assert document["against"]["dice"]["p_value"] == 1.0
+    assert {path.name for path in figures.iterdir()} == {Path(path).name for path in document["plots"]}
+    assert "bland_altman.png" in {path.name for path in figures.iterdir()}
+    printed = " ".join(petlesion(*arguments).stdout.split())
+    assert all(word in printed for word in ("limits of agreement", "rating", "--against", "agreement.png"))
 
 
 def test_help_shows_examples(petlesion: Petlesion) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from petlesion.errors import UsageError
-from petlesion.evaluate.cohort import Rules, evaluate_folders
+from petlesion.evaluate.cohort import CohortTable, by_tracer, evaluate_folders, tabulate
+from petlesion.evaluate.patients import Rules
 from petlesion.evaluate.rating import Rating
 from petlesion.nifti import write_image, write_labels
 from petlesion.volume import Grid, Volume
@@ -46,8 +47,12 @@ def write_cohort(folder: Path) -> tuple[Path, Path]:
     return predictions, truth
 
 
+def table_of(predictions: Path, truth: Path) -> CohortTable:
+    return tabulate(evaluate_folders(predictions, truth), Rules())
+
+
 def test_cohort_counted_by_hand(tmp_path: Path) -> None:
-    table = evaluate_folders(*write_cohort(tmp_path))
+    table = table_of(*write_cohort(tmp_path))
     rows = {row.case: row for row in table.rows}
     assert list(rows) == ["control", "missed", "one"]
     one = rows["one"]
@@ -55,8 +60,11 @@ def test_cohort_counted_by_hand(tmp_path: Path) -> None:
     assert (one.found, one.missed, one.false) == (1, 1, 1)
     assert one.lesion_f1 == pytest.approx(0.5)
     assert one.voxels.false_positive_ml == pytest.approx(0.4)
-    assert one.predicted_tlu == pytest.approx(2 * 2.2)
-    assert one.true_tlu == pytest.approx(2 * 2.7)
+    assert one.predicted_uptake is not None
+    assert one.true_uptake is not None
+    assert one.predicted_uptake.tlu == pytest.approx(2 * 2.2)
+    assert one.true_uptake.tlu == pytest.approx(2 * 2.7)
+    assert one.predicted_uptake.suv_mean == pytest.approx(2.0)
     assert rows["control"].lesion_f1 is None
     assert rows["control"].rating is Rating.PERFECT
     assert rows["missed"].rating is Rating.NON_USABLE
@@ -64,19 +72,29 @@ def test_cohort_counted_by_hand(tmp_path: Path) -> None:
     assert estimates == pytest.approx(
         {
             "dice": (36 / 49 + 0) / 2,
+            "iou": (18 / 31 + 0) / 2,
+            "voxel_sensitivity": (18 / 27 + 0) / 2,
+            "voxel_ppv": 18 / 22,  # nothing is predicted in the other patient with lesions
             "surface_dice": (one.surface_dice or 0) / 2,
             "false_positive_ml": 0.4 / 3,
             "false_negative_ml": (0.9 + 0.9) / 3,
+            "volume_agreement_percent": 100 * (2.2 / 2.7 + 0) / 2,
+            "suv_mean_agreement_percent": 100 * (1 + 0) / 2,
+            "ttv_bias_ml": (2.2 - 2.7 + 0.0 - 0.9) / 3,
+            "ttv_absolute_error_ml": (0.5 + 0.9) / 3,
+            "tlu_bias_g": 2 * (2.2 - 2.7 + 0.0 - 0.9) / 3,
             "lesion_f1": 2 / (2 + 3),
             "lesion_sensitivity": 1 / 3,
             "lesion_ppv": 1 / 2,
+            "lesion_average_precision": 1 / 3,  # one of three lesions, ranked before the false one
             "patient_accuracy": 2 / 3,
             "patient_sensitivity": 1 / 2,
+            "patient_specificity": 1.0,
             "patient_ppv": 1.0,
+            "patient_npv": 1 / 2,
         }
     )
     assert all(interval.lower <= interval.estimate <= interval.upper for interval in table.figures.values())
-    assert table.average_precision == pytest.approx(1 / 3)  # one of three lesions, ranked before the false one
     assert table.ttv is not None
     assert table.ttv.bias == pytest.approx((2.2 - 2.7 + 0.0 - 0.9) / 3)
     assert table.tlu is not None
@@ -87,7 +105,7 @@ def test_cohort_counted_by_hand(tmp_path: Path) -> None:
 def test_without_confidences_there_is_no_average_precision(tmp_path: Path) -> None:
     predictions, truth = write_cohort(tmp_path)
     (predictions / "one" / "report.json").unlink()
-    assert evaluate_folders(predictions, truth).average_precision is None
+    assert "lesion_average_precision" not in table_of(predictions, truth).figures
 
 
 def test_controls_alone_leave_ratios_out(tmp_path: Path) -> None:
@@ -95,10 +113,11 @@ def test_controls_alone_leave_ratios_out(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         for case in ("a", "b"):
             write_labels(labels(), GRID, tmp_path / name / f"{case}.nii.gz")
-    table = evaluate_folders(tmp_path / "pred", tmp_path / "truth")
-    assert set(table.figures) == {"false_positive_ml", "false_negative_ml", "patient_accuracy"}
+    table = table_of(tmp_path / "pred", tmp_path / "truth")
+    volumes = {"false_positive_ml", "false_negative_ml", "ttv_bias_ml", "ttv_absolute_error_ml"}
+    assert set(table.figures) == {*volumes, "patient_accuracy", "patient_specificity", "patient_npv"}
+    assert all(table.figures[name].estimate == 0.0 for name in volumes)
     assert table.figures["patient_accuracy"].estimate == 1.0
-    assert table.average_precision is None
     assert table.tlu is None
 
 
@@ -110,10 +129,10 @@ def test_rule_for_found_and_other_grids(tmp_path: Path) -> None:
     ):
         (tmp_path / name).mkdir()
         write_labels(array, grid, tmp_path / name / "a.nii.gz")
-    row = evaluate_folders(tmp_path / "pred", tmp_path / "truth").rows[0]
+    row = evaluate_folders(tmp_path / "pred", tmp_path / "truth")[0]
     assert row.voxels.dice == pytest.approx(2 * 12 / (12 + 18))
     assert row.found == 1
-    strict = evaluate_folders(tmp_path / "pred", tmp_path / "truth", Rules(min_iou=0.7)).rows[0]
+    strict = evaluate_folders(tmp_path / "pred", tmp_path / "truth", Rules(min_iou=0.7))[0]
     assert (strict.found, strict.missed, strict.false) == (0, 1, 1)
 
 
@@ -128,3 +147,29 @@ def test_refuses_what_cannot_be_compared(tmp_path: Path) -> None:
         evaluate_folders(predictions, tmp_path / "empty")
     with pytest.raises(UsageError, match="no folder"):
         evaluate_folders(predictions, tmp_path / "missing")
+
+
+def test_tracers_apart_from_truth_or_report(tmp_path: Path) -> None:
+    predictions, truth = write_cohort(tmp_path)
+    rows = evaluate_folders(predictions, truth)
+    assert [row.tracer for row in rows] == [None, None, None]
+    assert by_tracer(rows, Rules()) == {}
+    for case, tracer in (("one", "f18-fdg"), ("missed", "ga68-psma11")):
+        (truth / case / "truth" / "truth.json").write_text(json.dumps({"tracer": tracer}))
+    (predictions / "control" / "report.json").write_text(json.dumps({"study": {"tracer": "f18-fdg"}, "lesions": []}))
+    tables = by_tracer(evaluate_folders(predictions, truth), Rules())
+    assert {name: [row.case for row in table.rows] for name, table in tables.items()} == {
+        "f18-fdg": ["control", "one"],
+        "ga68-psma11": ["missed"],
+    }
+    assert tables["f18-fdg"].figures["dice"].estimate == pytest.approx(36 / 49)
+    assert tables["ga68-psma11"].figures["dice"].estimate == 0.0
+    assert tables["ga68-psma11"].ttv is None
+
+
+@pytest.mark.parametrize("content", ["{", '{"lesions": [{"id": 1}]}', '{"lesions": 3}', "[]"])
+def test_damaged_report_is_named(tmp_path: Path, content: str) -> None:
+    predictions, truth = write_cohort(tmp_path)
+    (predictions / "one" / "report.json").write_text(content)
+    with pytest.raises(UsageError, match=r"report\.json"):
+        evaluate_folders(predictions, truth)

@@ -1,0 +1,243 @@
+"""One patient: a predicted mask against the true one, from files of any kind."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from petlesion.errors import UsageError
+from petlesion.evaluate.lesions import LesionMatching, as_instances, match_lesions
+from petlesion.evaluate.rating import Rating, rate
+from petlesion.evaluate.surface import surface_dice
+from petlesion.evaluate.voxels import VoxelScores, voxel_scores
+from petlesion.nifti import read_image, read_labels
+from petlesion.resample import Interpolation, resample
+from petlesion.tracers import TracerName
+from petlesion.volume import Grid, Volume
+
+MASK_NAMES: Final = ("lesions.nii.gz", "lesions.nii", "truth/lesions.nii.gz", "gtv.nii.gz", "gtv.nii", "seg.dcm")
+"""Where the mask of a case's folder may lie; the first that exists is read."""
+SUFFIXES: Final = (".nii.gz", ".nii")
+PET = "pet.nii.gz"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A predicted lesion: its confidence, and whether it is true."""
+
+    confidence: float
+    correct: bool
+
+
+@dataclass(frozen=True)
+class Uptake:
+    """What lies under a mask.
+
+    Attributes
+    ----------
+    suv_mean
+        Mean SUVbw; None under an empty mask.
+    tlu
+        SUVmean × mL, g; 0 under an empty mask.
+    """
+
+    suv_mean: float | None
+    tlu: float
+
+
+@dataclass(frozen=True)
+class PatientRow:
+    """One patient.
+
+    Attributes
+    ----------
+    case
+        Name.
+    tracer
+        As truth or report name it; None where neither does.
+    voxels
+        Dice and volumes.
+    surface_dice
+        None when both masks are empty.
+    found, missed, false
+        Numbers of lesions.
+    lesion_f1
+        None when there is neither truth nor prediction.
+    rating
+        S2's five-point rating.
+    predicted_uptake, true_uptake
+        None where there is no PET.
+    candidates
+        Predicted lesions with their confidence; None where a prediction has none.
+    """
+
+    case: str
+    tracer: TracerName | None
+    voxels: VoxelScores
+    surface_dice: float | None
+    found: int
+    missed: int
+    false: int
+    lesion_f1: float | None
+    rating: Rating
+    predicted_uptake: Uptake | None
+    true_uptake: Uptake | None
+    candidates: tuple[Candidate, ...] | None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What counts as found.
+
+    Attributes
+    ----------
+    min_iou
+        A predicted lesion is true when its IoU is above this; 0: any common voxel.
+    surface_tolerance_mm
+        Of the surface Dice.
+    """
+
+    min_iou: float = 0.0
+    surface_tolerance_mm: float = 0.0
+
+
+def evaluate_case(name: str, predictions: Path, truth: Path, rules: Rules) -> PatientRow:
+    """Compare one case; the prediction is brought to the grid of the truth where it differs.
+
+    Raises
+    ------
+    UsageError
+        If the case has no truth or no prediction, or the two lie apart.
+    """
+    true = _read(name, truth, truth)
+    if true is None:
+        raise UsageError(f"case {name} has no mask", where=truth, remedy=f"add one of {', '.join(MASK_NAMES)}")
+    predicted = _read(name, predictions, truth)
+    report = predictions / name / "report.json"
+    if predicted is None:
+        if not report.is_file():
+            raise UsageError(f"case {name} has no prediction", where=predictions, remedy="segment it, or leave it out")
+        predicted = Volume(np.zeros(true.grid.shape, dtype=np.uint8), true.grid)
+    if not predicted.grid.is_close(true.grid):
+        predicted = resample(predicted, true.grid, Interpolation.NEAREST)
+    labels, true_labels = _instances(predicted.array), _instances(true.array)
+    mask, true_mask = labels > 0, true_labels > 0
+    matching = match_lesions(labels, true_labels, min_iou=rules.min_iou)
+    suv = _suv(truth / name, true.grid)
+    voxel_ml = true.grid.voxel_ml
+    return PatientRow(
+        case=name,
+        tracer=_tracer(truth / name, report),
+        voxels=voxel_scores(mask, true_mask, voxel_ml),
+        surface_dice=surface_dice(mask, true_mask, true.grid.spacing_mm, rules.surface_tolerance_mm),
+        found=len(matching.matches),
+        missed=len(matching.missed),
+        false=len(matching.false),
+        lesion_f1=matching.f1,
+        rating=rate(match_lesions(labels, true_labels)),
+        predicted_uptake=None if suv is None else _uptake(suv, mask, voxel_ml),
+        true_uptake=None if suv is None else _uptake(suv, true_mask, voxel_ml),
+        candidates=_candidates(report, labels, matching),
+    )
+
+
+def find_cases(folder: Path) -> list[str]:
+    """Names of the cases in a folder of truth.
+
+    Raises
+    ------
+    UsageError
+        If there is no such folder.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder", remedy="give a folder of cases with --truth")
+    named = {path.name.removesuffix(suffix) for suffix in SUFFIXES for path in folder.glob(f"*{suffix}")}
+    held = {path.name for path in folder.iterdir() if path.is_dir() and _mask_file(folder, path.name)}
+    return sorted(held | {name for name in named if not name.endswith(".nii")})
+
+
+def _mask_file(folder: Path, name: str) -> Path | None:
+    places = [folder / name / mask for mask in MASK_NAMES] + [folder / f"{name}{suffix}" for suffix in SUFFIXES]
+    return next((path for path in places if path.is_file()), None)
+
+
+def _read(name: str, folder: Path, studies: Path) -> Volume | None:
+    """Labels of a case; None where it has no mask."""
+    path = _mask_file(folder, name)
+    if path is None:
+        return None
+    if path.suffix != ".dcm":
+        return read_labels(path)
+    from petlesion.masks import read_mask
+    from petlesion.reader import read_study
+
+    lesions = read_mask(path, read_study(studies / name, ct=False))
+    return Volume(lesions.labels, lesions.grid)
+
+
+def _suv(study: Path, grid: Grid) -> NDArray[np.float32] | None:
+    """PET of a case on the grid of its truth; None where the folder holds no PET, NIfTI or DICOM."""
+    if (study / PET).is_file():
+        return resample(read_image(study / PET), grid).array
+    if not (study / "seg.dcm").is_file():
+        return None
+    from petlesion.reader import read_study
+
+    return resample(read_study(study, ct=False).pet, grid).array
+
+
+def _uptake(suv: NDArray[np.float32], mask: NDArray[np.bool_], voxel_ml: float) -> Uptake:
+    total = float(suv[mask].sum(dtype=np.float64))
+    count = int(np.count_nonzero(mask))
+    return Uptake(total / count if count else None, total * voxel_ml)
+
+
+def _tracer(study: Path, report: Path) -> TracerName | None:
+    """From the simulator's truth, else from the report of the prediction."""
+    truth = study / "truth" / "truth.json"
+    for path, keys in ((truth, ("tracer",)), (report, ("study", "tracer"))):
+        if not path.is_file():
+            continue
+        value: Any = _json(path)
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        if value in list(TracerName):
+            return TracerName(value)
+    return None
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path.name} cannot be read", where=path.parent, remedy="make it again") from error
+
+
+def _instances(labels: NDArray[Any]) -> NDArray[np.int32]:
+    """One integer a lesion: as the file numbers them, or the parts of a mask with a single value."""
+    positive = labels > 0
+    if positive.any() and len(np.unique(labels[positive])) > 1:
+        return np.where(positive, labels, 0).astype(np.int32)
+    return as_instances(positive)
+
+
+def _candidates(report: Path, labels: NDArray[np.int32], matching: LesionMatching) -> tuple[Candidate, ...] | None:
+    """Predicted lesions with the confidences of their `report.json`; None where one has none."""
+    predicted = [match.predicted for match in matching.matches] + list(matching.false)
+    if not predicted:
+        return ()
+    if not report.is_file():
+        return None
+    try:
+        rows = {int(lesion["id"]): lesion["confidence"] for lesion in _json(report)["lesions"]}
+        confidences = {number: float(value) for number, value in rows.items() if value is not None}
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError("report.json lists no lesions", where=report.parent, remedy="make it again") from error
+    if len(rows) != len(np.unique(labels[labels > 0])) or any(n not in confidences for n in predicted):
+        return None
+    return tuple(Candidate(confidences[n], n not in matching.false) for n in predicted)
