@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint format lock system-tools map-wheels map clean distclean
+.PHONY: help env demo test lint format lock system-tools javascript-tools map-wheels map clean distclean
 
 python := .venv/bin/python
 # Tools of the environment first: monailabel looks for its own and for dcmqi's on the path.
@@ -26,7 +26,7 @@ endif
 test: export OMP_NUM_THREADS := 2
 test: export OPENBLAS_NUM_THREADS := 2
 test: export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS := 2
-test: env system-tools ## run all tests with coverage; options for pytest: make test ARGS="-k suv"
+test: env system-tools javascript-tools ## run all tests with coverage; options for pytest: make test ARGS="-k suv"
 	$(python) -m pytest --cov --cov-report=term:skip-covered --durations=10 --durations-min=5 $(ARGS)
 
 lint: env ## check style, types and spelling
@@ -43,6 +43,12 @@ lock: env ## update requirements.txt from requirements.in; to newest versions: m
 
 system-tools: ## install Orthanc, chromium, dcmtk, dicom3tools and poppler-utils (Debian, as root), or say what is missing
 	@scripts/system-tools.sh
+
+javascript-tools: ## install the JavaScript packages that some tests hold our objects and SUV against, or say what is missing
+	@if ! command -v npm > /dev/null; then echo "npm is missing: tests against JavaScript are skipped" >&2; \
+	elif [ ! tests/e2e/javascript/node_modules -nt tests/e2e/javascript/package-lock.json ]; then \
+	    (cd tests/e2e/javascript && npm ci --ignore-scripts --loglevel=error && touch node_modules) \
+	    || echo "npm could not install tests/e2e/javascript: tests against JavaScript are skipped" >&2; fi
 
 base_image := $(or $(BASE_IMAGE),localhost/petlesion-base:bookworm)
 
