@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint format lock system-tools javascript-tools map-wheels map clean distclean
+.PHONY: help env demo test lint format lock system-tools javascript-tools viewer map-wheels map clean distclean
 
 python := .venv/bin/python
 # Tools of the environment first: monailabel looks for its own and for dcmqi's on the path.
@@ -49,6 +49,9 @@ javascript-tools: ## install the JavaScript packages that some tests hold our ob
 	elif [ ! tests/e2e/javascript/node_modules -nt tests/e2e/javascript/package-lock.json ]; then \
 	    (cd tests/e2e/javascript && npm ci --ignore-scripts --loglevel=error && touch node_modules) \
 	    || echo "npm could not install tests/e2e/javascript: tests against JavaScript are skipped" >&2; fi
+
+viewer: ## fetch OHIF into build/ohif, and build the mode PET lesions (Node 20, npm)
+	cd viewer && npm ci --no-audit --no-fund && npm run build && npm run ohif
 
 base_image := $(or $(BASE_IMAGE),localhost/petlesion-base:bookworm)
 

@@ -81,6 +81,8 @@ def serve(
 
 
 def _print_served(served: Served) -> None:
+    from petlesion.server.viewer import ohif_folder
+
     viewer = f"{served.url}/ohif/monai-label?StudyInstanceUIDs="
     shown = list(served.viewable.items())[:_LISTED]
     more = len(served.viewable) - len(shown)
@@ -88,6 +90,7 @@ def _print_served(served: Served) -> None:
         ("server", served.url),
         *((f"OHIF, {patient}", viewer + uid) for patient, uid in shown),
         *([("OHIF", f"{more} more: {served.url}/ohif/")] if more else []),
+        *([("PET, CT, MIP", f"{served.url}/")] if ohif_folder() is not None else []),
         ("3D Slicer", f"module MONAI Label, server {served.url}"),
         ("images", served.studies),
         ("labels", str(served.labels)),

@@ -27,6 +27,7 @@ from lib.learning import MODEL, Learning
 from lib.scoring.agreement import AgreementScoring
 from lib.scoring.entropy import EntropyScoring
 from lib.trainers.network import NetworkTrainer
+from lib.viewer import install_viewer
 from petlesion import __version__
 from petlesion.errors import PetlesionError
 from petlesion.networks.installed import MODELS_VARIABLE
@@ -68,6 +69,7 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
         server = sys.modules.get("monailabel.app")
         if server is not None:
             install(server.app)
+            install_viewer(server.app, studies)
 
     def init_datastore(self) -> Datastore:
         """Images and labels of `studies`."""

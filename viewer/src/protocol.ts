@@ -1,0 +1,140 @@
+/** The hanging protocol: CT, PET and fused in three directions, and a MIP that rotates. */
+import { texts } from './texts';
+
+export const PROTOCOL = 'petlesion.petct';
+/** Custom attribute of a display set: 'pet', 'ct' or '', see series.ts. */
+export const ROLE = 'petlesionRole';
+/** Custom attribute: window of the PET. */
+export const PET_WINDOW = 'petlesionPetWindow';
+
+/** Grey with white for no uptake. A colour map, because `voiInverted` came up the wrong way in some loads. */
+export const INVERTED_GREY = 'X Ray';
+const FUSED = 'hot_iron';
+const ORIENTATIONS = ['axial', 'sagittal', 'coronal'] as const;
+
+type Orientation = (typeof ORIENTATIONS)[number];
+
+const voiSync = (id: string, source = true, target = true) => ({
+  type: 'voi',
+  id,
+  source,
+  target,
+  options: { syncColormap: false, syncInvertState: false },
+});
+const positionSync = (orientation: Orientation) => ({
+  type: 'cameraPosition',
+  id: `${orientation}Sync`,
+  source: true,
+  target: true,
+});
+const segmentationSync = {
+  type: 'hydrateseg',
+  id: 'sameFORId',
+  source: true,
+  target: true,
+  options: { matchingRules: ['sameFOR'] },
+};
+const window = { custom: PET_WINDOW };
+
+function slices(orientation: Orientation) {
+  const common = { viewportType: 'volume', orientation, initialImageOptions: { preset: 'middle' } };
+  const ct = {
+    viewportOptions: {
+      ...common,
+      viewportId: `ct-${orientation}`,
+      toolGroupId: 'ctToolGroup',
+      syncGroups: [positionSync(orientation), voiSync('ctWindow'), segmentationSync],
+    },
+    displaySets: [{ id: 'ctDisplaySet' }],
+  };
+  const pet = {
+    viewportOptions: {
+      ...common,
+      viewportId: `pet-${orientation}`,
+      toolGroupId: 'ptToolGroup',
+      background: [1, 1, 1],
+      syncGroups: [positionSync(orientation), voiSync('petWindow'), voiSync('fusedWindow', true, false), segmentationSync],
+    },
+    displaySets: [{ id: 'ptDisplaySet', options: { voi: window, colormap: { name: INVERTED_GREY } } }],
+  };
+  const fused = {
+    viewportOptions: {
+      ...common,
+      viewportId: `fused-${orientation}`,
+      toolGroupId: 'fusionToolGroup',
+      syncGroups: [
+        positionSync(orientation),
+        voiSync('ctWindow', false, true),
+        voiSync('fusedWindow', false, true),
+        segmentationSync,
+      ],
+    },
+    displaySets: [
+      { id: 'ctDisplaySet' },
+      { id: 'ptDisplaySet', options: { voi: window, colormap: { name: FUSED, opacity: 0.5 } } },
+    ],
+  };
+  return { ct, pet, fused };
+}
+
+const mip = {
+  viewportOptions: {
+    viewportId: 'mip',
+    viewportType: 'volume',
+    orientation: 'coronal',
+    toolGroupId: 'mipToolGroup',
+    background: [1, 1, 1],
+    syncGroups: [voiSync('petWindow'), voiSync('fusedWindow', true, false), segmentationSync],
+    customViewportProps: { hideOverlays: true },
+  },
+  displaySets: [
+    {
+      id: 'ptDisplaySet',
+      options: { blendMode: 'MIP', slabThickness: 'fullVolume', voi: window, colormap: { name: INVERTED_GREY } },
+    },
+  ],
+};
+
+const selector = (role: string) => ({
+  seriesMatchingRules: [{ attribute: ROLE, constraint: { equals: { value: role } }, required: true }],
+});
+
+const all = ORIENTATIONS.map(slices);
+
+/** CT above PET above fused, the MIP beside them over the whole height. */
+export const protocol = {
+  id: PROTOCOL,
+  name: 'PET/CT',
+  locked: true,
+  availableTo: {},
+  editableBy: {},
+  imageLoadStrategy: 'interleaveTopToBottom',
+  protocolMatchingRules: [{ attribute: 'ModalitiesInStudy', constraint: { contains: ['CT', 'PT'] } }],
+  displaySetSelectors: { ctDisplaySet: selector('ct'), ptDisplaySet: selector('pet') },
+  stages: [
+    {
+      name: texts.layout,
+      id: 'all',
+      viewportStructure: {
+        layoutType: 'grid',
+        properties: {
+          rows: 3,
+          columns: 4,
+          layoutOptions: [
+            ...[0, 1, 2].flatMap((row) =>
+              [0, 1, 2].map((column) => ({ x: column / 4, y: row / 3, width: 1 / 4, height: 1 / 3 })),
+            ),
+            { x: 3 / 4, y: 0, width: 1 / 4, height: 1 },
+          ],
+        },
+      },
+      viewports: [
+        ...all.map((each) => each.ct),
+        ...all.map((each) => each.pet),
+        ...all.map((each) => each.fused),
+        mip,
+      ],
+    },
+  ],
+  numberOfPriorsReferenced: -1,
+};

@@ -1,0 +1,60 @@
+/** Which PET and which CT of a study are shown. */
+
+/** What is used of OHIF's display sets. */
+export interface Series {
+  Modality: string;
+  SeriesInstanceUID: string;
+  isReconstructable?: boolean;
+  instances?: readonly Instance[];
+}
+
+/** What is used of an image's header. */
+export interface Instance {
+  FrameOfReferenceUID?: string;
+  CorrectedImage?: string | readonly string[];
+  RadiopharmaceuticalInformationSequence?: unknown;
+  [keyword: string]: unknown;
+}
+
+/** Whether the header says that a PET is corrected for attenuation (Corrected Image, 0028,0051). */
+export function isAttenuationCorrected(series: Series): boolean {
+  const value = series.instances?.[0]?.CorrectedImage ?? [];
+  const corrections = typeof value === 'string' ? value.split('\\') : value;
+  return corrections.includes('ATTN');
+}
+
+/** The PET: corrected for attenuation rather than not, then the one with most images. */
+export function choosePet<S extends Series>(series: readonly S[]): S | undefined {
+  return best(series.filter((each) => each.Modality === 'PT' && each.isReconstructable), (each) =>
+    Number(isAttenuationCorrected(each)),
+  );
+}
+
+/** The CT: in the PET's frame of reference, with most images. Another one would not lie on the PET. */
+export function chooseCt<S extends Series>(series: readonly S[], pet: S | undefined): S | undefined {
+  const frame = pet?.instances?.[0]?.FrameOfReferenceUID;
+  return best(
+    series.filter(
+      (each) =>
+        each.Modality === 'CT' &&
+        each.isReconstructable &&
+        frame !== undefined &&
+        each.instances?.[0]?.FrameOfReferenceUID === frame,
+    ),
+    () => 0,
+  );
+}
+
+function best<S extends Series>(series: readonly S[], rank: (each: S) => number): S | undefined {
+  const size = (each: S) => each.instances?.length ?? 0;
+  return [...series].sort((a, b) => rank(b) - rank(a) || size(b) - size(a))[0];
+}
+
+/** Upper end of the PET window to begin with: somatostatin and PSMA tracers are far hotter than FDG. */
+export function windowOfTracer(pet: Series | undefined): number {
+  const text = JSON.stringify(pet?.instances?.[0]?.RadiopharmaceuticalInformationSequence ?? '').toLowerCase();
+  if (/fdg|fluorodeoxyglucose|fludeoxyglucose/.test(text)) {
+    return 5;
+  }
+  return /psma|dota|piflufolastat|dcfpyl/.test(text) ? 15 : 10;
+}
