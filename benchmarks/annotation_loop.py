@@ -2,9 +2,9 @@
 
 Run as `OMP_NUM_THREADS=1 python benchmarks/annotation_loop.py [--patients whole-body] [--out FOLDER]`. The annotator
 asks for the next case, looks at the pre-labels of `percist` and `unet`, corrects them to the truth and submits it.
-Retraining starts by itself at 5 and 10 labels. Then 5 labels shifted by 3 cm are submitted, and the gate has to refuse
-what is learned from them. At the end the model is rolled back, promoted again, exported, and run by the deployed
-application.
+Retraining starts by itself at 5 and 10 labels. Then two more labels and three again, shifted by 3 cm, are submitted,
+and the gate has to refuse what is learned from them. At the end the model is rolled back, promoted again, exported,
+and run by the deployed application.
 
 The default patients are the simplest there are, a hot ball in a warm box, so that a network learns them in seconds.
 Those of `--patients whole-body` come from the simulator, at 6 mm; networks of this size take longer than is given here

@@ -11,9 +11,9 @@ from annotation_server import Site, running_orthanc, running_server, write_small
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Iterator[Site]:
-    """Servers with small studies (`anna`, `ben`, `carl`, `no-weight`), and the three real ones of sts_dicom."""
+    """Servers with small studies (`anna` to `erna`, `no-weight`), and the three real ones of sts_dicom."""
     folder = tmp_path_factory.mktemp("site")
-    studies = {name: write_small_study(folder / "dicom", name) for name in ("anna", "ben", "carl", "dora")}
+    studies = {name: write_small_study(folder / "dicom", name) for name in ("anna", "ben", "carl", "dora", "erna")}
     studies["no-weight"] = write_small_study(folder / "dicom", "no-weight", PatientWeight=None)
     with running_orthanc(folder / "orthanc") as orthanc:
         orthanc.store(folder / "dicom")

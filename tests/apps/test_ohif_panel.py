@@ -72,7 +72,7 @@ def test_lesions_are_drawn_on_the_series_that_is_shown(
 
 
 def test_stored_segmentation_opens(site: Site, tmp_path: Path) -> None:
-    study = site.studies["dora"]
+    study = site.studies["erna"]  # of which no other test stores a label
     write_labels((small_suv().array > 5).astype(np.uint8), PET_GRID, tmp_path / "label.nii.gz")
     with (tmp_path / "label.nii.gz").open("rb") as stream:
         files, query = {"label": stream}, {"image": study.pet}
