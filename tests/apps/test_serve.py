@@ -21,13 +21,25 @@ from petlesion.server.orthanc import is_installed
 START_S = 180
 
 
+def heed_interrupts() -> None:
+    """Shells start background jobs, as these tests may be part of, with SIGINT ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def serving(data: Path, *options: str) -> Iterator[tuple[psutil.Popen, dict[str, str]]]:
     """The command as a process, and what it printed by name once it is ready."""
     pytest.importorskip("monailabel", reason="the annotation server is not installed here")
     command = [sys.executable, "-m", "petlesion", "serve", "--data", str(data), "--port", str(free_port()), *options]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    process = psutil.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    process = psutil.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        preexec_fn=heed_interrupts,
+    )
     printed: list[str] = []
     try:
         for line in process.stdout:

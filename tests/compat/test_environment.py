@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sysconfig
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+SITE_PACKAGES = list({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
 
 pytestmark = pytest.mark.skipif(
     not any(metadata.distributions(name="monailabel")), reason="not the locked environment: run `make test`"
@@ -36,7 +38,8 @@ def unmet() -> Iterator[tuple[str, str | None]]:
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
-    installed = {canonicalize_name(found.name): found for found in metadata.distributions()}
+    # not all of sys.path: importing setuptools appends the packages that it carries inside itself
+    installed = {canonicalize_name(found.name): found for found in metadata.distributions(path=SITE_PACKAGES)}
     wanted, seen = [(name, "") for name in installed], set()
     while wanted:
         name, extra = wanted.pop()
