@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from petlesion.dicom.attributes import parse_date, text
+from petlesion.dicom.attributes import number, parse_date, text
 from petlesion.dicom.body_measures import patient_height_m, patient_weight_kg
 from petlesion.dicom.elements import raw_number, raw_text
 from petlesion.dicom.pixels import read_volume
@@ -25,6 +25,8 @@ from petlesion.study import DicomSource, Patient, PetCt
 from petlesion.tracers import TRACERS, TracerName
 from petlesion.volume import Grid, Volume
 
+_SAME_THICKNESS_MM = 0.05
+"""SliceThickness that differs by less is rounding."""
 AIR_HU = -1024.0
 """CT value outside the field of view, and the lowest there is: padding below it is cut off."""
 
@@ -169,7 +171,20 @@ def _stack_pet(pet: Series, index: DicomIndex) -> tuple[Stack, tuple[str, ...]]:
     kind = raw_text(stack.instances[0].header, "SeriesType").partition("\\")[0]
     if kind in ("DYNAMIC", "GATED"):
         tolerated.append(f"SeriesType says {kind}; what is there is one volume, and read as if static.")
-    return stack, (*stack.warnings, *tolerated)
+    return stack, (*stack.warnings, *tolerated, *_odd_thickness(stack))
+
+
+def _odd_thickness(stack: Stack) -> tuple[str, ...]:
+    """One series has one slice thickness; another tells of a damaged header, whose slope may be wrong as well."""
+    found = [number(instance.header, "SliceThickness") for instance in stack.instances]
+    known = sorted(value for value in found if value is not None)
+    if not known or known[-1] - known[0] <= _SAME_THICKNESS_MM:
+        return ()
+    warning = (
+        f"SliceThickness differs between slices, from {known[0]:g} to {known[-1]:g} mm: headers may be damaged; "
+        "compare the SUV of these slices with that of their neighbours."
+    )
+    return (warning,)
 
 
 def _damaged(what: str, path: Path) -> GeometryError:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 from synthetic_dicom import SUV_PER_UNIT, axial_grid, ct_header, pattern, pet_header, write_series
@@ -110,6 +110,17 @@ def test_ct_that_cannot_be_used_is_a_warning(tmp_path: Path) -> None:
     assert study.ct is None
     assert any("1 slice is missing between" in warning for warning in study.warnings)
     assert read_dicom(scan(tmp_path), ct=False).warnings == ()
+
+
+def test_a_slice_of_another_thickness_is_said(tmp_path: Path) -> None:
+    grid = axial_grid()
+    write_series(tmp_path, Volume(pattern(grid), grid), pet_header())
+    assert _read(tmp_path).warnings == ()
+    path = sorted(tmp_path.rglob("*.dcm"))[1]
+    header = dcmread(path)
+    header.SliceThickness, header.RescaleSlope = header.RescaleSlope, header.SliceThickness
+    header.save_as(path)
+    assert "SliceThickness differs between slices" in " ".join(_read(tmp_path).warnings)
 
 
 def test_one_frame_of_a_dynamic_series_is_said(tmp_path: Path) -> None:
