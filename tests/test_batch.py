@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
-import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -87,7 +87,7 @@ class _Fatal:
     """Ends the process that receives it, as the kernel ends one when memory is short."""
 
     def __reduce__(self) -> tuple[object, tuple[int]]:
-        return os._exit, (1,)
+        return signal.raise_signal, (signal.SIGKILL,)
 
 
 def test_study_that_ends_its_process_takes_no_other_along(studies: Path, tmp_path: Path) -> None:
