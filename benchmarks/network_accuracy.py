@@ -9,7 +9,7 @@
 Every folder of DATA that holds patients takes part. A prediction that PREDICTIONS holds is not made again, so the
 command can be interrupted, and repeated with more patients or models. A lesion is found when a prediction shares a
 voxel with it (`--min-iou` for another rule); intervals are 95 %, by 2,000 resamples of patients. Differences are those
-of the first model less each other method, paired by patient.
+of the first method less each other one, paired by patient, with the p value of `petlesion evaluate --against`.
 """
 
 from __future__ import annotations
@@ -17,32 +17,55 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from petlesion.evaluate.cohort import tabulate
+from petlesion.evaluate.comparison import compare
 from petlesion.evaluate.patients import PatientRow, Rules, evaluate_case
-from petlesion.evaluate.resampling import Interval, patient_interval
+from petlesion.evaluate.resampling import Interval
 from petlesion.measure.biomarkers import measure
+from petlesion.networks.model_folder import model_identity
 from petlesion.nifti import write_labels
 from petlesion.reader import read_study
 from petlesion.segment.methods import segment
 from petlesion.segment.options import MethodName, SegmentOptions
 from petlesion.tracers import TracerName
+from petlesion.training.loop import MODEL_FOLDER
 
+FIGURES = ("dice", "lesion_f1", "false_positive_ml", "false_negative_ml", "ttv_absolute_error_ml")
+"""Columns of the table, of patients with lesions."""
 THRESHOLDS = (MethodName.PERCIST, MethodName.FIXED, MethodName.RELATIVE, MethodName.GRADIENT)
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A method, with its model where it is a network, under the name of its row."""
+    """A method, with its model where it is a network.
+
+    Attributes
+    ----------
+    name
+        Of its row.
+    options
+        How it is run.
+    folder
+        Of its predictions: that of a network carries the model's identity, so that another model never meets them.
+    """
 
     name: str
     options: SegmentOptions
+    folder: str
+
+
+def network(model: Path) -> Contender:
+    """A network, named as its folder, or as the run whose `model` folder it is."""
+    name = model.resolve().parent.name if model.name == MODEL_FOLDER else model.name
+    sha256 = model_identity(model)
+    options = SegmentOptions(method=MethodName.UNET, models=(model,), model_sha256=sha256)
+    return Contender(name, options, f"{name}-{sha256[:12]}")
 
 
 @dataclass(frozen=True)
@@ -62,7 +85,7 @@ def find_patients(data: Path) -> list[Patient]:
 
 def predict(patient: Patient, contender: Contender, out: Path) -> None:
     """Segment a patient unless that was done before; a prediction is complete or absent."""
-    target = out / contender.name / patient.folder.name
+    target = out / contender.folder / patient.folder.name
     if target.is_dir():
         return
     study = read_study(patient.folder, tracer=patient.tracer)
@@ -74,11 +97,6 @@ def predict(patient: Patient, contender: Contender, out: Path) -> None:
     staging.rename(target)
 
 
-def volume_error(rows: Sequence[PatientRow]) -> float:
-    """Mean absolute error of TTV, mL."""
-    return float(np.mean([abs(row.voxels.predicted_ml - row.voxels.truth_ml) for row in rows]))
-
-
 def shown(interval: Interval) -> str:
     """Estimate and interval as text."""
     return f"{interval.estimate:.2f} ({interval.lower:.2f}-{interval.upper:.2f})"
@@ -86,30 +104,9 @@ def shown(interval: Interval) -> str:
 
 def row_of(name: str, rows: Sequence[PatientRow], rules: Rules) -> str:
     """A line of the table."""
-    figures = tabulate(rows, rules).figures
-    cells = [
-        shown(figures[key]) if key in figures else "-"
-        for key in ("dice", "lesion_f1", "false_positive_ml", "false_negative_ml")
-    ]
-    cells.append(shown(patient_interval(_over(rows, volume_error), len(rows))))
+    figures = tabulate(rows, rules).figures if rows else {}
+    cells = [shown(figures[key]) if key in figures else "-" for key in FIGURES]
     return f"| {name} | " + " | ".join(cells) + " |"
-
-
-def _over(
-    rows: Sequence[PatientRow], figure: Callable[[Sequence[PatientRow]], float]
-) -> Callable[[NDArray[np.intp]], float]:
-    return lambda drawn: figure([rows[n] for n in drawn])
-
-
-def dice_difference(first: Sequence[PatientRow], second: Sequence[PatientRow]) -> Interval:
-    """Mean difference of Dice over patients with lesions, paired."""
-    pairs = [
-        (a.voxels.dice or 0.0) - (b.voxels.dice or 0.0)
-        for a, b in zip(first, second, strict=True)
-        if a.voxels.truth_ml > 0
-    ]
-    values = np.array(pairs)
-    return patient_interval(lambda drawn: values[drawn].mean(axis=-1), len(values), vectorised=True)
 
 
 def tables(patients: Sequence[Patient], contenders: Sequence[Contender], out: Path, rules: Rules) -> Iterator[str]:
@@ -117,7 +114,7 @@ def tables(patients: Sequence[Patient], contenders: Sequence[Contender], out: Pa
     for tracer in sorted({patient.tracer for patient in patients}):
         own = [patient for patient in patients if patient.tracer == tracer]
         results = {
-            contender.name: [evaluate_case(p.folder.name, out / contender.name, p.folder.parent, rules) for p in own]
+            contender.name: [evaluate_case(p.folder.name, out / contender.folder, p.folder.parent, rules) for p in own]
             for contender in contenders
         }
         diseased = [n for n, row in enumerate(results[contenders[0].name]) if row.voxels.truth_ml > 0]
@@ -129,9 +126,9 @@ def tables(patients: Sequence[Patient], contenders: Sequence[Contender], out: Pa
             last = f" {np.mean(controls):.2f}, at most {max(controls):.2f} |" if controls else " - |"
             yield row_of(name, [rows[n] for n in diseased], rules) + last
         champion = contenders[0].name
-        for name in list(results)[1:]:
-            difference = dice_difference(results[champion], results[name])
-            yield f"\nDice of {champion} less {name}: {shown(difference)}"
+        for name in list(results)[1:] if len(diseased) > 1 else ():
+            found = compare(*([results[method][n] for n in diseased] for method in (champion, name)))["dice"]
+            yield f"\nDice of {champion} less {name}: {shown(found.difference)}, p = {found.p_value:.3f}"
 
 
 def main() -> None:
@@ -142,8 +139,10 @@ def main() -> None:
     parser.add_argument("--model", type=Path, action="append", default=[], help="model folder; repeatable")
     parser.add_argument("--min-iou", type=float, default=0.0)
     given = parser.parse_args()
-    networks = [Contender(path.name, SegmentOptions(method=MethodName.UNET, models=(path,))) for path in given.model]
-    contenders = [*networks, *(Contender(str(name), SegmentOptions(method=name)) for name in THRESHOLDS)]
+    networks = [network(path) for path in given.model]
+    contenders = [*networks, *(Contender(str(name), SegmentOptions(method=name), str(name)) for name in THRESHOLDS)]
+    if len({contender.name for contender in contenders}) < len(contenders):
+        parser.error("two models have the same name: copy them to folders of different names")
     patients = find_patients(given.data)
     for done, patient in enumerate(patients, start=1):
         for contender in contenders:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,9 +89,9 @@ class LesionTask(InferTask):  # type: ignore[misc]
         """Whether the model can be used now."""
         return True
 
+    @abstractmethod
     def find(self, job: Job, parameters: Parameters) -> Lesions:
         """Lesions of a study."""
-        raise NotImplementedError
 
     def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """Run the model.
