@@ -144,6 +144,8 @@ def main() -> None:
     if len({contender.name for contender in contenders}) < len(contenders):
         parser.error("two models have the same name: copy them to folders of different names")
     patients = find_patients(given.data)
+    if not patients:
+        parser.error(f"{given.data} holds no simulated patient (folders with truth/truth.json; links are not followed)")
     for done, patient in enumerate(patients, start=1):
         for contender in contenders:
             predict(patient, contender, given.out)
