@@ -46,28 +46,17 @@ def verified_model(models: Path, name: str, expected_sha256: str | None = None) 
     UsageError
         If `name` is none that a model can have.
     """
-    from petlesion.networks.model_folder import model_identity
-    from petlesion.networks.registry import MODEL_SHA256, Registry
+    from petlesion.networks.registry import Registry
 
     version = Registry.of(models, name).current()
-    record = version.folder / MODEL_SHA256
-    if expected_sha256 is None:
-        expected_sha256 = _recorded(record) if record.is_file() else version.sha256
-    found = model_identity(version.folder)
-    if found != expected_sha256.lower():
+    version.verify()
+    if expected_sha256 is not None and version.sha256 != expected_sha256.lower():
         raise ModelError(
-            f"model has SHA-256 {found}, not {expected_sha256[:64]}",
+            f"model has SHA-256 {version.sha256}, not {expected_sha256}",
             where=version.folder,
-            remedy="restore its files, or export it again if the change was meant",
+            remedy="restore its files, or give the hash of this model if the change was meant",
         )
-    return version.folder, found
-
-
-def _recorded(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii")[:200].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError("recorded identity cannot be read", where=path, remedy="export the model again") from error
+    return version.folder, version.sha256
 
 
 def installed_model(name: str) -> Path | None:

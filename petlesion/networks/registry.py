@@ -364,11 +364,15 @@ class Registry:
             raise _not_written(self.folder, error) from error
 
     def _bare(self) -> Version | None:
-        """Version 0; its identity is what was found when the first version was published."""
+        """Version 0; its identity is what was found when the first version was published, or the model exported."""
         if not all((self.folder / name).is_file() for name in FILES):
             return None
         recorded = next((change.sha256 for change in self.history() if change.version == 0), None)
-        return Version(0, self.folder, recorded or model_identity(self.folder), {})
+        return Version(0, self.folder, recorded or self._exported() or model_identity(self.folder), {})
+
+    def _exported(self) -> str | None:
+        path = self.folder / MODEL_SHA256
+        return _read(path).decode("ascii", "replace").strip()[:64] if path.is_file() else None
 
     def _recorded(self, number: int) -> Version:
         folder = self._folder(number)
