@@ -57,7 +57,7 @@ class BatchOptions:
         """What decides about results; as JSON."""
         segment = asdict(self.segment)
         if self.segment.model_sha256 is not None:
-            del segment["model"]
+            del segment["models"]  # wherever it lies, the same model gives the same results
         return json.loads(  # type: ignore[no-any-return]
             json.dumps(
                 {

@@ -14,11 +14,12 @@ import nibabel
 import numpy as np
 import pytest
 
-from petlesion.batch import process_batch
+from petlesion.batch import BatchResult, process_batch
 from petlesion.batch_tasks import BatchOptions, Task, run_in_processes
 from petlesion.cli import run as command_line
 from petlesion.errors import ExitCode, UsageError
 from petlesion.pipeline import OutputOptions
+from petlesion.report import Report
 from petlesion.segment.options import MethodName, SegmentOptions
 
 OPTIONS = BatchOptions(SegmentOptions(MethodName.FIXED), OutputOptions(), jobs=2)
@@ -81,6 +82,29 @@ def test_other_options_are_not_mixed_in(studies: Path, tmp_path: Path) -> None:
     other = BatchOptions(SegmentOptions(MethodName.FIXED, suv=4.0), OutputOptions())
     with pytest.raises(UsageError, match="other options"):
         process_batch(studies, tmp_path / "out", other)
+
+
+def test_network_is_known_by_its_identity_wherever_it_lies(studies: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="needs PyTorch (pip install petlesion[network])")
+    from petlesion.networks.model_config import ArchitectureConfig, ModelConfig
+    from petlesion.networks.model_folder import write_model
+    from petlesion.networks.unet import build_unet
+
+    config = ModelConfig(architecture=ArchitectureConfig(filters=(2, 4, 8)), patch=(16, 16, 16))
+    sha256 = write_model(tmp_path / "one", build_unet(config).state_dict(), config, {})
+    shutil.copytree(tmp_path / "one", tmp_path / "other")
+
+    def run(model: str) -> BatchResult:
+        options = BatchOptions(SegmentOptions(MethodName.UNET, models=(tmp_path / model,)), OutputOptions())
+        return process_batch(studies, tmp_path / "out", options)
+
+    assert [each.exit_code for each in run("one").outcomes] == [ExitCode.DONE, ExitCode.DONE, ExitCode.NO_DICOM]
+    report = Report.from_json((tmp_path / "out" / "a" / "report.json").read_text())
+    assert report.method.weights_sha256 == sha256
+    assert run("other").kept == 2
+    write_model(tmp_path / "other", build_unet(config).state_dict(), config, {"note": "another"})
+    with pytest.raises(UsageError, match="other options"):
+        run("other")
 
 
 class _Fatal:
