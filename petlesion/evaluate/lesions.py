@@ -61,10 +61,19 @@ class LesionMatching:
         return len(self.matches) / total if total else None
 
 
-def as_instances(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Number the 18-connected components of a mask 1..n."""
-    labels, _ = ndimage.label(mask, CONNECTIVITY_18)
-    return np.asarray(labels, dtype=np.int32)
+def as_instances(labels: NDArray[Any]) -> NDArray[np.int32]:
+    """One integer a lesion: as the labels number them, or the 18-connected components where they have a single value.
+
+    Parameters
+    ----------
+    labels
+        (z, y, x) mask or label volume; what is not above 0 is background.
+    """
+    positive = labels > 0
+    if len(np.unique(labels[positive])) > 1:
+        return np.where(positive, labels, 0).astype(np.int32)
+    components, _ = ndimage.label(positive, CONNECTIVITY_18)
+    return np.asarray(components, dtype=np.int32)
 
 
 def match_lesions(

@@ -125,7 +125,7 @@ def evaluate_case(name: str, predictions: Path, truth: Path, rules: Rules) -> Pa
         predicted = Volume(np.zeros(true.grid.shape, dtype=np.uint8), true.grid)
     if not predicted.grid.is_close(true.grid):
         predicted = resample(predicted, true.grid, Interpolation.NEAREST)
-    labels, true_labels = _instances(predicted.array), _instances(true.array)
+    labels, true_labels = as_instances(predicted.array), as_instances(true.array)
     mask, true_mask = labels > 0, true_labels > 0
     matching = match_lesions(labels, true_labels, min_iou=rules.min_iou)
     suv = _suv(truth / name, true.grid)
@@ -216,14 +216,6 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path.name} cannot be read", where=path.parent, remedy="make it again") from error
-
-
-def _instances(labels: NDArray[Any]) -> NDArray[np.int32]:
-    """One integer a lesion: as the file numbers them, or the parts of a mask with a single value."""
-    positive = labels > 0
-    if positive.any() and len(np.unique(labels[positive])) > 1:
-        return np.where(positive, labels, 0).astype(np.int32)
-    return as_instances(positive)
 
 
 def _candidates(report: Path, labels: NDArray[np.int32], matching: LesionMatching) -> tuple[Candidate, ...] | None:

@@ -8,10 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.scoring import ScoringMethod
-from numpy.typing import NDArray
 
 from lib.datastore.labels import FINAL, LabelVersion
 from lib.datastore.stores import Stores
@@ -58,7 +56,8 @@ class AgreementScoring(ScoringMethod):  # type: ignore[misc]
         method = MethodName(str(request.get("predict") or MethodName.UNET))
         options = SegmentOptions(method=method)
         if method is MethodName.UNET:
-            options = SegmentOptions(method=method, models=(Registry.of(self._models, "unet").current().folder,))
+            version = Registry.of(self._models, "unet").current()
+            options = SegmentOptions(method=method, models=(version.folder,), model_sha256=version.sha256)
         rows = {}
         for label in self._stores.labels.snapshot(FINAL).labels:
             logger.info("dice: %s", label.image_id)
@@ -78,13 +77,8 @@ class AgreementScoring(ScoringMethod):  # type: ignore[misc]
         scores = voxel_scores(found > 0, truth > 0, study.pet.grid.voxel_ml)
         return {
             "dice": scores.dice,
-            "lesion_f1": match_lesions(found, _instances(truth)).f1,
+            "lesion_f1": match_lesions(found, as_instances(truth)).f1,
             "false_positive_ml": scores.false_positive_ml,
             "false_negative_ml": scores.false_negative_ml,
             "position": position(self._stores.cases.case(label.image_id).patient_id),
         }
-
-
-def _instances(labels: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
-    """One integer a lesion, also where the client drew all of them with one."""
-    return labels if len(np.unique(labels)) > 2 else as_instances(labels > 0)
