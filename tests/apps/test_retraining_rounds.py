@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,10 @@ from lib.learning import MODEL, Learning  # noqa: E402
 from lib.retraining.rounds import Rounds  # noqa: E402
 from lib.retraining.settings import RetrainingSettings, retraining_settings  # noqa: E402
 from lib.retraining.snapshot import case_name  # noqa: E402
-from training_cases import write_case, write_config  # noqa: E402
+from training_cases import train_beginner  # noqa: E402
 
 from petlesion.errors import UsageError  # noqa: E402
-from petlesion.networks.model_folder import FILES  # noqa: E402
 from petlesion.networks.registry import Registry  # noqa: E402
-from petlesion.training.loop import train  # noqa: E402
 from petlesion.training.retrain import RetrainStatus, Stage, read_status  # noqa: E402
 
 OPTIONS: dict[str, Any] = {
@@ -38,19 +37,13 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="module")
 def beginner(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("beginner")
-    write_case(folder / "cases" / "base-0", 100)
-    run = {"steps": 1, "validate_every": 1, "batch": 1, "device": "cpu"}
-    return train(write_config(folder, run=run, split={"validation": 0}))
+    return train_beginner(tmp_path_factory.mktemp("beginner"))
 
 
 @pytest.fixture
 def models(tmp_path: Path, beginner: Path) -> Path:
-    folder = tmp_path / "models"
-    (folder / MODEL).mkdir(parents=True)
-    for name in FILES:
-        (folder / MODEL / name).write_bytes((beginner / name).read_bytes())
-    return folder
+    shutil.copytree(beginner, tmp_path / "models" / MODEL)
+    return tmp_path / "models"
 
 
 @pytest.fixture

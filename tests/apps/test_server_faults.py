@@ -20,10 +20,9 @@ pytest.importorskip("monailabel", reason="needs MONAI Label")
 from annotated_folder import write_studies
 from annotation_server import Server, running_server
 from lib.datastore.labels import LabelStore
-from training_cases import write_case, write_config
+from training_cases import train_beginner
 
 from petlesion.networks.registry import Registry
-from petlesion.training.loop import train
 
 LABELS = 6
 WAIT_S = 240
@@ -67,11 +66,8 @@ def kill(processes: list[psutil.Process]) -> None:
 
 def test_training_and_server_are_killed(tmp_path: Path) -> None:
     write_studies(tmp_path / "studies", LABELS)
-    write_case(tmp_path / "base" / "cases" / "base-0", 100)
-    run = {"steps": 1, "validate_every": 1, "batch": 1, "device": "cpu"}
-    model = train(write_config(tmp_path / "base", run=run, split={"validation": 0}))
     models, labels = tmp_path / "models", LabelStore(tmp_path / "server" / "labels")
-    shutil.copytree(model, models / "unet")
+    shutil.copytree(train_beginner(tmp_path / "base"), models / "unet")
     options = {"held_out": 0.5, "min_patients": 2, "run": {"steps": 200, "validate_every": 20, "device": "cpu"}}
     (tmp_path / "retrain.yaml").write_text(json.dumps(options))
     conf = {"models": str(models), "retrain_config": str(tmp_path / "retrain.yaml"), "retrain_after": str(LABELS)}

@@ -67,3 +67,12 @@ def write_config(folder: Path, **changes: object) -> Path:
     path = folder / "train.yaml"
     path.write_text(json.dumps(config | changes))  # JSON is YAML
     return path
+
+
+def train_beginner(folder: Path) -> Path:
+    """Model folder of a network that was hardly trained."""
+    from petlesion.training.loop import train
+
+    write_case(folder / "cases" / "base-0", 100)
+    run = {"steps": 1, "validate_every": 1, "batch": 1, "device": "cpu"}
+    return train(write_config(folder, run=run, split={"validation": 0}))

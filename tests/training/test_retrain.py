@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,18 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training_cases import write_case, write_config
+from training_cases import train_beginner, write_case
 
 torch = pytest.importorskip("torch", reason="needs PyTorch (pip install petlesion[network])")
 
 from petlesion.cli import run as command_line  # noqa: E402
 from petlesion.durable import exclusive  # noqa: E402
 from petlesion.errors import ExitCode, ModelError, UsageError  # noqa: E402
-from petlesion.networks.model_folder import FILES  # noqa: E402
 from petlesion.networks.registry import Registry  # noqa: E402
 from petlesion.nifti import read_labels, write_labels  # noqa: E402
 from petlesion.training.config import SplitConfig  # noqa: E402
-from petlesion.training.loop import train  # noqa: E402
 from petlesion.training.retrain import (  # noqa: E402
     CONFIG_FILE,
     RetrainStatus,
@@ -58,20 +57,13 @@ def shift_labels(folder: Path, voxels: int) -> None:
 
 @pytest.fixture(scope="module")
 def beginner(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that was hardly trained."""
-    folder = tmp_path_factory.mktemp("beginner")
-    write_case(folder / "cases" / "base-0", 100)
-    run = {"steps": 1, "validate_every": 1, "batch": 1, "device": "cpu"}
-    return train(write_config(folder, run=run, split={"validation": 0}))
+    return train_beginner(tmp_path_factory.mktemp("beginner"))
 
 
 @pytest.fixture
 def models(tmp_path: Path, beginner: Path) -> Path:
-    folder = tmp_path / "models"
-    (folder / "unet").mkdir(parents=True)
-    for name in FILES:
-        (folder / "unet" / name).write_bytes((beginner / name).read_bytes())
-    return folder
+    shutil.copytree(beginner, tmp_path / "models" / "unet")
+    return tmp_path / "models"
 
 
 def write_run(folder: Path, models: Path, **changes: object) -> Path:
