@@ -41,6 +41,19 @@ class InputChannel(StrEnum):
     """One constant plane a tracer family."""
 
 
+class Norm(StrEnum):
+    """Over what the activations of a level are normalised.
+
+    Instance normalisation takes the mean of each feature map away, and with it all that the constant planes of the
+    tracer say, and divides by its spread, which makes SUV 3 beside a full bladder other than SUV 3 in the chest.
+    """
+
+    GROUP = "group"
+    """Over all feature maps of a level at once (Wu & He, ECCV 2018, one group): what differs between maps stays."""
+    INSTANCE = "instance"
+    """Over each feature map, as nnU-Net does."""
+
+
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -83,6 +96,8 @@ class ArchitectureConfig(_Data):
         Reduction on the way into each level, (z, y, x); the first is (1, 1, 1).
     deep_supervision
         How many of the coarser levels have an output of their own in training.
+    norm
+        Normalisation after each convolution.
     """
 
     name: Literal["dynunet"] = "dynunet"
@@ -92,6 +107,7 @@ class ArchitectureConfig(_Data):
     kernels: tuple[tuple[_Kernel, _Kernel, _Kernel], ...] = ()
     strides: tuple[tuple[_Factor, _Factor, _Factor], ...] = ()
     deep_supervision: int = Field(default=2, ge=0, le=5)
+    norm: Norm = Norm.GROUP
 
     @model_validator(mode="before")
     @classmethod

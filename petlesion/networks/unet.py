@@ -1,15 +1,22 @@
-"""The default network: a plain 3D U-Net with instance normalisation and deep supervision, MONAI's DynUNet."""
+"""The default network: a plain 3D U-Net with deep supervision, MONAI's DynUNet."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from petlesion.networks.inputs import channel_count
-from petlesion.networks.model_config import ModelConfig
+from petlesion.networks.model_config import ModelConfig, Norm
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+_NORMS: Final = {
+    Norm.GROUP: ("GROUP", {"num_groups": 1, "affine": True}),
+    Norm.INSTANCE: ("INSTANCE", {"affine": True}),
+}
+"""As MONAI names them."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ def build_unet(config: ModelConfig) -> nn.Module:
         strides=architecture.strides,
         upsample_kernel_size=architecture.strides[1:],
         filters=architecture.filters,
-        norm_name=("INSTANCE", {"affine": True}),
+        norm_name=_NORMS[architecture.norm],
         act_name=("leakyrelu", {"inplace": True, "negative_slope": 0.01}),
         deep_supervision=architecture.deep_supervision > 0,
         deep_supr_num=max(1, architecture.deep_supervision),

@@ -134,11 +134,22 @@ class OptimiserConfig(_Data):
 
 
 class LossConfig(_Data):
-    """Dice without smoothing plus cross-entropy; `lesion_weight` multiplies the lesion class in both."""
+    """Dice without smoothing plus cross-entropy.
+
+    Attributes
+    ----------
+    dice, cross_entropy
+        Weights of the two.
+    lesion_dice_weight
+        Of the lesion's Dice against that of any other class: 15 gives it as much as all organs have together.
+    lesion_cross_entropy_weight
+        Of a voxel of a lesion against any other voxel. More finds lesions earlier in training and more false ones.
+    """
 
     dice: float = Field(default=1.0, ge=0)
     cross_entropy: float = Field(default=1.0, ge=0)
-    lesion_weight: float = Field(default=3.0, gt=0)
+    lesion_dice_weight: float = Field(default=15.0, gt=0)
+    lesion_cross_entropy_weight: float = Field(default=8.0, gt=0)
 
 
 class RunConfig(_Data):

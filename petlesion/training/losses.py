@@ -41,32 +41,40 @@ def merge_unknown(logits: Tensor, known: Tensor) -> Tensor:
 
 
 def build_loss(options: LossConfig, config: ModelConfig, device: torch.device) -> Loss:
-    """MONAI's DiceCELoss over all outputs of deep supervision, with weights 1, 1/2, 1/4, ... that sum to 1.
+    """MONAI's DiceLoss and PyTorch's cross-entropy over all outputs of deep supervision, weighted 1, 1/2, 1/4, ...
 
     Without smoothing, a class that a batch does not hold has a Dice term without gradient: false positives are left to
-    the cross-entropy, and no reward lies in predicting nothing (LesionTracer, autoPET III).
+    the cross-entropy, and no reward lies in predicting nothing (LesionTracer, autoPET III). MONAI's DiceCELoss has one
+    weight of a class for both terms, where the lesion needs two.
     """
     import torch
-    from monai.losses.dice import DiceCELoss
+    from monai.losses.dice import DiceLoss
 
-    weights = torch.ones(len(config.classes), device=device)
-    weights[config.classes.index(LESION)] = options.lesion_weight
-    measure = DiceCELoss(
+    lesion = config.classes.index(LESION)
+    of_dice, of_voxels = (torch.ones(len(config.classes), device=device) for _ in range(2))
+    of_dice[lesion] = options.lesion_dice_weight
+    of_voxels[lesion] = options.lesion_cross_entropy_weight
+    of_dice = of_dice[1:]  # without background
+    dice = DiceLoss(
         include_background=False,
         to_onehot_y=True,
         softmax=True,
         batch=True,
         smooth_nr=0.0,
         smooth_dr=1e-5,
-        weight=weights / weights.mean(),
-        lambda_dice=options.dice,
-        lambda_ce=options.cross_entropy,
+        weight=of_dice / of_dice.mean(),
     )
+    cross_entropy = torch.nn.CrossEntropyLoss(weight=of_voxels)
+
+    def measure(logits: Tensor, classes: Tensor) -> Tensor:
+        overlap: Tensor = dice(logits, classes[:, None])
+        voxels: Tensor = cross_entropy(logits, classes)
+        return options.dice * overlap + options.cross_entropy * voxels
 
     def loss(outputs: Sequence[Tensor], classes: Tensor, known: Tensor) -> Tensor:
         shares = [0.5**level for level in range(len(outputs))]
         terms = [
-            share * measure(merge_unknown(output.float(), known), _at(classes, output)[:, None].long())
+            share * measure(merge_unknown(output.float(), known), _at(classes, output).long())
             for share, output in zip(shares, outputs, strict=True)
         ]
         total: Tensor = torch.stack(terms).sum() / sum(shares)

@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs PyTorch (pip install petlesion[network])")
 
 from petlesion.networks.inputs import channel_count  # noqa: E402
-from petlesion.networks.model_config import ArchitectureConfig, ModelConfig  # noqa: E402
+from petlesion.networks.model_config import ArchitectureConfig, ModelConfig, Norm  # noqa: E402
 from petlesion.networks.unet import build_unet, network_cost, outputs  # noqa: E402
 
 TINY = ModelConfig(architecture=ArchitectureConfig(filters=(4, 8, 16), deep_supervision=1), patch=(16, 16, 16))
@@ -29,6 +29,21 @@ def test_coarse_outputs_are_those_of_their_level() -> None:
     coarse = outputs(stacked, training=True, config=config)[1:]
     assert [tuple(found.shape[2:]) for found in coarse] == [(16, 8, 8), (8, 4, 4)]
     assert all(torch.equal(found, head) for found, head in zip(coarse, network.heads, strict=True))
+
+
+@pytest.mark.parametrize(("norm", "seen"), [(Norm.GROUP, True), (Norm.INSTANCE, False)])
+def test_a_constant_plane_is_seen_through_group_normalisation_only(norm: Norm, seen: bool) -> None:
+    # Kernels of one voxel: with larger ones the padding at the border gives a constant away.
+    torch.manual_seed(0)
+    architecture = ArchitectureConfig(filters=(4, 8, 16), kernels=((1, 1, 1),) * 3, norm=norm)
+    network = build_unet(TINY.model_copy(update={"architecture": architecture})).eval()
+    planes = torch.randn(1, channel_count(TINY), *TINY.patch)
+    planes[:, 3:] = 0
+    with_tracer = planes.clone()
+    with_tracer[:, 3] = 1
+    with torch.no_grad():
+        change = (network(with_tracer) - network(planes)).abs().max()
+    assert (float(change) > 1e-3) is seen
 
 
 def test_cost_of_one_convolution_can_be_counted_by_hand() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from petlesion.networks.model_config import CLASS_NAMES, PHYSIOLOGICAL
+from petlesion.networks.model_config import CLASS_NAMES, PHYSIOLOGICAL, Norm
 from petlesion.training.config import load_config
 
 RECIPES = Path(__file__).parents[2] / "benchmarks" / "ablations"
@@ -28,7 +28,8 @@ def test_recipe_leaves_out_what_it_is_named_for(name: str, channels: tuple[str, 
     complete, recipe = load_config(RECIPES / "complete.yaml"), load_config(RECIPES / f"{name}.yaml")
     assert recipe.planned_model.channels == channels
     assert recipe.planned_model.classes == classes
-    same = {"channels", "classes"}
+    assert recipe.planned_model.architecture.norm == (Norm.INSTANCE if name == "plain" else Norm.GROUP)
+    same = {"channels": True, "classes": True, "architecture": {"norm"}}
     assert recipe.planned_model.model_dump(exclude=same) == complete.planned_model.model_dump(exclude=same)
     assert recipe.model_dump(exclude={"model", "out"}) == complete.model_dump(exclude={"model", "out"})
 
