@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint format lock system-tools javascript-tools viewer map-wheels map clean distclean
+.PHONY: help env demo test lint format lock system-tools javascript-tools nnunet-tools viewer map-wheels map clean distclean
 
 python := .venv/bin/python
 # Tools of the environment first: monailabel looks for its own and for dcmqi's on the path.
@@ -26,7 +26,7 @@ endif
 test: export OMP_NUM_THREADS := 2
 test: export OPENBLAS_NUM_THREADS := 2
 test: export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS := 2
-test: env system-tools javascript-tools ## run all tests with coverage; options for pytest: make test ARGS="-k suv"
+test: env system-tools javascript-tools nnunet-tools ## run all tests with coverage; options for pytest: make test ARGS="-k suv"
 	$(python) -m pytest --cov --cov-report=term:skip-covered --durations=10 --durations-min=5 $(ARGS)
 
 lint: env ## check style, types and spelling
@@ -49,6 +49,12 @@ javascript-tools: ## install the JavaScript packages that some tests hold our ob
 	elif [ ! tests/e2e/javascript/node_modules -nt tests/e2e/javascript/package-lock.json ]; then \
 	    (cd tests/e2e/javascript && npm ci --ignore-scripts --loglevel=error && touch node_modules) \
 	    || echo "npm could not install tests/e2e/javascript: tests against JavaScript are skipped" >&2; fi
+
+# Without dependencies: nnU-Net's own would replace PyTorch.
+nnunet-tools: env ## install nnU-Net v2, which some tests hold ours against, or say that it could not be
+	@$(python) -c 'import nnunetv2' 2> /dev/null \
+	    || $(python) -m pip --disable-pip-version-check -qq install --no-deps --no-compile -r tests/nnunet-requirements.txt \
+	    || echo "pip could not install tests/nnunet-requirements.txt: tests against nnU-Net are skipped" >&2
 
 viewer: ## fetch OHIF into build/ohif, and build the mode PET lesions (Node 20, npm)
 	cd viewer && npm ci --no-audit --no-fund && npm run build && npm run ohif

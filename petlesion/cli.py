@@ -123,10 +123,15 @@ def segment(
     ] = None,
     model: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FOLDER", help="unet: instead of the installed model; repeatable: folds to average."),
+        typer.Option(
+            metavar="FOLDER",
+            help="unet: instead of the installed model, repeatable: folds to average. nnunet: its trained model.",
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="unet: where to compute.")] = "auto",
-    mirror: Annotated[bool, typer.Option("--mirror", help="unet: average mirror images; twice the time.")] = False,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="unet, nnunet: where to compute.")] = "auto",
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="unet, nnunet: average mirror images; twice the time.")
+    ] = False,
     refine: Annotated[bool, typer.Option("--refine", help="unet: redraw lesions at the threshold.")] = False,
     maps: Annotated[bool, typer.Option("--maps", help="unet: write probability.nii.gz and entropy.nii.gz.")] = False,
     tracer: option.Tracer = None,
@@ -158,6 +163,7 @@ def segment(
       petlesion segment STUDY -o RESULTS --method gradient --tracer ga68-dotatate
       petlesion segment STUDY -o RESULTS --method relative --point 42.5,-110,880
       petlesion segment STUDY -o RESULTS --method unet --model FOLD0 --model FOLD1 --maps
+      petlesion segment STUDY -o RESULTS --method nnunet --model nnUNetTrainer__nnUNetPlans__3d_fullres
     """
     from petlesion.organs import read_organs
     from petlesion.pipeline import OutputOptions, segment_to_folder

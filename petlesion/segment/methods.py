@@ -150,6 +150,8 @@ def segment(study: PetCt, options: SegmentOptions, progress: Progress | None = N
     """
     if options.method is MethodName.UNET:
         return _by_network(study, options)
+    if options.method is MethodName.NNUNET:
+        return _by_nnunet(Case(study, options, progress or (lambda _: None)))
     method = METHODS[options.method]
     case = Case(study, options, progress or (lambda _: None))
     if options.point_mm is None:
@@ -206,6 +208,32 @@ def _kept_models(folders: tuple[Path, ...], sha256: str) -> tuple[Model, ...]:
     from petlesion.segment.network import load_models
 
     return load_models(folders, sha256)
+
+
+def _by_nnunet(case: Case) -> Lesions:
+    """Run a model of nnU-Net, which is optional and imported here."""
+    options = case.options
+    if options.point_mm is not None:
+        raise UsageError("nnunet grows no lesion from a point", remedy="use a threshold method")
+    if len(options.models) != 1:
+        raise ModelError("nnunet needs one model folder", remedy="name the folder of a trained nnU-Net with --model")
+    from petlesion.networks.nnunet_folder import load_nnunet
+    from petlesion.segment.nnunet import segment_by_nnunet
+
+    model = load_nnunet(options.models[0])
+    if options.model_sha256 not in (None, model.sha256):
+        raise ModelError(f"model has SHA-256 {model.sha256}, not {options.model_sha256}", remedy="restore its files")
+    reference, warnings = case.reference
+    case.progress("run nnU-Net")
+    lesions = segment_by_nnunet(
+        case.study,
+        model,
+        replace(options.network, min_volume_ml=options.min_volume_ml),
+        scene=case.scene,
+        reference=reference,
+        threshold=case.threshold,
+    )
+    return replace(lesions, warnings=(*warnings, *lesions.warnings))
 
 
 def _percist(case: Case) -> Outcome:
@@ -282,7 +310,7 @@ METHODS: dict[MethodName, Method] = {
     MethodName.RELATIVE: Method(_relative, _relative_at),
     MethodName.GRADIENT: Method(_gradient, _gradient_at),
 }
-"""All methods but the network, which brings its own `Lesions`.
+"""All methods but the networks, which bring their own `Lesions`.
 
 A new one is a name in `MethodName`, a function from `Case` to `Outcome`, and an entry here.
 """

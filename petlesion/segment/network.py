@@ -142,8 +142,8 @@ def segment_by_network(
         If the device does not exist.
     """
     options = options or NetworkOptions()
-    _check_finite(study)
-    study, notes = _finite_ct(study)
+    check_finite(study)
+    study, notes = finite_ct(study)
     notes.extend(_input_notes(study, models[0].config))
     scene = Scene.of(study)
     if reference is None:
@@ -164,7 +164,8 @@ def _compatible(first: ModelConfig, other: ModelConfig) -> bool:
     return first.model_dump(exclude=ignored) == other.model_dump(exclude=ignored)
 
 
-def _check_finite(study: PetCt) -> None:
+def check_finite(study: PetCt) -> None:
+    """Refuse a PET with NaN or infinity; raises `SegmentationError`."""
     bad = sum(int(np.count_nonzero(~np.isfinite(plane))) for plane in study.pet.array)
     if bad:
         raise SegmentationError(
@@ -172,8 +173,8 @@ def _check_finite(study: PetCt) -> None:
         )
 
 
-def _finite_ct(study: PetCt) -> tuple[PetCt, list[str]]:
-    """The study with air in place of CT values that are not finite, and a word about it."""
+def finite_ct(study: PetCt) -> tuple[PetCt, list[str]]:
+    """The study with air in place of CT values that are not finite, and a word about it where there were any."""
     if study.ct is None or np.isfinite(study.ct.array).all():
         return study, []
     finite = np.isfinite(study.ct.array)
@@ -280,7 +281,7 @@ class _Task:
             method=method,
             reference=reference,
             review=Review.FILTERED,
-            confidences=_confidences(labels, probability),
+            confidences=mean_probabilities(labels, probability),
             warnings=warnings,
         )
         values = {organ: (number,) for organ, number in organ_classes(self.config.classes).items()}
@@ -345,8 +346,8 @@ def _on_network(scene: Scene, grid: Grid, box: Box, sampled: Sampled) -> NDArray
     return resample(part, sampled.grid, Interpolation.NEAREST).array.astype(bool, copy=False)
 
 
-def _confidences(labels: NDArray[np.uint16], probability: NDArray[np.float32] | None) -> dict[int, float]:
-    """Mean probability of each lesion."""
+def mean_probabilities(labels: NDArray[np.uint16], probability: NDArray[np.float32] | None) -> dict[int, float]:
+    """Mean probability of each lesion, its confidence."""
     if probability is None or not labels.any():
         return {}
     numbers = np.arange(1, int(labels.max()) + 1)

@@ -29,6 +29,8 @@ class MethodName(StrEnum):
     """PERCIST detection, boundary at the edge of uptake."""
     UNET = "unet"
     """Network of a model folder."""
+    NNUNET = "nnunet"
+    """Model that nnU-Net v2 trained, by nnU-Net's own predictor."""
 
 
 MIN_VOLUME_ML = 0.1
@@ -101,11 +103,11 @@ class SegmentOptions:
         Separate touching lesions by a watershed from their peaks.
     models
         Model folders of `unet`, averaged where there are several; none takes the version in service of the model that
-        is installed.
+        is installed. One folder of `nnunet`, which averages its own folds.
     model_sha256
         Identity that the model must have, and by which it is loaded once for several studies; None accepts any.
     network
-        How `unet` is run; `min_volume_ml` is that of the other methods.
+        How `unet` and `nnunet` are run; `min_volume_ml` is that of the other methods.
     reference
         A reference found before for the same study, so that a click need not search the whole PET again.
 

@@ -218,7 +218,7 @@ def test_numbers_out_of_range_are_usage_errors(options: dict[str, Any], message:
 
 
 def test_every_name_has_a_method() -> None:
-    assert set(METHODS) | {MethodName.UNET} == set(MethodName)
+    assert set(METHODS) | {MethodName.UNET, MethodName.NNUNET} == set(MethodName)
 
 
 def test_real_whole_body(shared_data: Path) -> None:
