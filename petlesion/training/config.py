@@ -142,14 +142,18 @@ class LossConfig(_Data):
         Weights of the two.
     lesion_dice_weight
         Of the lesion's Dice against that of any other class: 15 gives it as much as all organs have together.
-    lesion_cross_entropy_weight
-        Of a voxel of a lesion against any other voxel. More finds lesions earlier in training and more false ones.
+    avid_weight
+        In the cross-entropy, of a voxel at or above the patient's threshold against one below: whether uptake is tumour
+        or physiological is the question, and hardly one voxel in fifty asks it.
+    lesion_weight
+        In the cross-entropy, of a voxel of a lesion besides.
     """
 
     dice: float = Field(default=1.0, ge=0)
     cross_entropy: float = Field(default=1.0, ge=0)
     lesion_dice_weight: float = Field(default=15.0, gt=0)
-    lesion_cross_entropy_weight: float = Field(default=8.0, gt=0)
+    avid_weight: float = Field(default=10.0, gt=0)
+    lesion_weight: float = Field(default=3.0, gt=0)
 
 
 class RunConfig(_Data):

@@ -286,7 +286,8 @@ class _Run:
         dtype = autocast_dtype(self.device) if self.config.run.amp else None
         with nullcontext() if dtype is None else torch.autocast(self.device.type, dtype):
             result = self.compute(planes)
-        loss = self.loss(outputs(result, training=True, config=self.data.model), patches.classes, patches.known)
+        avid = patches.suv >= patches.threshold[:, None, None, None]
+        loss = self.loss(outputs(result, training=True, config=self.data.model), patches.classes, avid, patches.known)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.optimiser.gradient_norm)

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-Loss = Callable[["Sequence[Tensor]", "Tensor", "Tensor"], "Tensor"]
-"""From logits of every output, the finest first, classes (batch, z, y, x) and known (batch, class), to a number."""
+Loss = Callable[["Sequence[Tensor]", "Tensor", "Tensor", "Tensor"], "Tensor"]
+"""From logits of every output, the finest first, classes (batch, z, y, x), where uptake is at or above the threshold
+(batch, z, y, x), and known (batch, class), to a number."""
 _NEVER = -1e4
 """Logit of a class that is out of the question; its exponential is 0, and finite where infinity would give NaN."""
 
@@ -41,20 +42,18 @@ def merge_unknown(logits: Tensor, known: Tensor) -> Tensor:
 
 
 def build_loss(options: LossConfig, config: ModelConfig, device: torch.device) -> Loss:
-    """MONAI's DiceLoss and PyTorch's cross-entropy over all outputs of deep supervision, weighted 1, 1/2, 1/4, ...
+    """MONAI's DiceLoss and a weighted cross-entropy over all outputs of deep supervision, weighted 1, 1/2, 1/4, ...
 
     Without smoothing, a class that a batch does not hold has a Dice term without gradient: false positives are left to
     the cross-entropy, and no reward lies in predicting nothing (LesionTracer, autoPET III). MONAI's DiceCELoss has one
-    weight of a class for both terms, where the lesion needs two.
+    weight of a class for both terms and none of a voxel.
     """
     import torch
     from monai.losses.dice import DiceLoss
 
     lesion = config.classes.index(LESION)
-    of_dice, of_voxels = (torch.ones(len(config.classes), device=device) for _ in range(2))
-    of_dice[lesion] = options.lesion_dice_weight
-    of_voxels[lesion] = options.lesion_cross_entropy_weight
-    of_dice = of_dice[1:]  # without background
+    of_dice = torch.ones(len(config.classes) - 1, device=device)  # without background
+    of_dice[lesion - 1] = options.lesion_dice_weight
     dice = DiceLoss(
         include_background=False,
         to_onehot_y=True,
@@ -64,17 +63,19 @@ def build_loss(options: LossConfig, config: ModelConfig, device: torch.device) -
         smooth_dr=1e-5,
         weight=of_dice / of_dice.mean(),
     )
-    cross_entropy = torch.nn.CrossEntropyLoss(weight=of_voxels)
 
-    def measure(logits: Tensor, classes: Tensor) -> Tensor:
+    def measure(logits: Tensor, classes: Tensor, avid: Tensor) -> Tensor:
+        weights = torch.where(avid, options.avid_weight, 1.0)
+        weights = torch.where(classes == lesion, options.lesion_weight * weights, weights)
+        voxels = torch.nn.functional.cross_entropy(logits, classes, reduction="none")
+        cross_entropy = (weights * voxels).sum() / weights.sum()
         overlap: Tensor = dice(logits, classes[:, None])
-        voxels: Tensor = cross_entropy(logits, classes)
-        return options.dice * overlap + options.cross_entropy * voxels
+        return options.dice * overlap + options.cross_entropy * cross_entropy
 
-    def loss(outputs: Sequence[Tensor], classes: Tensor, known: Tensor) -> Tensor:
+    def loss(outputs: Sequence[Tensor], classes: Tensor, avid: Tensor, known: Tensor) -> Tensor:
         shares = [0.5**level for level in range(len(outputs))]
         terms = [
-            share * measure(merge_unknown(output.float(), known), _at(classes, output).long())
+            share * measure(merge_unknown(output.float(), known), _at(classes, output).long(), _at(avid, output))
             for share, output in zip(shares, outputs, strict=True)
         ]
         total: Tensor = torch.stack(terms).sum() / sum(shares)
@@ -83,7 +84,7 @@ def build_loss(options: LossConfig, config: ModelConfig, device: torch.device) -
     return loss
 
 
-def _at(classes: Tensor, output: Tensor) -> Tensor:
-    """Classes in the middle of each voxel of a coarser output."""
-    z, y, x = (fine // coarse for fine, coarse in zip(classes.shape[1:], output.shape[2:], strict=True))
-    return classes[:, z // 2 :: z, y // 2 :: y, x // 2 :: x]
+def _at(fine_values: Tensor, output: Tensor) -> Tensor:
+    """Values in the middle of each voxel of a coarser output."""
+    z, y, x = (fine // coarse for fine, coarse in zip(fine_values.shape[1:], output.shape[2:], strict=True))
+    return fine_values[:, z // 2 :: z, y // 2 :: y, x // 2 :: x]

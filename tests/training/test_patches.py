@@ -228,11 +228,32 @@ def test_unknown_classes_add_their_probability_to_the_background() -> None:
     assert not merged[0, 2:].any()
 
 
+NOT_AVID = torch.zeros(2, 3, 3, 3, dtype=torch.bool)
+
+
+def test_a_mistake_in_avid_uptake_weighs_more() -> None:
+    options = LossConfig(dice=0.0, avid_weight=10.0, lesion_weight=3.0)
+    loss = build_loss(options, CONFIG, CPU)
+    classes, known = torch.full((2, 3, 3, 3), 2), torch.ones(2, 4, dtype=torch.bool)
+    classes[0, 0, 0, 0] = 1
+    right = torch.nn.functional.one_hot(classes, 4).movedim(-1, 1) * 60.0 - 30
+    avid = NOT_AVID.clone()
+    avid[0, 0, 0, :2] = True  # the lesion, and uptake that is none
+
+    def cost(x: int) -> float:
+        wrong = right.clone()
+        wrong[0, :, 0, 0, x] = wrong[0, :, 0, 0, x].roll(1)
+        return float(loss([wrong], classes, avid, known))
+
+    assert cost(1) == pytest.approx(10 * cost(2), rel=1e-5)
+    assert cost(0) == pytest.approx(30 * cost(2), rel=1e-5)
+
+
 def test_unknown_classes_get_no_gradient_for_being_told_apart() -> None:
     known = torch.tensor([[True, True, False, False]] * 2)
     x = logits().requires_grad_()
     classes = torch.zeros(2, 3, 3, 3, dtype=torch.uint8)
-    build_loss(LossConfig(), CONFIG, CPU)([x], classes, known).backward()
+    build_loss(LossConfig(), CONFIG, CPU)([x], classes, classes > 0, known).backward()
     assert x.grad is not None
     share = x.detach()[:, [0, 2, 3]].softmax(dim=1)
     # the three share one gradient in proportion to their probabilities
@@ -243,7 +264,7 @@ def test_unknown_classes_get_no_gradient_for_being_told_apart() -> None:
 def test_a_class_that_is_absent_has_no_dice_gradient() -> None:
     dice = build_loss(LossConfig(cross_entropy=0.0), CONFIG, CPU)
     x = logits().requires_grad_()
-    dice([x], torch.zeros(2, 3, 3, 3, dtype=torch.uint8), torch.ones(2, 4, dtype=torch.bool)).backward()
+    dice([x], torch.zeros(2, 3, 3, 3, dtype=torch.uint8), NOT_AVID, torch.ones(2, 4, dtype=torch.bool)).backward()
     assert x.grad is not None
     assert float(x.grad.abs().max()) < 1e-6
 
@@ -253,15 +274,15 @@ def test_perfect_prediction_of_all_classes_costs_nothing() -> None:
     perfect = torch.nn.functional.one_hot(classes, 4).movedim(-1, 1) * 60.0 - 30
     loss = build_loss(LossConfig(), CONFIG, CPU)
     known = torch.ones(2, 4, dtype=torch.bool)
-    assert float(loss([perfect], classes, known)) == pytest.approx(0.0, abs=1e-4)
-    assert float(loss([-perfect], classes, known)) > 10
+    assert float(loss([perfect], classes, NOT_AVID, known)) == pytest.approx(0.0, abs=1e-4)
+    assert float(loss([-perfect], classes, NOT_AVID, known)) > 10
 
 
 def test_outputs_of_deep_supervision_count_half_each_time() -> None:
     known, classes = torch.ones(2, 4, dtype=torch.bool), torch.zeros(2, 3, 3, 3, dtype=torch.uint8)
     loss = build_loss(LossConfig(), CONFIG, CPU)
-    parts = [float(loss([logits(seed)], classes, known)) for seed in range(3)]
-    together = float(loss([logits(seed) for seed in range(3)], classes, known))
+    parts = [float(loss([logits(seed)], classes, NOT_AVID, known)) for seed in range(3)]
+    together = float(loss([logits(seed) for seed in range(3)], classes, NOT_AVID, known))
     assert together == pytest.approx((parts[0] + parts[1] / 2 + parts[2] / 4) / 1.75, rel=1e-5)
 
 
@@ -273,5 +294,5 @@ def test_coarse_outputs_are_compared_with_the_middle_of_their_voxels() -> None:
     fine[0, :2, 1, 1, 3], coarse[0, :2, 0, 0, 1] = torch.tensor([-30.0, 30.0]), torch.tensor([-30.0, 30.0])
     loss = build_loss(LossConfig(dice=0.0), CONFIG, CPU)
     known = torch.ones(1, 4, dtype=torch.bool)
-    assert float(loss([fine, coarse], classes, known)) == pytest.approx(0.0, abs=1e-6)
-    assert float(loss([fine, coarse.flip(-1)], classes, known)) > 1
+    assert float(loss([fine, coarse], classes, classes > 0, known)) == pytest.approx(0.0, abs=1e-6)
+    assert float(loss([fine, coarse.flip(-1)], classes, classes > 0, known)) > 1
