@@ -7,9 +7,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from petlesion.errors import UsageError
+from petlesion.networks.installed import MODELS_VARIABLE, models_folder
+
+MODEL_PATH: Final = "HOLOSCAN_MODEL_PATH"
+"""Environment variable of the MAP specification that names the folder of models."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,6 @@ def add_path_options(parser: argparse.ArgumentParser) -> None:
     for flag, name, variable, default, what in (
         ("-i", "--input", "HOLOSCAN_INPUT_PATH", "input", "DICOM files of one or more studies, nested and mixed"),
         ("-o", "--output", "HOLOSCAN_OUTPUT_PATH", "output", "results; must not hold those of an earlier run"),
-        (
-            "-m",
-            "--model",
-            "HOLOSCAN_MODEL_PATH",
-            "models",
-            "a folder a model, as petlesion export writes it; only for methods that need one",
-        ),
     ):
         parser.add_argument(
             flag,
@@ -51,6 +48,27 @@ def add_path_options(parser: argparse.ArgumentParser) -> None:
             default=Path(os.environ.get(variable) or default),
             help=f"{what} (environment: {variable}; default: {default})",
         )
+    parser.add_argument(
+        "-m",
+        "--model",
+        type=Path,
+        metavar="FOLDER",
+        default=_models(),
+        help="a folder a model, as petlesion export writes it; only for methods that need one (environment: "
+        f"{MODELS_VARIABLE}, else {MODEL_PATH}; default: models, else the installed models)",
+    )
+
+
+def _models() -> Path:
+    """Folder of models where no option names one.
+
+    The variable of petlesion wins over that of the MAP specification, because the image sets the latter for everybody.
+    """
+    if not os.environ.get(MODELS_VARIABLE):
+        named = Path(os.environ.get(MODEL_PATH) or "models")
+        if os.environ.get(MODEL_PATH) or named.is_dir():
+            return named
+    return models_folder()
 
 
 def new_parser(description: str) -> argparse.ArgumentParser:

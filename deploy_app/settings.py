@@ -21,7 +21,8 @@ from yaml import YAMLError
 
 from petlesion.dicom.seg_type import SegType
 from petlesion.errors import UsageError
-from petlesion.networks.installed import verified_model
+from petlesion.networks.installed import MODELS_VARIABLE, verified_model
+from petlesion.networks.registry import Registry
 from petlesion.segment.options import MethodName, SegmentOptions
 from petlesion.tracers import TracerName
 
@@ -63,7 +64,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, yaml_config_section="petlesion"
     )
 
-    method: MethodName = Field(default=MethodName.PERCIST, description="How lesions are found")
+    method: MethodName | None = Field(default=None, description="How lesions are found")
     tracer: TracerName | None = Field(default=None, description="Tracer, where headers are silent or wrong")
     suv: float = Field(default=3.0, gt=0, description="`fixed`: SUVbw from which a voxel counts")
     fraction: float = Field(default=0.41, gt=0, lt=1, description="`relative`: share of each SUVmax")
@@ -110,6 +111,27 @@ class Settings(BaseSettings):
             raise ValueError("outputs names sr without seg, which the SR refers to")
         return self
 
+    def chosen_method(self, folder: Path) -> MethodName:
+        """The method asked for; without, as the command line chooses: the network where MODELS holds it, else PERCIST.
+
+        Who names a model wants it: where `model` or `model_sha256` is set, a model that is missing is an error.
+
+        Parameters
+        ----------
+        folder
+            Holds a folder a model.
+
+        Raises
+        ------
+        ModelError
+            If the record of the model's versions is damaged.
+        """
+        if self.method is not None:
+            return self.method
+        if {"model", "model_sha256"} & self.model_fields_set:
+            return MethodName.UNET
+        return MethodName.PERCIST if Registry.of(folder, self.model).find_current() is None else MethodName.UNET
+
     def segment_options(self, folder: Path) -> SegmentOptions:
         """What `petlesion.segment.methods.segment` takes.
 
@@ -125,11 +147,12 @@ class Settings(BaseSettings):
         """
         models: tuple[Path, ...] = ()
         sha256 = None
-        if self.method is MethodName.UNET:
+        method = self.chosen_method(folder)
+        if method is MethodName.UNET:
             model, sha256 = verified_model(folder, self.model, self.model_sha256)
             models = (model,)
         return SegmentOptions(
-            method=self.method,
+            method=method,
             models=models,
             model_sha256=sha256,
             suv=self.suv,
@@ -196,6 +219,10 @@ _CHOICES: Final[Mapping[str, type[StrEnum]]] = {
 }
 
 
+_DEPENDS: Final = {"tracer": "from the header", "method": "`unet` where MODELS holds a model, else `percist`"}
+"""Options whose default depends on the input."""
+
+
 def _values(name: str) -> str:
     if name in _CHOICES:
         return ", ".join(f"`{choice}`" for choice in _CHOICES[name])
@@ -207,7 +234,7 @@ def _values(name: str) -> str:
 
 def _shown(name: str, value: Any) -> str:
     if value is None:
-        return "from the header" if name == "tracer" else ""
+        return _DEPENDS.get(name, "")
     if isinstance(value, frozenset):
         return f"`{','.join(name for name in OutputName if name in value)}`"
     return f"`{str(value).lower() if isinstance(value, bool) else f'{value:g}' if isinstance(value, float) else value}`"
@@ -215,7 +242,7 @@ def _shown(name: str, value: Any) -> str:
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:
     """A misspelt variable must not pass for the default."""
-    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+    known = [*(f"{PREFIX}{name.upper()}" for name in Settings.model_fields), MODELS_VARIABLE]
     for variable in environment:
         if variable.startswith(PREFIX) and variable not in known:
             close = difflib.get_close_matches(variable, known, n=1)

@@ -60,7 +60,7 @@ def supervise(paths: Paths, settings: Settings, log: Log) -> int:
     log(
         "run starts",
         version=petlesion.__version__,
-        method=str(settings.method),
+        method=str(settings.method or "default"),
         python=sys.version.split()[0],
     )
     code = _supervised(paths, settings, log)

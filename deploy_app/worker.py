@@ -62,7 +62,7 @@ def run_graph(paths: Paths, settings: Settings, log: Log) -> Outcome:
 
     outcomes: list[Outcome] = []
     app = LesionApp(paths, settings, options, log, outcomes)
-    log("graph starts", seconds_to_import=round(time.monotonic() - started, 3))
+    log("graph starts", method=str(options.method), seconds_to_import=round(time.monotonic() - started, 3))
     app.run()
     if not outcomes:
         raise SegmentationError("the graph ended without a result", remedy="run again with PETLESION_DEBUG=true")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+from paths import parse_paths
 from settings import CONFIG_PATH, FILES, OutputName, load_settings, options_table
+from training_cases import train_beginner
 
-from petlesion.errors import UsageError
+from petlesion.errors import ModelError, UsageError
 from petlesion.output import MAP_NAMES, RESULT_NAMES
 from petlesion.segment.options import MethodName, SegmentOptions
 from petlesion.tracers import TracerName
@@ -41,6 +44,27 @@ def test_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert settings.segment_options(tmp_path).suv == 4
     assert settings.segment_options(tmp_path).min_volume_ml == 2.5
     assert settings.outputs == {OutputName.SEG, OutputName.PDF}
+
+
+def test_network_is_the_default_where_there_is_a_model(tmp_path: Path) -> None:
+    shutil.copytree(train_beginner(tmp_path), tmp_path / "models" / "unet")
+    assert load_settings().segment_options(tmp_path / "models").method is MethodName.UNET
+    assert load_settings().segment_options(tmp_path / "none").method is MethodName.PERCIST
+
+
+def test_a_model_that_is_named_must_be_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PETLESION_MODEL", "unet")
+    with pytest.raises(ModelError):
+        load_settings().segment_options(tmp_path)
+
+
+def test_models_of_the_command_line_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOLOSCAN_MODEL_PATH", str(tmp_path / "of the image"))
+    assert parse_paths([]).models == tmp_path / "of the image"
+    monkeypatch.setenv("PETLESION_MODELS", str(tmp_path / "of the site"))
+    load_settings()
+    assert parse_paths([]).models == tmp_path / "of the site"
+    assert parse_paths(["-m", "given"]).models == Path("given")
 
 
 def test_empty_variable_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
