@@ -21,7 +21,8 @@ def train(
     For example:
       petlesion train config.yaml --jobs 2
     """
-    from petlesion.training.loop import Status, train
+    from petlesion.training.loop import Status
+    from petlesion.training.processes import train_on_this_machine
 
     with display() as progress:
         progress.step("preprocess")
@@ -32,7 +33,7 @@ def train(
                 progress.step(f"train, loss {status.loss:.3f}{score}")
             progress.count(status.step, status.steps, status.seconds_left)
 
-        model = train(config, watch=watch, progress=progress.count, jobs=jobs)
+        model = train_on_this_machine(config, watch=watch, progress=progress.count, jobs=jobs)
     print_table([("model", str(model))], [])
 
 

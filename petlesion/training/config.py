@@ -177,6 +177,8 @@ class RunConfig(_Data):
         "auto", "cpu", "cuda"; bfloat16 where the hardware has it; `torch.compile`.
     workers
         Processes that load patches.
+    processes
+        Processes that compute, each with a batch of its own; None: one a GPU, and one without a GPU.
     """
 
     steps: Count = 2000
@@ -190,6 +192,7 @@ class RunConfig(_Data):
     amp: bool = True
     compile: bool = False
     workers: int = Field(default=0, ge=0)
+    processes: Count | None = None
     tracking: tuple[Tracking, ...] = ()
 
 
@@ -240,7 +243,7 @@ class TrainConfig(_Data):
     def recipe_sha256(self) -> str:
         """Identity of all that decides the weights; a checkpoint is resumed only by the same recipe."""
         recipe = self.model_dump(mode="json", exclude={"out", "cache", "licence"})
-        for name in ("patience", "device", "workers", "tracking"):
+        for name in ("patience", "device", "workers", "processes", "tracking"):
             del recipe["run"][name]
         text = json.dumps(recipe, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

@@ -30,7 +30,8 @@ from petlesion.training.cases import Case, find_cases
 from petlesion.training.config import CohortConfig, SplitConfig, read_yaml
 from petlesion.training.gate import judge
 from petlesion.training.held_out import score_held_out, trained_on
-from petlesion.training.loop import MODEL_FOLDER, Status, train
+from petlesion.training.loop import MODEL_FOLDER, Status
+from petlesion.training.processes import train_on_this_machine
 from petlesion.training.retrain_config import RetrainConfig, parse_retrain_config
 from petlesion.training.split import validates
 
@@ -249,7 +250,7 @@ class _Retraining:
         def prepared(done: int, total: int) -> None:
             self.report(stage=Stage.PREPARE, done=done, total=total, message="")
 
-        train(path, watch=watch, progress=prepared, jobs=self.jobs)
+        train_on_this_machine(path, watch=watch, progress=prepared, jobs=self.jobs)
 
     def _judged(self, folder: Path, held_out: Sequence[Case]) -> Version:
         """The new version; one that was judged before the run was killed is not judged again."""
