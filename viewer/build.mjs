@@ -16,6 +16,8 @@ await build({
   format: 'esm',
   target: 'es2022',
   minify: true,
+  jsx: 'automatic',
+  define: { 'process.env.NODE_ENV': '"production"' },
   legalComments: 'inline',
 });
 await copyFile(here('app-config.js'), `${target}/app-config.js`);

@@ -21,6 +21,7 @@ from lib.datastore.annotations import WATCH_INTERVAL_S, Annotations
 from lib.datastore.image_notes import ImageNotes
 from lib.datastore.petct_datastore import PetCtDatastore
 from lib.datastore.stores import open_stores
+from lib.editing import install_editing
 from lib.endpoints import UnknownModelError, install
 from lib.infers.tasks import Job, LesionTask, all_tasks
 from lib.learning import MODEL, Learning
@@ -69,6 +70,7 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
         server = sys.modules.get("monailabel.app")
         if server is not None:
             install(server.app)
+            install_editing(server.app, self.datastore().annotations, self._learning.reservations)
             install_viewer(server.app, studies)
 
     def init_datastore(self) -> Datastore:

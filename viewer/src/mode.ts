@@ -21,7 +21,16 @@ async function modeFactory({ loadModules }: { loadModules: (names: string[]) => 
     displayName: texts.mode,
     hide: false,
     _unsubscriptions: [],
-    routes: [{ ...route, path: 'pet-lesions' }],
+    routes: [
+      {
+        ...route,
+        path: 'pet-lesions',
+        layoutInstance: {
+          ...route.layoutInstance,
+          props: { ...route.layoutInstance.props, rightPanels: ['petlesion.extension.panelModule.lesions'] },
+        },
+      },
+    ],
     extensions: { ...base.extensions, [EXTENSION]: '*' },
     hangingProtocol: PROTOCOL,
     sopClassHandlers: [...base.sopClassHandlers, SEGMENTATION_HANDLER],

@@ -12,6 +12,11 @@ export const INVERTED_GREY = 'X Ray';
 const FUSED = 'hot_iron';
 const ORIENTATIONS = ['axial', 'sagittal', 'coronal'] as const;
 
+/** Ids of the viewports. */
+export const MIP = 'mip';
+export const PET_VIEWPORTS = ORIENTATIONS.map((each) => `pet-${each}`);
+export const FUSED_VIEWPORTS = ORIENTATIONS.map((each) => `fused-${each}`);
+
 type Orientation = (typeof ORIENTATIONS)[number];
 
 const voiSync = (id: string, source = true, target = true) => ({
@@ -35,6 +40,8 @@ const segmentationSync = {
   options: { matchingRules: ['sameFOR'] },
 };
 const window = { custom: PET_WINDOW };
+/** Soft tissue. Without it each CT comes in a window of its own where its header names none. */
+const ctOptions = { voi: { windowWidth: 400, windowCenter: 40 } };
 
 function slices(orientation: Orientation) {
   const common = { viewportType: 'volume', orientation, initialImageOptions: { preset: 'middle' } };
@@ -45,7 +52,7 @@ function slices(orientation: Orientation) {
       toolGroupId: 'ctToolGroup',
       syncGroups: [positionSync(orientation), voiSync('ctWindow'), segmentationSync],
     },
-    displaySets: [{ id: 'ctDisplaySet' }],
+    displaySets: [{ id: 'ctDisplaySet', options: ctOptions }],
   };
   const pet = {
     viewportOptions: {
@@ -70,7 +77,7 @@ function slices(orientation: Orientation) {
       ],
     },
     displaySets: [
-      { id: 'ctDisplaySet' },
+      { id: 'ctDisplaySet', options: ctOptions },
       { id: 'ptDisplaySet', options: { voi: window, colormap: { name: FUSED, opacity: 0.5 } } },
     ],
   };
@@ -79,7 +86,7 @@ function slices(orientation: Orientation) {
 
 const mip = {
   viewportOptions: {
-    viewportId: 'mip',
+    viewportId: MIP,
     viewportType: 'volume',
     orientation: 'coronal',
     toolGroupId: 'mipToolGroup',

@@ -39,8 +39,8 @@ class Learning:
         self.rounds = Rounds(stores, models, settings)
         self._scoring = EntropyScoring(stores, models, Scores(settings.folder / "entropy.json"))
         self._agreement = AgreementScoring(stores, models)
-        self._reservations = Reservations(settings.folder / "reservations.json", _minutes(conf))
-        self.strategies: dict[str, NextCase] = all_strategies(stores, self._scoring, self._reservations)
+        self.reservations = Reservations(settings.folder / "reservations.json", _minutes(conf))
+        self.strategies: dict[str, NextCase] = all_strategies(stores, self._scoring, self.reservations)
 
     @property
     def trainers(self) -> dict[str, NetworkTrainer]:
@@ -54,7 +54,7 @@ class Learning:
 
     def label_saved(self, image_id: str) -> None:
         """Note that a label was submitted: its case is in nobody's hands any more."""
-        self._reservations.release(image_id)
+        self.reservations.release(image_id)
 
     def training_due(self) -> dict[str, int] | None:
         """Request for the training that is due; None where none is."""

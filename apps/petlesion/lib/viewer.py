@@ -134,10 +134,15 @@ async def forward(client: httpx.AsyncClient, studies: str, request: Request, pat
     url = httpx.URL(f"{studies}/{raw or path}", query=request.url.query.encode() or None)
     headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
     content = request.stream() if request.method == "POST" else None
+    passed_on = client.build_request(request.method, url, headers=headers, content=content)
     try:
-        answer = await client.send(
-            client.build_request(request.method, url, headers=headers, content=content), stream=True
-        )
+        try:
+            answer = await client.send(passed_on, stream=True)
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            # The server closed a kept connection just as it was used again: nothing was answered yet.
+            if content is not None:
+                raise
+            answer = await client.send(passed_on, stream=True)
     except httpx.HTTPError as error:
         name = type(error).__name__
         raise HTTPException(502, f"the DICOMweb server does not answer ({name}); start it") from error

@@ -1,0 +1,144 @@
+"""What an editor of lesions needs beside MONAI Label's endpoints: measuring while drawing, stored labels, who has a case.
+
+- `POST /lesions/measure?image=ID`, body an NRRD label map on the grid of the PET: the numbers of `petlesion measure`, with
+  `value`, what each lesion has in the map, beside its `id`.
+- `GET /lesions/label?image=ID&tag=TAG`: the current label as NRRD on the grid of the PET.
+- `PUT /lesions/reservation?image=ID&client_id=WHO`: who has the case; it becomes this client's where nobody has it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
+from numpy.typing import NDArray
+
+from lib.activelearning.reservations import Reservations
+from lib.datastore.annotations import Annotations
+from lib.datastore.image_ids import is_safe_name
+from lib.datastore.labels import FINAL
+from lib.datastore.submissions import read_submission
+from lib.endpoints import as_http
+from lib.infers.results import describe
+from petlesion import __version__
+from petlesion.lesions import LABEL_DTYPE, Lesions
+from petlesion.measure.biomarkers import measure
+from petlesion.nrrd import write_nrrd
+from petlesion.report import MethodRecord, Review
+from petlesion.study import PetCt
+
+MAX_BYTES = 1 << 28
+"""Largest label map that is taken: compressed, one of a whole body has less than a megabyte."""
+CONCURRENT = 2
+"""Maps measured at a time; whole-body inferences do not hold them up."""
+
+
+def install_editing(app: FastAPI, annotations: Annotations, reservations: Reservations) -> None:
+    """Add the endpoints of this module, before those for any path."""
+    limiter = CapacityLimiter(CONCURRENT)
+    router = APIRouter(prefix="/lesions")
+
+    async def run(function: Any, *arguments: Any) -> Any:
+        try:
+            return await to_thread.run_sync(partial(function, *arguments), limiter=limiter)
+        except Exception as error:
+            raise as_http(error) from error
+
+    @router.post("/measure")
+    async def measure_map(request: Request, image: str) -> dict[str, Any]:
+        return dict(await run(measured, annotations, _name(image), await _body(request)))
+
+    @router.get("/label", response_model=None)
+    async def label(image: str, tag: str = FINAL) -> Response:
+        return Response(await run(stored, annotations, _name(image), _name(tag)), media_type="application/octet-stream")
+
+    @router.put("/reservation")
+    async def reservation(image: str, client_id: str = "") -> dict[str, Any]:
+        return dict(await run(reserve, annotations, reservations, _name(image), client_id[:100]))
+
+    before = len(app.router.routes)
+    app.include_router(router)
+    app.router.routes[:] = [*app.router.routes[before:], *app.router.routes[:before]]
+
+
+def measured(annotations: Annotations, image: str, content: bytes) -> dict[str, Any]:
+    """Measure a label map that is being drawn; nothing is stored.
+
+    Parameters
+    ----------
+    annotations
+        Images.
+    image
+        Id of a PET.
+    content
+        NRRD file on its grid.
+
+    Returns
+    -------
+    dict
+        `report.json`, each lesion with its `value` in the map; and `grid`, on which clicks are voxels (x, y, z).
+    """
+    study, grid = annotations.open(image)
+    with tempfile.TemporaryDirectory(prefix="petlesion-edit-") as folder:
+        path = Path(folder) / "label.nrrd"
+        path.write_bytes(content)
+        lesions, values = numbered(read_submission(path, study, grid), study)
+    document = describe(measure(study, lesions), instances=True)
+    for lesion in document["lesions"]:
+        lesion["value"] = values[lesion["id"] - 1]
+    document["grid"] = {"shape": list(grid.shape), "affine": grid.affine.tolist()}
+    return document
+
+
+def numbered(labels: NDArray[np.uint16], study: PetCt) -> tuple[Lesions, list[int]]:
+    """Lesions 1 to n for values with gaps, and the value of each."""
+    values = np.flatnonzero(np.bincount(labels.ravel()))
+    values = values[values > 0]
+    numbers = np.zeros(int(values.max(initial=0)) + 1, dtype=LABEL_DTYPE)
+    numbers[values] = np.arange(1, len(values) + 1)
+    method = MethodRecord("annotation", __version__)
+    lesions = Lesions(numbers[labels], study.pet.grid, method, review=Review.REVIEWED)
+    return lesions, values.tolist()
+
+
+def stored(annotations: Annotations, image: str, tag: str) -> bytes:
+    """The current label of an image as an NRRD file."""
+    pet_id, _ = annotations.pet_of(image)
+    volume = annotations.stores.labels.current(pet_id, tag).read()
+    with tempfile.TemporaryDirectory(prefix="petlesion-edit-") as folder:
+        path = Path(folder) / "label.nrrd"
+        write_nrrd(volume, path, compress=True)
+        return path.read_bytes()
+
+
+def reserve(annotations: Annotations, reservations: Reservations, image: str, client: str) -> dict[str, Any]:
+    """Who has a case: this client where nobody else does."""
+    pet_id, _ = annotations.pet_of(image)
+    held = reservations.current().get(pet_id)
+    if held is None or held.client == client:
+        reservations.take([pet_id], client, lambda free: free[0])
+        held = reservations.current().get(pet_id)
+    if held is None:  # reservations of no length
+        return {"client": client, "until": 0, "own": True}
+    return {"client": held.client, "until": round(held.until), "own": held.client == client}
+
+
+def _name(value: str) -> str:
+    if not is_safe_name(value):
+        raise HTTPException(404, f"{value[:80]!r} is no name; names hold no path")
+    return value
+
+
+async def _body(request: Request) -> bytes:
+    parts, size = [], 0
+    async for part in request.stream():
+        parts.append(part)
+        size += len(part)
+        if size > MAX_BYTES:
+            raise HTTPException(413, f"label map of more than {MAX_BYTES >> 20} MB; send it compressed")
+    return b"".join(parts)

@@ -1,0 +1,40 @@
+/** Who annotates, and for how long: minutes without any key or mouse are not counted. */
+
+const NAME = 'petlesion.name';
+const ID = 'petlesion.client';
+const IDLE_MS = 60_000;
+
+export const storedName = () => localStorage.getItem(NAME) ?? '';
+export const storeName = (name: string) => localStorage.setItem(NAME, name);
+
+/** The name, or for those without one an id that this browser keeps. */
+export function clientId(name: string): string {
+  if (name.trim()) {
+    return name.trim();
+  }
+  const known = localStorage.getItem(ID) ?? `browser-${Math.random().toString(36).slice(2, 8)}`;
+  localStorage.setItem(ID, known);
+  return known;
+}
+
+/** Seconds of work on a case. */
+export class Clock {
+  private worked = 0;
+  private last: number;
+
+  constructor(private readonly now: () => number = () => performance.now()) {
+    this.last = this.now();
+  }
+
+  /** Something was done: the time since the last thing counts, if it was not a pause. */
+  tick = (): void => {
+    const now = this.now();
+    this.worked += Math.min(now - this.last, IDLE_MS);
+    this.last = now;
+  };
+
+  get seconds(): number {
+    this.tick();
+    return Math.round(this.worked / 1000);
+  }
+}

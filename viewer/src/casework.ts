@@ -1,0 +1,151 @@
+/** The case as a whole: who has it, what was stored, saving, submitting, and the next one. */
+import { Clock, clientId, storeName, storedName } from './annotator';
+import type { Editor } from './editor';
+import * as server from './server';
+import { texts } from './texts';
+
+const REASON = 'petlesion.reason';
+/** Stored labels that a case goes on from, the first that is there. */
+const TAGS = ['draft', 'final', 'original'] as const;
+const POLL_MS = 10_000;
+
+export class Casework {
+  private readonly clock = new Clock();
+  private polling = 0;
+  private left = false;
+
+  constructor(private readonly editor: Editor) {
+    for (const name of ['pointerdown', 'keydown', 'wheel']) {
+      window.addEventListener(name, this.clock.tick, { passive: true });
+    }
+    window.addEventListener('beforeunload', this.guard);
+  }
+
+  private get store() {
+    return this.editor.store;
+  }
+
+  private get client(): string {
+    return clientId(this.store.state.name);
+  }
+
+  close(): void {
+    window.clearInterval(this.polling);
+    for (const name of ['pointerdown', 'keydown', 'wheel']) {
+      window.removeEventListener(name, this.clock.tick);
+    }
+    window.removeEventListener('beforeunload', this.guard);
+  }
+
+  /** Connects, says who has the case, and goes on from what is stored. */
+  async open(): Promise<void> {
+    this.store.set({ name: storedName() });
+    this.polling = window.setInterval(() => void this.status(), POLL_MS);
+    const known = await this.editor.attempt(texts.connecting, async () => {
+      const [info, caseInfo] = await Promise.all([server.info(), server.caseInfo(this.editor.image)]);
+      const model = this.store.state.model || Object.keys(info.models).find((name) => name !== 'click') || '';
+      this.store.set({ info, caseInfo, model, holder: await server.reserve(this.editor.image, this.client) });
+      return caseInfo;
+    });
+    if (!known) {
+      return;
+    }
+    await this.editor.open();
+    const reason = sessionStorage.getItem(REASON);
+    sessionStorage.removeItem(REASON);
+    if (reason) {
+      this.store.set({ note: texts.nextBecause(reason) });
+    }
+    const tag = newest(known.labels);
+    if (tag && this.store.state.ready) {
+      await this.editor.attempt(texts.opening, async () => {
+        await this.editor.load(await server.storedLabel(this.editor.image, tag));
+        const { annotator = '', comment = '' } = known.labels[tag] ?? {};
+        this.store.set({ unsaved: false, comment, note: texts.continued(tag, annotator) });
+      });
+    }
+  }
+
+  rename(name: string): void {
+    storeName(name);
+    this.store.set({ name });
+  }
+
+  /** Keeps the lesions as a draft, from which nothing is learned. */
+  async draft(): Promise<void> {
+    await this.send('draft', texts.drafted);
+  }
+
+  async submit(): Promise<void> {
+    if (this.editor.empty) {
+      this.store.set({ note: texts.emptySubmit });
+      return;
+    }
+    await this.send('final');
+  }
+
+  /** Submits an empty label: a case without lesion is learned from, too. */
+  async noLesion(): Promise<void> {
+    if (window.confirm(texts.noLesionAsk)) {
+      const { lesions } = this.store.state;
+      this.editor.remove(lesions.map((lesion) => lesion.value));
+      await this.send('final');
+    }
+  }
+
+  /** Opens the case that active learning chooses. */
+  async next(strategy: string): Promise<void> {
+    if (this.store.state.unsaved && !window.confirm(texts.unsaved)) {
+      return;
+    }
+    const chosen = await this.editor.attempt(texts.next, () => server.nextCase(strategy, this.client));
+    if (chosen?.study_uid) {
+      sessionStorage.setItem(REASON, chosen.reason ?? '');
+      this.left = true;
+      window.location.assign(`/pet-lesions?StudyInstanceUIDs=${encodeURIComponent(chosen.study_uid)}`);
+    } else if (chosen) {
+      this.store.set({ note: texts.noNext });
+    }
+  }
+
+  private async send(tag: 'draft' | 'final', note?: string): Promise<void> {
+    await this.editor.attempt(tag === 'final' ? texts.submit : texts.draft, async () => {
+      const map = await this.editor.labelmap();
+      const { comment, name, model } = this.store.state;
+      const params = { client_id: this.client, name, comment, seconds: this.clock.seconds, pre_label: model };
+      await server.submit(this.editor.image, tag, await map.encode(), params);
+      const [info, caseInfo] = await Promise.all([server.info(), server.caseInfo(this.editor.image)]);
+      const holder = tag === 'draft' ? { holder: await server.reserve(this.editor.image, this.client) } : {};
+      const version = caseInfo.labels[tag]?.version ?? 1;
+      this.store.set({ info, caseInfo, ...holder, unsaved: false, note: note ?? texts.submitted(version) });
+    });
+  }
+
+  /** Looks how many cases are labelled and how far training is; a server that is away is noticed here, too. */
+  private async status(): Promise<void> {
+    const { problem, busy } = this.store.state;
+    try {
+      const info = await server.info();
+      this.store.set({ info, ...(problem?.text === texts.away ? { problem: undefined } : {}) });
+    } catch (error) {
+      if (!busy && !problem) {
+        this.editor.fail(error, () => void this.status());
+      }
+    }
+  }
+
+  private guard = (event: BeforeUnloadEvent): void => {
+    if (this.store.state.unsaved && !this.left) {
+      event.preventDefault();
+    }
+  };
+}
+
+/** Of a draft and a submitted label the newer one, else the pre-label. */
+function newest(labels: server.CaseInfo['labels']): string | undefined {
+  const [first, second] = TAGS.slice(0, 2).filter((tag) => labels[tag]);
+  if (first && second) {
+    return labels[first]!.time > labels[second]!.time ? first : second;
+  }
+  return first ?? (labels.original ? 'original' : undefined);
+}

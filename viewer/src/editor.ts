@@ -1,0 +1,307 @@
+/** What annotators do with the lesions of a case: find, add, delete, merge, split, and see their numbers. */
+import { type Edit, change, counts, freeValues, relabel, split } from './edits';
+import { toVoxel } from './geometry';
+import { Labelmap } from './labelmap';
+import { type Geometry, type Vector, decode } from './nrrd';
+import { type Any, type Ohif, core } from './ohif';
+import * as server from './server';
+import type { Lesion, Store } from './state';
+import { texts } from './texts';
+import { DRAWS, type Tool, activate, brush } from './tools';
+import type { Viewports } from './viewports';
+
+/** Quiet time after a stroke before it is measured. */
+const SETTLE_MS = 120;
+
+export class Editor {
+  private map?: Labelmap;
+  private making?: Promise<Labelmap>;
+  private grid?: Geometry;
+  private timer = 0;
+  /** Number of the newest state of the map, and of the one that was measured last. */
+  private edits = 0;
+  private known = new Map<number, Pick<Lesion, 'location' | 'confidence'>>();
+  private ends: (() => void)[] = [];
+
+  constructor(
+    private readonly ohif: Ohif,
+    readonly store: Store,
+    readonly viewports: Viewports,
+    readonly pet: Any,
+  ) {}
+
+  get image(): string {
+    return this.pet.SeriesInstanceUID;
+  }
+
+  close(): void {
+    window.clearTimeout(this.timer);
+    this.ends.forEach((end) => end());
+  }
+
+  /** The map, made when it is first needed. */
+  labelmap(): Promise<Labelmap> {
+    this.making ??= Labelmap.create(this.ohif, this.pet).then((map) => {
+      this.map = map;
+      this.ends.push(map.onDrawn(this.drawn));
+      this.ends.push(this.viewports.onClick((world) => this.store.state.tool === 'click' && void this.click(world)));
+      return map;
+    });
+    return this.making;
+  }
+
+  /** Runs something that takes time; what goes wrong is shown, with a way to try again. */
+  async attempt<T>(busy: string, work: () => Promise<T>): Promise<T | undefined> {
+    this.store.set({ busy, problem: undefined });
+    const began = Date.now();
+    const ticking = window.setInterval(
+      () => this.store.set({ busy: `${busy} (${Math.round((Date.now() - began) / 1000)} s)` }),
+      1000,
+    );
+    try {
+      return await work();
+    } catch (error) {
+      this.fail(error, () => void this.attempt(busy, work));
+      return undefined;
+    } finally {
+      window.clearInterval(ticking);
+      this.store.set({ busy: '' });
+    }
+  }
+
+  fail(error: unknown, retry?: () => void): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    const away = error instanceof server.ServerAway;
+    this.store.set({ problem: { text: away ? reason : texts.failed(reason), ...(retry ? { retry } : {}) } });
+  }
+
+  /** Lets the server read the PET, so that the first click is not the one that waits for it. */
+  async open(): Promise<void> {
+    await this.attempt(texts.opening, async () => {
+      const map = await this.labelmap();
+      await this.measure(map);
+      this.store.set({ ready: true, unsaved: false });
+    });
+  }
+
+  /** Runs a model; what it finds takes the place of what was drawn. */
+  async run(model: string): Promise<void> {
+    const options = this.store.state.options[model] ?? {};
+    await this.attempt(model, async () => {
+      const { label, result } = await server.infer(model, this.image, { ...options, instances: true });
+      await this.load(label);
+      this.known = new Map(result.lesions.map((lesion) => [lesion.id, lesion]));
+      this.store.set({
+        note: [texts.found(result.lesions.length, model), ...result.warnings].join(' '),
+        reference: result.reference,
+      });
+    });
+  }
+
+  /** Puts a label of the server in the place of what was drawn. */
+  async load(file: ArrayBuffer): Promise<void> {
+    const [map, label] = await Promise.all([this.labelmap(), decode(file)]);
+    const value = map.reader(label);
+    this.known.clear();
+    this.edit(map, change(map, (_, slice, index) => value(slice, index)));
+    await this.settled();
+  }
+
+  /** Grows a lesion at a point, by the server's `click`. */
+  async click(world: Vector): Promise<void> {
+    if (!this.grid || this.store.state.busy) {
+      return;
+    }
+    const voxel = toVoxel(this.grid, world).map(Math.round);
+    const options = this.store.state.options.click ?? {};
+    await this.attempt(texts.tool.click, async () => {
+      const { label } = await server.infer('click', this.image, { ...options, foreground: [voxel] });
+      const [map, found] = await Promise.all([this.labelmap(), decode(label)]);
+      const [free] = freeValues(map);
+      if (free === undefined) {
+        this.store.set({ note: texts.full });
+        return;
+      }
+      const value = map.reader(found);
+      const edit = change(map, (old, slice, index) => (old === 0 && value(slice, index) ? free : old));
+      if (edit.length === 0) {
+        this.store.set({ note: texts.nothingThere });
+        return;
+      }
+      this.edit(map, edit);
+      this.select(free, false);
+      await this.settled();
+    });
+  }
+
+  remove(values: readonly number[]): void {
+    const { lesions } = this.store.state;
+    const gone = new Set(values);
+    const at = lesions.findIndex((lesion) => gone.has(lesion.value));
+    this.rewrite(new Map(values.map((value) => [value, 0])));
+    const left = lesions.filter((lesion) => !gone.has(lesion.value));
+    this.store.set({ marked: new Set() });
+    const next = left[Math.min(Math.max(at, 0), left.length - 1)];
+    this.select(next?.value ?? 0, false);
+  }
+
+  merge(values: readonly number[]): void {
+    const [first, ...others] = values;
+    if (first !== undefined && others.length) {
+      this.rewrite(new Map(others.map((value) => [value, first])));
+      this.store.set({ marked: new Set() });
+      this.select(first, false);
+    }
+  }
+
+  split(value: number): void {
+    if (this.map) {
+      const edit = split(this.map, value);
+      this.store.set({ note: edit.length ? '' : texts.nothingToSplit });
+      if (edit.length) {
+        this.edit(this.map, edit);
+      }
+    }
+  }
+
+  /** Numbers the lesions as they are listed: the largest is 1. */
+  renumber(): void {
+    const values = new Map(this.store.state.lesions.map((lesion) => [lesion.value, lesion.id]));
+    const known = new Map([...this.known].flatMap(([old, each]) => (values.has(old) ? [[values.get(old)!, each]] : [])));
+    this.rewrite(values);
+    this.known = known as typeof this.known;
+    this.select(values.get(this.store.state.active) ?? 0, false);
+  }
+
+  /** What is painted next becomes a lesion of its own. */
+  async fresh(): Promise<void> {
+    const map = await this.labelmap();
+    const [free] = freeValues(map);
+    this.store.set({ note: free === undefined ? texts.full : '' });
+    this.select(free ?? 0, false);
+  }
+
+  /** Chooses a lesion, and shows it in all viewports. */
+  select(value: number, jump = true): void {
+    this.store.set({ active: value });
+    if (value) {
+      this.map?.activate(value);
+      const lesion = this.store.state.lesions.find((each) => each.value === value);
+      if (jump && lesion && this.map) {
+        this.viewports.jump(this.map.nearest(value, lesion.centroid_mm));
+      }
+    }
+  }
+
+  /** Chooses the next lesion of the list, or the one before. */
+  step(by: number): void {
+    const { lesions, active } = this.store.state;
+    if (lesions.length) {
+      const at = lesions.findIndex((lesion) => lesion.value === active);
+      this.select(lesions[(Math.max(at, by > 0 ? -1 : 0) + by + lesions.length) % lesions.length]!.value);
+    }
+  }
+
+  async use(tool: Tool): Promise<void> {
+    const { active, radius, fromSuv } = this.store.state;
+    await this.labelmap();
+    if (DRAWS.includes(tool) && !active) {
+      await this.fresh();
+    }
+    activate(tool);
+    brush(radius, fromSuv);
+    this.store.set({ tool });
+  }
+
+  brush(radius: number, fromSuv: number): void {
+    this.store.set({ radius, fromSuv });
+    brush(radius, fromSuv);
+  }
+
+  undo(): void {
+    core().utilities.HistoryMemo.DefaultHistoryMemo.undo();
+    this.drawn();
+  }
+
+  redo(): void {
+    core().utilities.HistoryMemo.DefaultHistoryMemo.redo();
+    this.drawn();
+  }
+
+  private rewrite(values: ReadonlyMap<number, number>): void {
+    if (this.map) {
+      this.edit(this.map, relabel(this.map, values));
+    }
+  }
+
+  private edit(map: Labelmap, edit: Edit): void {
+    if (edit.length) {
+      map.change(edit, this.changed);
+    }
+  }
+
+  /** One of OHIF's tools has drawn. */
+  private drawn = (): void => {
+    this.changed();
+    window.clearTimeout(this.timer);
+    this.timer = window.setTimeout(() => {
+      this.map?.show();
+      void this.settled();
+    }, SETTLE_MS);
+  };
+
+  private changed = (): void => {
+    this.edits++;
+    this.store.set({ unsaved: true });
+    window.clearTimeout(this.timer);
+    this.timer = window.setTimeout(() => void this.settled(), SETTLE_MS);
+  };
+
+  /** Measures the map, unless it has changed again by then. */
+  async settled(): Promise<void> {
+    window.clearTimeout(this.timer);
+    if (this.map) {
+      try {
+        await this.measure(this.map);
+      } catch (error) {
+        this.store.set({ measuring: false });
+        this.fail(error, () => void this.settled());
+      }
+    }
+  }
+
+  private async measure(map: Labelmap): Promise<void> {
+    const state = this.edits;
+    this.store.set({ measuring: true });
+    const measured = await server.measure(this.image, await map.encode());
+    if (state !== this.edits) {
+      return;
+    }
+    this.grid = clicksOn(measured.grid);
+    const lesions = measured.lesions.map((lesion): Lesion => {
+      const value = lesion.value ?? lesion.id;
+      const before = this.known.get(value);
+      const { location = lesion.location, confidence = lesion.confidence } = before ?? {};
+      return { ...lesion, value, location, confidence };
+    });
+    const { n_lesions: count, ttv_ml: volume, tlu } = measured.totals;
+    const { problem } = this.store.state;
+    const recovered = problem?.text === texts.away;
+    this.store.set({ lesions, totals: { count, volume, tlu }, measuring: false, ...(recovered ? { problem: undefined } : {}) });
+  }
+
+  /** Whether any voxel is lesion. */
+  get empty(): boolean {
+    return !this.map || counts(this.map).every((count, value) => value === 0 || count === 0);
+  }
+}
+
+/** The server's grid, whose affine takes (z, y, x), as one of (x, y, z). */
+function clicksOn(grid: server.Measured['grid']): Geometry | undefined {
+  if (!grid) {
+    return undefined;
+  }
+  const column = (n: number) => [0, 1, 2].map((row) => grid.affine[row]![n]!) as Vector;
+  const [nz, ny, nx] = grid.shape;
+  return { size: [nx, ny, nz], origin: column(3), axes: [column(2), column(1), column(0)] };
+}

@@ -1,0 +1,163 @@
+/** The label map that OHIF shows and its tools draw on: on the grid of the PET, one value a lesion. */
+import { type Edit, type Map3, apply } from './edits';
+import { type Plane, sameVoxels, stack } from './geometry';
+import { type Geometry, type LabelImage, type Vector, encode } from './nrrd';
+import { type Any, type Ohif, core, tools } from './ohif';
+import { MIP } from './protocol';
+import { texts } from './texts';
+
+/** Colours that colour-blind readers tell apart, on white, grey and hot iron (Okabe and Ito 2008). */
+export const COLOURS: readonly (readonly [number, number, number])[] = [
+  [230, 159, 0],
+  [86, 180, 233],
+  [0, 158, 115],
+  [213, 94, 0],
+  [0, 114, 178],
+  [204, 121, 167],
+  [240, 228, 66],
+];
+export const colourOf = (value: number) => COLOURS[(value - 1) % COLOURS.length]!;
+/** Outlines, so that the uptake stays visible. */
+const STYLE = { renderFill: true, fillAlpha: 0.15, renderOutline: true, outlineWidth: 2, outlineOpacity: 1 };
+const ID = 'petlesion';
+
+export class Labelmap implements Map3 {
+  readonly slices: readonly Uint8Array[];
+  readonly columns: number;
+  readonly rows: number;
+  /** Set while the map itself tells cornerstone of a change. */
+  private silent = false;
+
+  private constructor(
+    private readonly geometry: Geometry,
+    images: readonly Any[],
+  ) {
+    this.slices = images.map((image) => image.voxelManager.getScalarData());
+    [this.columns, this.rows] = geometry.size;
+  }
+
+  /** Makes an empty map on a PET, and shows it in all viewports. */
+  static async create({ servicesManager }: Ohif, pet: Any): Promise<Labelmap> {
+    const { segmentationService, cornerstoneViewportService, viewportGridService } = servicesManager.services;
+    const segments = Object.fromEntries(
+      Array.from({ length: 255 }, (_, n) => [n + 1, { label: String(n + 1), segmentIndex: n + 1, active: n === 0 }]),
+    );
+    await segmentationService.createLabelmapForDisplaySet(pet, { segmentationId: ID, label: texts.panel, segments });
+    const { imageIds } = tools().segmentation.state.getSegmentation(ID).representationData.Labelmap;
+    const images = (imageIds as string[]).map((id) => core().cache.getImage(id));
+    const planes = images.map((image): Plane => {
+      const plane = core().metaData.get('imagePlaneModule', image.referencedImageId);
+      return {
+        position: [...plane.imagePositionPatient] as Vector,
+        row: [...plane.rowCosines] as Vector,
+        column: [...plane.columnCosines] as Vector,
+        spacing: [plane.columnPixelSpacing, plane.rowPixelSpacing],
+        columns: plane.columns,
+        rows: plane.rows,
+      };
+    });
+    const { geometry, order } = stack(planes);
+    const map = new Labelmap(geometry, order.map((n) => images[n]));
+    const lut = [[0, 0, 0, 0], ...Array.from({ length: 255 }, (_, n) => [...colourOf(n + 1), 255])];
+    const colours = tools().segmentation.config.color;
+    const index = colours.addColorLUT(lut);
+    tools().segmentation.config.style.setStyle({ type: 'Labelmap' }, STYLE);
+    for (const viewportId of viewportGridService.getState().viewports.keys()) {
+      const projected = viewportId === MIP;
+      const blendMode = core().Enums.BlendModes.LABELMAP_EDGE_PROJECTION_BLEND;
+      if (cornerstoneViewportService.getCornerstoneViewport(viewportId)) {
+        await segmentationService.addSegmentationRepresentation(viewportId, {
+          segmentationId: ID,
+          ...(projected ? { config: { blendMode } } : {}),
+        });
+        colours.setColorLUT(viewportId, ID, index);
+      }
+    }
+    map.projectWhole(cornerstoneViewportService);
+    return map;
+  }
+
+  /** Lets the MIP project the whole map: cornerstone cuts it to a slice unless it is told again once it is drawn. */
+  private projectWhole(cornerstoneViewportService: Any): void {
+    core().eventTarget.addEventListener(tools().Enums.Events.SEGMENTATION_RENDERED, (event: Any) => {
+      if (event.detail?.viewportId === MIP) {
+        const mip = cornerstoneViewportService.getCornerstoneViewport(MIP);
+        const thickness = mip?.getSlabThickness();
+        if (mip?.getActors().some((actor: Any) => actor.slabThickness !== thickness)) {
+          mip.setSlabThickness(thickness);
+          mip.render();
+        }
+      }
+    });
+  }
+
+  /** Calls back after each change by one of OHIF's tools. */
+  onDrawn(drawn: () => void): () => void {
+    const listener = (event: Any) => {
+      if (event.detail?.segmentationId === ID && !this.silent) {
+        drawn();
+      }
+    };
+    const name = tools().Enums.Events.SEGMENTATION_DATA_MODIFIED;
+    core().eventTarget.addEventListener(name, listener);
+    return () => core().eventTarget.removeEventListener(name, listener);
+  }
+
+  /** Makes a change that undo takes back, in one row with those of OHIF's tools. */
+  change(edit: Edit, changed: () => void): void {
+    const write = (forward: boolean) => {
+      apply(this, edit, forward);
+      this.show();
+      changed();
+    };
+    core().utilities.HistoryMemo.DefaultHistoryMemo.push({
+      id: ID,
+      operationType: 'labelmap',
+      restoreMemo: (undo: boolean) => write(!undo),
+    });
+    write(true);
+  }
+
+  /** Lets all viewports show the voxels as they are; the MIP does not do so by itself after a tool's change. */
+  show(): void {
+    this.silent = true;
+    tools().segmentation.triggerSegmentationEvents.triggerSegmentationDataModified(ID);
+    this.silent = false;
+  }
+
+  /** The lesion that OHIF's tools draw. */
+  activate(value: number): void {
+    tools().segmentation.segmentIndex.setActiveSegmentIndex(ID, value);
+  }
+
+  /** Value of a label of the server at each of our voxels. */
+  reader(label: LabelImage): (slice: number, index: number) => number {
+    const at = sameVoxels(label, this.geometry);
+    return (slice, index) => label.voxels[at(index % this.columns, Math.floor(index / this.columns), slice)]!;
+  }
+
+  /** As a file for the server. */
+  encode(): Promise<Blob> {
+    return encode(this.geometry, this.slices);
+  }
+
+  /** World point of a lesion's voxel that is nearest to a point. */
+  nearest(value: number, world: Vector): Vector {
+    let best: Vector = world;
+    let least = Infinity;
+    const [x, y, z] = this.geometry.axes;
+    this.slices.forEach((voxels, slice) => {
+      for (let index = voxels.indexOf(value); index >= 0; index = voxels.indexOf(value, index + 1)) {
+        const [i, j] = [index % this.columns, Math.floor(index / this.columns)];
+        const point = this.geometry.origin.map(
+          (origin, n) => origin + i * x[n]! + j * y[n]! + slice * z[n]!,
+        ) as Vector;
+        const distance = point.reduce((sum, p, n) => sum + (p - world[n]!) ** 2, 0);
+        if (distance < least) {
+          [best, least] = [point, distance];
+        }
+      }
+    });
+    return best;
+  }
+}

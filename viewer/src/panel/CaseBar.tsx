@@ -1,0 +1,53 @@
+/** Saving, submitting, and the next case. */
+import { useState } from 'react';
+import { texts } from '../texts';
+import { useCase } from './context';
+
+export function CaseBar() {
+  const { state, editor, casework } = useCase();
+  const { info, ready, busy, unsaved, comment, name } = state;
+  const strategies = Object.keys(info?.strategies ?? {});
+  const [chosen, choose] = useState('');
+  const strategy = chosen || strategies[0] || '';
+  const idle = ready && !busy;
+  return (
+    <section>
+      <h3>
+        {texts.case}
+        {unsaved && <span className="mark"> ● {texts.unsavedMark}</span>}
+      </h3>
+      <div className="line">
+        <input
+          className="wide"
+          placeholder={texts.you}
+          aria-label={texts.you}
+          value={name}
+          onChange={(event) => casework.rename(event.target.value)}
+        />
+        <input
+          className="wide"
+          placeholder={texts.comment}
+          aria-label={texts.comment}
+          value={comment}
+          maxLength={1000}
+          onChange={(event) => editor.store.set({ comment: event.target.value, unsaved: true })}
+        />
+      </div>
+      <div className="line wrap">
+        <button disabled={!idle} onClick={() => void casework.draft()}>{texts.draft}</button>
+        <button className="main" disabled={!idle} onClick={() => void casework.submit()}>{texts.submit}</button>
+        <button disabled={!idle} onClick={() => void casework.noLesion()}>{texts.noLesion}</button>
+      </div>
+      <div className="line">
+        <select aria-label={texts.next} value={strategy} onChange={(event) => choose(event.target.value)}>
+          {strategies.map((each) => (
+            <option key={each} title={info?.strategies[each]?.description}>
+              {each}
+            </option>
+          ))}
+        </select>
+        <button disabled={!strategy || Boolean(busy)} onClick={() => void casework.next(strategy)}>{texts.next}</button>
+      </div>
+    </section>
+  );
+}

@@ -1,0 +1,26 @@
+/** What annotators have to know now: the server is away, somebody else has the case, what a model said. */
+import { texts } from '../texts';
+import { useCase } from './context';
+
+export function Messages() {
+  const { state, editor } = useCase();
+  const { problem, holder, busy, note } = state;
+  const until = holder && new Date(holder.until * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+  return (
+    <div className="messages">
+      {problem && (
+        <div role="alert" className="problem">
+          {problem.text}
+          <span>
+            {problem.retry && <button onClick={problem.retry}>{texts.retry}</button>}
+            <button onClick={() => editor.store.set({ problem: undefined })}>{texts.dismiss}</button>
+          </span>
+        </div>
+      )}
+      {holder && !holder.own && <div className="warning">{texts.heldBy(holder.client, until ?? '')}</div>}
+      <div role="status" className="note" data-cy="petlesion-note">
+        {busy ? <span className="busy">{busy}</span> : note}
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,82 @@
+/** The models of the server, with their options. */
+import type { OptionSpec, OptionValue } from '../server';
+import { texts } from '../texts';
+import { useCase } from './context';
+
+/** Set by the panel itself. */
+const OWN = new Set(['instances']);
+
+export function Models() {
+  const { state, editor } = useCase();
+  const { info, model, busy, ready, lesions } = state;
+  const names = Object.keys(info?.models ?? {}).filter((name) => name !== 'click');
+  const run = () => {
+    if (lesions.length === 0 || window.confirm(texts.replace)) {
+      void editor.run(model);
+    }
+  };
+  return (
+    <section>
+      <h3>{texts.models}</h3>
+      <div className="line">
+        <select
+          aria-label={texts.model}
+          title={info?.models[model]?.description}
+          value={model}
+          onChange={(event) => editor.store.set({ model: event.target.value })}
+        >
+          {names.map((name) => (
+            <option key={name}>{name}</option>
+          ))}
+        </select>
+        <button className="main" disabled={!ready || Boolean(busy) || !model} onClick={run}>
+          {texts.run}
+        </button>
+      </div>
+      <Options model={model} />
+      {state.reference?.threshold != null && (
+        <p className="quiet">
+          {texts.reference(state.reference.organ, state.reference.mean ?? NaN, state.reference.threshold)}
+        </p>
+      )}
+    </section>
+  );
+}
+
+/** Options of a model, closed until somebody wants them. */
+export function Options({ model }: { model: string }) {
+  const { state, editor } = useCase();
+  const config = state.info?.models[model]?.config ?? {};
+  const names = Object.keys(config).filter((name) => !OWN.has(name));
+  const set = (name: string, value: OptionValue) => {
+    const { options } = editor.store.state;
+    editor.store.set({ options: { ...options, [model]: { ...options[model], [name]: value } } });
+  };
+  return (
+    <details>
+      <summary>{texts.options}</summary>
+      {names.map((name) => (
+        <label key={name} className="option">
+          <span>{texts.option[name] ?? name}</span>
+          <Field spec={config[name]!} value={state.options[model]?.[name]} set={(value) => set(name, value)} />
+        </label>
+      ))}
+    </details>
+  );
+}
+
+function Field({ spec, value, set }: { spec: OptionSpec; value?: OptionValue; set: (value: OptionValue) => void }) {
+  if (Array.isArray(spec)) {
+    return (
+      <select value={String(value ?? spec[0])} onChange={(event) => set(event.target.value)}>
+        {spec.map((each) => (
+          <option key={each}>{each}</option>
+        ))}
+      </select>
+    );
+  }
+  if (typeof spec === 'boolean') {
+    return <input type="checkbox" checked={Boolean(value ?? spec)} onChange={(event) => set(event.target.checked)} />;
+  }
+  return <input type="number" step="any" value={String(value ?? spec)} onChange={(event) => set(event.target.value)} />;
+}

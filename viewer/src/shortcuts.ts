@@ -1,0 +1,66 @@
+/** The keys; those of OHIF that mean something else here are not passed on. */
+import type { Casework } from './casework';
+import type { Editor } from './editor';
+import { PRESETS } from './viewports';
+
+const TYPING = 'input, textarea, select, [contenteditable]';
+
+export function listen(editor: Editor, casework: Casework): () => void {
+  const plain: Record<string, () => void> = {
+    w: () => void editor.use('window'),
+    c: () => void editor.use('click'),
+    b: () => void editor.use('brush'),
+    t: () => void editor.use('threshold'),
+    e: () => void editor.use('eraser'),
+    s: () => void editor.use('scissors'),
+    o: () => void editor.use('sphere'),
+    a: () => void editor.fresh(),
+    '[': () => resize(editor, -1),
+    ']': () => resize(editor, 1),
+    n: () => editor.step(1),
+    p: () => editor.step(-1),
+    arrowdown: () => editor.step(1),
+    arrowup: () => editor.step(-1),
+    delete: () => remove(editor),
+    x: () => remove(editor),
+    m: () => editor.merge([...editor.store.state.marked]),
+    ...Object.fromEntries(PRESETS.map((upper, n) => [String(n + 1), () => preset(editor, upper)])),
+  };
+  const control: Record<string, () => void> = {
+    z: () => editor.undo(),
+    y: () => editor.redo(),
+    s: () => void casework.draft(),
+    enter: () => void casework.submit(),
+  };
+  const listener = (event: KeyboardEvent) => {
+    const typing = event.target instanceof Element && event.target.closest(TYPING);
+    const held = event.ctrlKey || event.metaKey;
+    const action = (held ? control : plain)[event.key.toLowerCase()];
+    if (!action || event.altKey || (typing && !(held && event.key === 'Enter'))) {
+      return;
+    }
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    action();
+  };
+  window.addEventListener('keydown', listener, { capture: true });
+  return () => window.removeEventListener('keydown', listener, { capture: true });
+}
+
+export function remove(editor: Editor): void {
+  const { marked, active } = editor.store.state;
+  const values = marked.size ? [...marked] : active ? [active] : [];
+  if (values.length) {
+    editor.remove(values);
+  }
+}
+
+export function preset(editor: Editor, upper: number): void {
+  editor.viewports.preset(editor.pet, upper);
+  editor.store.set({ preset: upper });
+}
+
+function resize(editor: Editor, by: number): void {
+  const { radius, fromSuv } = editor.store.state;
+  editor.brush(Math.min(Math.max(radius + by, 1), 50), fromSuv);
+}

@@ -1,0 +1,78 @@
+/** What the panel shows, and a store that tells React of changes. */
+import type { CaseInfo, Info, LesionRecord, OptionValue, Reference, Reservation } from './server';
+import type { Tool } from './tools';
+
+export interface Lesion extends LesionRecord {
+  value: number;
+}
+
+export interface Problem {
+  text: string;
+  /** Makes the request again, where that can help. */
+  retry?: () => void;
+}
+
+export interface State {
+  info?: Info;
+  caseInfo?: CaseInfo;
+  holder?: Reservation;
+  /** Whether the server can read the PET as SUV. */
+  ready: boolean;
+  /** What takes time just now. */
+  busy: string;
+  problem?: Problem;
+  note: string;
+  model: string;
+  /** Values that were changed, by model. */
+  options: Record<string, Record<string, OptionValue>>;
+  lesions: readonly Lesion[];
+  totals: { count: number; volume: number; tlu: number };
+  measuring: boolean;
+  reference?: Reference;
+  active: number;
+  marked: ReadonlySet<number>;
+  tool: Tool;
+  radius: number;
+  fromSuv: number;
+  preset: number;
+  opacity: number;
+  unsaved: boolean;
+  comment: string;
+  name: string;
+}
+
+export const initial: State = {
+  ready: false,
+  busy: '',
+  note: '',
+  model: '',
+  options: {},
+  lesions: [],
+  totals: { count: 0, volume: 0, tlu: 0 },
+  measuring: false,
+  active: 0,
+  marked: new Set(),
+  tool: 'window',
+  radius: 8,
+  fromSuv: 3,
+  preset: 0,
+  opacity: 0.5,
+  unsaved: false,
+  comment: '',
+  name: '',
+};
+
+export class Store {
+  private listeners = new Set<() => void>();
+  state: State = initial;
+
+  set = (values: Partial<State>): void => {
+    this.state = { ...this.state, ...values };
+    this.listeners.forEach((listener) => listener());
+  };
+
+  subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+}

@@ -1,0 +1,49 @@
+/** Which of OHIF's tools the left mouse button draws with. */
+import { type Any, tools } from './ohif';
+
+/** Our names, and OHIF's. `click` leaves the window tool on: it acts on a drag, we on a click. */
+const NAMES = {
+  window: 'WindowLevel',
+  click: 'WindowLevel',
+  brush: 'SphereBrush',
+  threshold: 'ThresholdSphereBrush',
+  eraser: 'SphereEraser',
+  scissors: 'CircleScissors',
+  sphere: 'SphereScissors',
+} as const;
+export type Tool = keyof typeof NAMES;
+export const TOOLS = Object.keys(NAMES) as Tool[];
+/** Tools that need a lesion to draw. */
+export const DRAWS: readonly Tool[] = ['brush', 'threshold', 'scissors', 'sphere'];
+const GROUPS = ['ctToolGroup', 'ptToolGroup', 'fusionToolGroup'] as const;
+/** Groups in which the SUV is thresholded: on a CT the same brush would threshold Hounsfield units. */
+const PET_GROUPS: readonly string[] = ['ptToolGroup'];
+
+export function activate(tool: Tool): void {
+  const { MouseBindings } = tools().Enums;
+  for (const id of GROUPS) {
+    const group: Any = tools().ToolGroupManager.getToolGroup(id);
+    if (!group) {
+      continue;
+    }
+    const name = tool === 'threshold' && !PET_GROUPS.includes(id) ? NAMES.window : NAMES[tool];
+    if (!group.hasTool(name)) {
+      group.addTool(name);
+    }
+    const current = group.getActivePrimaryMouseButtonTool();
+    if (current && current !== name) {
+      group.setToolPassive(current);
+    }
+    group.setToolActive(name, { bindings: [{ mouseButton: MouseBindings.Primary }] });
+  }
+}
+
+export function brush(radius: number, fromSuv: number): void {
+  for (const id of GROUPS) {
+    const group = tools().ToolGroupManager.getToolGroup(id);
+    if (group) {
+      tools().utilities.segmentation.setBrushSizeForToolGroup(id, radius);
+      group.setToolConfiguration(NAMES.threshold, { threshold: { range: [fromSuv, 1e6], isDynamic: false } });
+    }
+  }
+}

@@ -1,0 +1,79 @@
+/** What the viewports show: where, in which window, and how much of the PET over the CT. */
+import type { Vector } from './nrrd';
+import type { Any, Ohif } from './ohif';
+import { MIP, PET_VIEWPORTS, FUSED_VIEWPORTS } from './protocol';
+
+export const PRESETS = [5, 10, 15, 30] as const;
+
+export class Viewports {
+  constructor(private readonly ohif: Ohif) {}
+
+  private viewport(id: string): Any {
+    return this.ohif.servicesManager.services.cornerstoneViewportService.getCornerstoneViewport(id);
+  }
+
+  private all(): Any[] {
+    const { viewports } = this.ohif.servicesManager.services.viewportGridService.getState();
+    return [...viewports.keys()].map((id: string) => this.viewport(id)).filter(Boolean);
+  }
+
+  /** Shows a point in all slices. */
+  jump(world: Vector): void {
+    for (const viewport of this.all()) {
+      if (viewport.id !== MIP && viewport.jumpToWorld) {
+        viewport.jumpToWorld(world);
+        viewport.render();
+      }
+    }
+  }
+
+  /** Window of the PET from 0 to an SUV; the fused images follow. */
+  preset(pet: Any, upper: number): void {
+    for (const id of [...PET_VIEWPORTS, MIP, ...FUSED_VIEWPORTS]) {
+      const viewport = this.viewport(id);
+      const volumeId = this.volumeOf(viewport, pet);
+      if (volumeId) {
+        viewport.setProperties({ voiRange: { lower: 0, upper } }, volumeId);
+        viewport.render();
+      }
+    }
+  }
+
+  /** How much of the PET lies over the CT, 0 to 1. */
+  opacity(pet: Any, value: number): void {
+    for (const id of FUSED_VIEWPORTS) {
+      const viewport = this.viewport(id);
+      const volumeId = this.volumeOf(viewport, pet);
+      if (volumeId) {
+        const { colormap } = viewport.getProperties(volumeId);
+        viewport.setProperties({ colormap: { ...colormap, opacity: value } }, volumeId);
+        viewport.render();
+      }
+    }
+  }
+
+  /** Calls back with the world point of each click into slices. */
+  onClick(clicked: (world: Vector) => void): () => void {
+    const name = 'CORNERSTONE_TOOLS_MOUSE_CLICK';
+    const listener = (event: Any) => {
+      if (event.detail?.viewportId !== MIP) {
+        clicked([...event.detail.currentPoints.world] as Vector);
+      }
+    };
+    const elements = this.all().map((viewport) => viewport.element as HTMLElement);
+    elements.forEach((element) => element.addEventListener(name, listener));
+    return () => elements.forEach((element) => element.removeEventListener(name, listener));
+  }
+
+  private volumeOf(viewport: Any, pet: Any): string | undefined {
+    const ids: string[] = viewport?.getAllVolumeIds?.() ?? [];
+    return ids.find((id) => id.includes(pet.displaySetInstanceUID));
+  }
+
+  /** Whether each viewport shows something. */
+  shown(): boolean {
+    const { viewports } = this.ohif.servicesManager.services.viewportGridService.getState();
+    const all = this.all();
+    return all.length > 0 && all.length === viewports.size && all.every((viewport) => viewport.getActors().length > 0);
+  }
+}
