@@ -29,16 +29,17 @@ export class Labelmap implements Map3 {
   private silent = false;
 
   private constructor(
+    private readonly ohif: Ohif,
     private readonly geometry: Geometry,
-    images: readonly Any[],
+    private readonly images: readonly Any[],
   ) {
     this.slices = images.map((image) => image.voxelManager.getScalarData());
     [this.columns, this.rows] = geometry.size;
   }
 
   /** Makes an empty map on a PET, and shows it in all viewports. */
-  static async create({ servicesManager }: Ohif, pet: Any): Promise<Labelmap> {
-    const { segmentationService, cornerstoneViewportService, viewportGridService } = servicesManager.services;
+  static async create(ohif: Ohif, pet: Any): Promise<Labelmap> {
+    const { segmentationService, cornerstoneViewportService, viewportGridService } = ohif.servicesManager.services;
     const segments = Object.fromEntries(
       Array.from({ length: 255 }, (_, n) => [n + 1, { label: String(n + 1), segmentIndex: n + 1, active: n === 0 }]),
     );
@@ -57,7 +58,7 @@ export class Labelmap implements Map3 {
       };
     });
     const { geometry, order } = stack(planes);
-    const map = new Labelmap(geometry, order.map((n) => images[n]));
+    const map = new Labelmap(ohif, geometry, order.map((n) => images[n]));
     const lut = [[0, 0, 0, 0], ...Array.from({ length: 255 }, (_, n) => [...colourOf(n + 1), 255])];
     const colours = tools().segmentation.config.color;
     const index = colours.addColorLUT(lut);
@@ -73,22 +74,51 @@ export class Labelmap implements Map3 {
         colours.setColorLUT(viewportId, ID, index);
       }
     }
-    map.projectWhole(cornerstoneViewportService);
+    map.projectWhole();
     return map;
   }
 
   /** Lets the MIP project the whole map: cornerstone cuts it to a slice unless it is told again once it is drawn. */
-  private projectWhole(cornerstoneViewportService: Any): void {
-    core().eventTarget.addEventListener(tools().Enums.Events.SEGMENTATION_RENDERED, (event: Any) => {
-      if (event.detail?.viewportId === MIP) {
-        const mip = cornerstoneViewportService.getCornerstoneViewport(MIP);
-        const thickness = mip?.getSlabThickness();
-        if (mip?.getActors().some((actor: Any) => actor.slabThickness !== thickness)) {
-          mip.setSlabThickness(thickness);
-          mip.render();
-        }
+  private projectWhole(): void {
+    const listener = (event: Any) => {
+      const mip = this.mip();
+      const thickness = mip?.getSlabThickness();
+      if (event.detail?.viewportId === MIP && mip.getActors().some((actor: Any) => actor.slabThickness !== thickness)) {
+        mip.setSlabThickness(thickness);
+        mip.render();
+      }
+    };
+    const name = tools().Enums.Events.SEGMENTATION_RENDERED;
+    core().eventTarget.addEventListener(name, listener);
+  }
+
+  /**
+   * Copies the map into what the MIP shows. Cornerstone draws both as one volume of two components, a copy; it renews
+   * the copy only of maps that are volumes, which OHIF's are not.
+   */
+  private project(): void {
+    const mip = this.mip();
+    const array = mip?.getActors()[0]?.actor.getMapper().getInputData()?.getPointData().getArray(0);
+    if (array?.getNumberOfComponents() !== 2) {
+      return;
+    }
+    const data: Float32Array = array.getData();
+    const slices: string[] = core().cache.getVolume(mip.getVolumeId()).imageIds;
+    const size = this.columns * this.rows;
+    this.images.forEach((image, n) => {
+      const voxels = this.slices[n]!;
+      const start = slices.indexOf(image.referencedImageId) * size;
+      for (let index = 0; index < size; index++) {
+        data[2 * (start + index) + 1] = voxels[index]!;
       }
     });
+    array.setData(data);
+    mip.getActors()[0].actor.getMapper().getInputData().modified();
+    mip.render();
+  }
+
+  private mip(): Any {
+    return this.ohif.servicesManager.services.cornerstoneViewportService.getCornerstoneViewport(MIP);
   }
 
   /** Calls back after each change by one of OHIF's tools. */
@@ -118,11 +148,12 @@ export class Labelmap implements Map3 {
     write(true);
   }
 
-  /** Lets all viewports show the voxels as they are; the MIP does not do so by itself after a tool's change. */
+  /** Lets all viewports show the voxels as they are. */
   show(): void {
     this.silent = true;
     tools().segmentation.triggerSegmentationEvents.triggerSegmentationDataModified(ID);
     this.silent = false;
+    this.project();
   }
 
   /** The lesion that OHIF's tools draw. */

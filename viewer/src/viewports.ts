@@ -5,6 +5,9 @@ import { MIP, PET_VIEWPORTS, FUSED_VIEWPORTS } from './protocol';
 
 export const PRESETS = [5, 10, 15, 30] as const;
 
+/** Movement up to which a press of the button is a click. */
+const CLICK_PX = 3;
+
 export class Viewports {
   constructor(private readonly ohif: Ohif) {}
 
@@ -52,17 +55,31 @@ export class Viewports {
     }
   }
 
-  /** Calls back with the world point of each click into slices. */
+  /** Calls back with the world point of each click into slices; a drag is none. */
   onClick(clicked: (world: Vector) => void): () => void {
-    const name = 'CORNERSTONE_TOOLS_MOUSE_CLICK';
-    const listener = (event: Any) => {
-      if (event.detail?.viewportId !== MIP) {
-        clicked([...event.detail.currentPoints.world] as Vector);
-      }
-    };
-    const elements = this.all().map((viewport) => viewport.element as HTMLElement);
-    elements.forEach((element) => element.addEventListener(name, listener));
-    return () => elements.forEach((element) => element.removeEventListener(name, listener));
+    const ends = this.all()
+      .filter((viewport) => viewport.id !== MIP)
+      .map((viewport) => {
+        const element = viewport.element as HTMLElement;
+        let down: PointerEvent | undefined;
+        const press = (event: PointerEvent) => {
+          down = event.button === 0 ? event : undefined;
+        };
+        const release = (event: PointerEvent) => {
+          if (down && Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY) <= CLICK_PX) {
+            const { left, top } = element.getBoundingClientRect();
+            clicked([...viewport.canvasToWorld([event.clientX - left, event.clientY - top])] as Vector);
+          }
+          down = undefined;
+        };
+        element.addEventListener('pointerdown', press, { capture: true });
+        element.addEventListener('pointerup', release, { capture: true });
+        return () => {
+          element.removeEventListener('pointerdown', press, { capture: true });
+          element.removeEventListener('pointerup', release, { capture: true });
+        };
+      });
+    return () => ends.forEach((end) => end());
   }
 
   private volumeOf(viewport: Any, pet: Any): string | undefined {

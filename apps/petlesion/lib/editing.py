@@ -1,7 +1,7 @@
-"""What an editor of lesions needs beside MONAI Label's endpoints: measuring while drawing, stored labels, who has a case.
+"""What an editor of lesions needs beside MONAI Label's endpoints: measuring, stored labels, who has a case.
 
-- `POST /lesions/measure?image=ID`, body an NRRD label map on the grid of the PET: the numbers of `petlesion measure`, with
-  `value`, what each lesion has in the map, beside its `id`.
+- `POST /lesions/measure?image=ID`, body an NRRD label map on the grid of the PET: the numbers of `petlesion measure`,
+  with `value`, what each lesion has in the map, beside its `id`.
 - `GET /lesions/label?image=ID&tag=TAG`: the current label as NRRD on the grid of the PET.
 - `PUT /lesions/reservation?image=ID&client_id=WHO`: who has the case; it becomes this client's where nobody has it.
 """

@@ -1,0 +1,106 @@
+"""What the panel of the viewer asks while lesions are drawn: numbers, stored labels, who has the case."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+from annotation_server import PET_GRID, Site, small_suv
+
+from petlesion.nifti import write_labels
+from petlesion.nrrd import read_nrrd, write_nrrd
+from petlesion.volume import Volume
+
+
+def drawn() -> np.ndarray:
+    """Two lesions, with a gap in their values, the smaller one with the lower value."""
+    labels = np.zeros(PET_GRID.shape, dtype=np.uint8)
+    hot = small_suv().array > 5
+    labels[hot] = 7
+    labels[:14][hot[:14]] = 2
+    labels[20, 22, 20] = 2
+    return labels
+
+
+def nrrd(labels: np.ndarray, folder: Path) -> bytes:
+    write_nrrd(Volume(labels, PET_GRID), folder / "drawn.nrrd", compress=True)
+    return (folder / "drawn.nrrd").read_bytes()
+
+
+def test_numbers_are_those_of_petlesion_measure(site: Site, tmp_path: Path) -> None:
+    study = site.studies["dora"]
+    url = f"{site.url}/lesions/measure"
+    answer = requests.post(url, params={"image": study.pet}, data=nrrd(drawn(), tmp_path), timeout=60)
+    assert answer.ok, answer.text
+    by_value = {lesion["value"]: lesion for lesion in answer.json()["lesions"]}
+    write_labels(drawn(), PET_GRID, tmp_path / "drawn.nii.gz")
+    measure = ["measure", study.folder, "--seg", tmp_path / "drawn.nii.gz", "-o", tmp_path / "out"]
+    subprocess.run([sys.executable, "-m", "petlesion", *measure], check=True, capture_output=True, timeout=120)
+    expected = json.loads((tmp_path / "out" / "report.json").read_text())["lesions"]
+    assert len(expected) == len(by_value) == 2
+    for lesion in expected:
+        value = next(n for n, own in by_value.items() if own["centroid_mm"] == pytest.approx(lesion["centroid_mm"]))
+        for key in ("volume_ml", "suv_max", "suv_mean", "suv_peak", "tlu"):
+            assert by_value[value][key] == pytest.approx(lesion[key], rel=1e-6)
+    assert answer.json()["grid"]["shape"] == list(PET_GRID.shape)
+
+
+def test_empty_map_has_no_lesion(site: Site, tmp_path: Path) -> None:
+    empty = nrrd(np.zeros(PET_GRID.shape, dtype=np.uint8), tmp_path)
+    answer = requests.post(f"{site.url}/lesions/measure?image={site.studies['dora'].pet}", data=empty, timeout=60)
+    assert answer.json()["totals"]["n_lesions"] == 0
+
+
+def test_stored_label_comes_back_on_the_grid_of_the_pet(site: Site, tmp_path: Path) -> None:
+    study = site.studies["dora"]
+    query = {"image": study.pet, "tag": "draft"}
+    files = {"label": ("drawn.nrrd", nrrd(drawn(), tmp_path))}
+    assert requests.put(f"{site.url}/datastore/label", params=query, files=files, timeout=60).ok
+    answer = requests.get(f"{site.url}/lesions/label", params=query, timeout=60)
+    (tmp_path / "back.nrrd").write_bytes(answer.content)
+    back = read_nrrd(tmp_path / "back.nrrd")
+    assert back.grid.is_close(PET_GRID)
+    np.testing.assert_array_equal(back.array, drawn())
+    assert not site.orthanc.segmentations(study.study), "a draft is nobody else's business"
+
+
+def test_second_annotator_is_told_who_has_the_case(site: Site) -> None:
+    def reserve(client: str) -> dict[str, object]:
+        query = {"image": site.studies["carl"].pet, "client_id": client}
+        return dict(requests.put(f"{site.url}/lesions/reservation", params=query, timeout=60).json())
+
+    assert reserve("ada")["own"] is True
+    second = reserve("ben")
+    assert (second["client"], second["own"]) == ("ada", False)
+    assert reserve("ada")["own"] is True
+    assert requests.post(f"{site.url}/activelearning/first", json={"client_id": "eve"}, timeout=60).json()["id"] != (
+        site.studies["carl"].pet
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "measure?image=1.2.3", b"NRRD", 404),
+        ("POST", "measure?image=..%2F..%2Fetc", b"NRRD", 404),
+        ("POST", "measure?image={pet}", b"NRRD0004\nno", 422),
+        ("POST", "measure?image={pet}", b"", 422),
+        ("GET", "label?image={pet}&tag=none", b"", 404),
+        ("GET", "label?image={pet}&tag=..%2Ffinal", b"", 404),
+        ("PUT", "reservation?image=1.2.3&client_id=ada", b"", 404),
+        ("POST", "measure?image={weightless}", b"NRRD", 422),
+    ],
+)
+def test_bad_requests_are_answered_with_a_sentence(
+    site: Site, method: str, path: str, body: bytes, status: int
+) -> None:
+    path = path.format(pet=site.studies["anna"].pet, weightless=site.studies["no-weight"].pet)
+    answer = requests.request(method, f"{site.url}/lesions/{path}", data=body, timeout=60)
+    assert answer.status_code == status, answer.text
+    assert isinstance(answer.json()["detail"], str)
+    assert "unexpected" not in answer.json()["detail"]

@@ -1,0 +1,55 @@
+import { describe, expect, it } from 'vitest';
+import { type Map3, apply, change, components, freeValues, relabel, split } from '../src/edits';
+
+/** Two slices of 4 × 3 voxels. */
+function map(...slices: number[][]): Map3 {
+  return { slices: slices.map((slice) => Uint8Array.from(slice)), columns: 4, rows: 3 };
+}
+const voxels = (each: Map3) => each.slices.map((slice) => [...slice]);
+
+const drawn = () => map([1, 1, 0, 2, 0, 0, 0, 2, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
+
+describe('an edit', () => {
+  it('deletes and merges, and is taken back as it was', () => {
+    const each = drawn();
+    const before = voxels(each);
+    const edit = relabel(each, new Map([[1, 0], [2, 3]]));
+    apply(each, edit);
+    expect(voxels(each)).toEqual([
+      [0, 0, 0, 3, 0, 0, 0, 3, 0, 0, 0, 0],
+      [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    ]);
+    apply(each, edit, false);
+    expect(voxels(each)).toEqual(before);
+  });
+
+  it('holds only what changes', () => {
+    expect(change(drawn(), (old) => old)).toEqual([]);
+    expect(relabel(drawn(), new Map([[2, 0]]))).toHaveLength(1);
+  });
+});
+
+describe('a lesion in parts', () => {
+  it('is split into them, and the largest keeps its number', () => {
+    const each = drawn();
+    apply(each, split(each, 1));
+    expect(voxels(each)).toEqual([
+      [1, 1, 0, 2, 0, 0, 0, 2, 0, 0, 0, 0],
+      [0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0],
+    ]);
+  });
+
+  it('is in one piece where corners touch, also across slices', () => {
+    const each = map([1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    expect(components(each, 1)).toHaveLength(1);
+    expect(split(each, 1)).toEqual([]);
+  });
+
+  it('is not joined across the edge of a row', () => {
+    expect(components(map([0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0]), 1)).toHaveLength(2);
+  });
+});
+
+it('the values that are free begin with the lowest', () => {
+  expect(freeValues(drawn()).slice(0, 2)).toEqual([3, 4]);
+});
