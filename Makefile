@@ -41,7 +41,7 @@ lock: env ## update requirements.txt from requirements.in; to newest versions: m
 	uv pip compile requirements.in --override overrides.txt --python-version 3.11 \
 	    --python-platform x86_64-manylinux_2_35 $(if $(UPGRADE),--upgrade) --quiet --output-file requirements.txt
 
-system-tools: ## install Orthanc, chromium, dcmtk, dicom3tools and poppler-utils (Debian, as root), or say what is missing
+system-tools: ## install Orthanc, chromium, dcmtk, dicom3tools, poppler-utils, podman, buildah (Debian, as root), or say what is missing
 	@scripts/system-tools.sh
 
 javascript-tools: ## install the JavaScript packages that some tests hold our objects and SUV against, or say what is missing
@@ -64,7 +64,7 @@ base_image := $(or $(BASE_IMAGE),localhost/petlesion-base:bookworm)
 map-wheels: env ## gather the wheels of the deployed application's image into build/map/wheels
 	deploy_app/build-image wheels
 
-map: map-wheels ## build that image, without a network (podman, buildah, debootstrap; as root)
+map: map-wheels ## build that image, without a network (podman, buildah, debootstrap; as root); `make test` then tests it
 	podman image exists $(base_image) || deploy_app/build-image base
 	BASE_IMAGE=$(base_image) deploy_app/build-image image
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -20,7 +20,7 @@ from pydantic_settings import (
 from yaml import YAMLError
 
 from petlesion.dicom.seg_type import SegType
-from petlesion.errors import UsageError
+from petlesion.errors import ModelError, UsageError
 from petlesion.networks.installed import MODELS_VARIABLE, verified_model
 from petlesion.networks.registry import Registry
 from petlesion.segment.options import MethodName, SegmentOptions
@@ -54,6 +54,9 @@ FILES: Final[Mapping[OutputName, str]] = {
     OutputName.NIFTI: "lesions.nii.gz",
 }
 """File of each result."""
+_NOT_HERE: Final = (MethodName.NNUNET,)
+"""Methods whose packages the image does not hold."""
+_METHODS: Final = tuple(name for name in MethodName if name not in _NOT_HERE)
 _DEFAULT_OUTPUTS = frozenset(OutputName) - {OutputName.NIFTI}
 
 
@@ -105,6 +108,13 @@ class Settings(BaseSettings):
         """Accept `seg,sr` as well as a list."""
         return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
+    @field_validator("method")
+    @classmethod
+    def _method_of_the_image(cls, value: MethodName | None) -> MethodName | None:
+        if value in _NOT_HERE:
+            raise ValueError(f"{value} runs on the command line only; methods are {', '.join(_METHODS)}")
+        return value
+
     @model_validator(mode="after")
     def _sr_needs_seg(self) -> Settings:
         if OutputName.SR in self.outputs and OutputName.SEG not in self.outputs:
@@ -143,14 +153,21 @@ class Settings(BaseSettings):
         Raises
         ------
         ModelError
-            If the model is missing or altered.
+            If the model is missing or altered, or may not be read.
         """
         models: tuple[Path, ...] = ()
         sha256 = None
-        method = self.chosen_method(folder)
-        if method is MethodName.UNET:
-            model, sha256 = verified_model(folder, self.model, self.model_sha256)
-            models = (model,)
+        try:
+            method = self.chosen_method(folder)
+            if method is MethodName.UNET:
+                model, sha256 = verified_model(folder, self.model, self.model_sha256)
+                models = (model,)
+        except OSError as error:
+            raise ModelError(
+                f"models cannot be read ({error.strerror or error})",
+                where=folder,
+                remedy="let the user of this process read that folder and all in it",
+            ) from error
         return SegmentOptions(
             method=method,
             models=models,
@@ -211,8 +228,8 @@ def options_table() -> str:
     return "\n".join(rows) + "\n"
 
 
-_CHOICES: Final[Mapping[str, type[StrEnum]]] = {
-    "method": MethodName,
+_CHOICES: Final[Mapping[str, Iterable[StrEnum]]] = {
+    "method": _METHODS,
     "tracer": TracerName,
     "outputs": OutputName,
     "seg_type": SegType,

@@ -12,6 +12,7 @@ missing() {
     command -v dcmdump >/dev/null || echo dcmtk
     command -v pdftotext >/dev/null || echo poppler-utils
     command -v chromium >/dev/null || echo chromium
+    for tool in podman buildah runc debootstrap; do command -v "$tool" >/dev/null || echo "$tool"; done
 }
 
 install_packages() {

@@ -84,6 +84,7 @@ def test_tracer_and_outputs_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "value", "words"),
     [
         ("METHOD", "magic", "PETLESION_METHOD"),
+        ("METHOD", "nnunet", "on the command line only"),
         ("TRACER", "water", "PETLESION_TRACER"),
         ("SUV", "0", "PETLESION_SUV"),
         ("SUV", "nan", "PETLESION_SUV"),

@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-from pydicom import dcmread
+from annotation_server import write_network
+from map_image import CONFINED, IMAGE, MODELS_IN_IMAGE, need_image, podman, readable_by_all, run_arguments, run_image
+from packaging.utils import canonicalize_name
+from pydicom import Dataset, dcmread
 
 import petlesion
 from petlesion.cli import run as command_line
 from petlesion.errors import ExitCode
 
-IMAGE = os.environ.get("PETLESION_TEST_IMAGE", f"localhost/petlesion-map:{petlesion.__version__}")
 SIZE_LIMIT = 3e9
-PODMAN = ["podman", *(["--runtime", "runc"] if shutil.which("runc") else []), "--cgroup-manager", "cgroupfs"]
-CONFINED = [
-    *("--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
-    *("--user", "4711:4711", "--no-healthcheck", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"),
-]
-
-
-def podman(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*PODMAN, *arguments], capture_output=True, text=True, check=False, timeout=300)
+DICOM_RESULTS = {"seg.dcm", "sr.dcm", "rtstruct.dcm"}
+RESULTS = DICOM_RESULTS | {"report.pdf", "report.json", "lesions.csv", "metadata.json", "result.json"}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _image() -> None:
-    if shutil.which("podman") is None:
-        pytest.skip("podman is not installed")
-    if podman("image", "exists", IMAGE).returncode != 0:
-        pytest.skip(f"the image {IMAGE} is not built (deploy_app/build-image)")
+    need_image()
 
 
 @pytest.fixture
@@ -46,18 +37,17 @@ def out(tmp_path: Path) -> Path:
     return folder
 
 
-def arguments(study: Path, out: Path, **variables: str) -> list[str]:
-    options = [f"--env={name}={value}" for name, value in variables.items()]
-    return [*CONFINED, *options, "-v", f"{study}:/var/holoscan/input:ro", "-v", f"{out}:/var/holoscan/output"]
-
-
-def run(study: Path, out: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    return podman("run", "--rm", *arguments(study, out, **variables), IMAGE)
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of models with a small `unet`."""
+    folder = tmp_path_factory.mktemp("models")
+    write_network(folder / "unet")
+    return readable_by_all(folder)
 
 
 def test_real_study_gives_the_results_of_the_command_line(shared_data: Path, out: Path, tmp_path: Path) -> None:
     study = shared_data / "sts_dicom" / "STS_010"
-    result = run(study, out, PETLESION_METHOD="fixed")
+    result = run_image(study, out, PETLESION_METHOD="fixed")
     assert result.returncode == ExitCode.DONE, result.stdout + result.stderr
     expected = tmp_path / "cli"
     assert command_line(["segment", str(study), "-o", str(expected), "--method", "fixed"]) == ExitCode.DONE
@@ -71,33 +61,94 @@ def test_real_study_gives_the_results_of_the_command_line(shared_data: Path, out
     assert [json.loads(line) for line in result.stdout.splitlines()][-1]["exit_code"] == 0
 
 
-def _empty(study: Path) -> None:
-    (study / "readme.txt").write_text("nothing here")
+def test_simulated_whole_body_study_without_options(tmp_path: Path, out: Path) -> None:
+    patients = tmp_path / "patients"
+    simulated = ["simulate", "-o", str(patients), "--tracer", "ga68-dotatate", "--seed", "3", "--dicom"]
+    assert command_line(simulated) == ExitCode.DONE
+    (study,) = patients.glob("*/dicom")
+    result = run_image(study, out)
+    assert result.returncode == ExitCode.DONE, result.stdout + result.stderr
+    assert {path.name for path in out.iterdir()} == RESULTS
+    assert json.loads((out / "metadata.json").read_text())["n_lesions"] > 0
+    assert dcmread(out / "sr.dcm").StudyInstanceUID == dcmread(next(study.rglob("*.dcm"))).StudyInstanceUID
 
 
-def _no_pet(shared_data: Path) -> Callable[[Path], None]:
-    def prepare(study: Path) -> None:
-        shutil.copytree(shared_data / "sts_dicom" / "STS_002" / "CT", study / "CT")
+def _edit_pet(study: Path, change: Callable[[Dataset], None]) -> None:
+    for path in study.rglob("*.dcm"):
+        header = dcmread(path)
+        if header.Modality == "PT":
+            change(header)
+            header.save_as(path)
 
-    return prepare
+
+def _remove_slice(study: Path) -> None:
+    slices = [path for path in study.rglob("*.dcm") if dcmread(path, stop_before_pixels=True).Modality == "PT"]
+    sorted(slices, key=lambda path: float(dcmread(path).ImagePositionPatient[2]))[len(slices) // 2].unlink()
 
 
-@pytest.mark.parametrize("code", [ExitCode.NO_DICOM, ExitCode.NO_PET, ExitCode.USAGE, ExitCode.OUTPUT])
-def test_exit_code_reaches_the_caller(shared_data: Path, tmp_path: Path, out: Path, code: ExitCode) -> None:
-    study = tmp_path / "study"
-    study.mkdir()
-    prepare = _no_pet(shared_data) if code == ExitCode.NO_PET else _empty
+def _remove_modality(study: Path, modality: str) -> None:
+    for path in study.rglob("*.dcm"):
+        if dcmread(path, stop_before_pixels=True).Modality == modality:
+            path.unlink()
+
+
+def _remove_all(study: Path) -> None:
+    for path in study.rglob("*.dcm"):
+        path.write_text("no image")
+
+
+def _unchanged(study: Path) -> None:
+    pass
+
+
+def test_models_that_the_user_may_not_read_have_their_code(
+    shared_data: Path, tmp_path: Path, out: Path, network: Path
+) -> None:
+    models = Path(shutil.copytree(network, tmp_path / "models"))
+    (models / "unet").chmod(0o700)  # of root, who is not the user of the container
+    result = run_image(shared_data / "sts_dicom" / "STS_010", out, "-v", f"{models}:{MODELS_IN_IMAGE}:ro")
+    assert result.returncode == ExitCode.MODEL, result.stdout + result.stderr
+    assert "models cannot be read" in json.loads((out / "metadata.json").read_text())["exception_message"]
+
+
+@pytest.mark.parametrize(
+    ("code", "prepare", "options"),
+    [
+        (ExitCode.USAGE, _unchanged, {"METHOD": "magic"}),
+        (ExitCode.NO_DICOM, _remove_all, {}),
+        (ExitCode.NO_PET, partial(_remove_modality, modality="PT"), {}),
+        (ExitCode.NO_SUV, partial(_edit_pet, change=lambda header: setattr(header, "Units", "CNTS")), {}),
+        (ExitCode.GEOMETRY, _remove_slice, {}),
+        (ExitCode.MODEL, _unchanged, {"MODEL": "nowhere"}),
+        (ExitCode.MODEL, _unchanged, {"MODEL_SHA256": "0" * 64}),
+        (ExitCode.SEGMENTATION, _unchanged, {"TIMEOUT": "0.5"}),
+        (ExitCode.OUTPUT, lambda study: (study.parent / "out" / "sr.dcm").write_text("earlier"), {}),
+    ],
+)
+def test_each_exit_code_reaches_the_caller(
+    shared_data: Path,
+    tmp_path: Path,
+    out: Path,
+    network: Path,
+    code: ExitCode,
+    prepare: Callable[[Path], object],
+    options: dict[str, str],
+) -> None:
+    study = Path(shutil.copytree(shared_data / "sts_dicom" / "STS_010", tmp_path / "study"))
     prepare(study)
-    if code == ExitCode.OUTPUT:
-        (out / "sr.dcm").write_text("earlier")
-    result = run(study, out, **({"PETLESION_METHOD": "magic"} if code == ExitCode.USAGE else {}))
+    variables = {f"PETLESION_{name}": value for name, value in ({"METHOD": "fixed"} | options).items()}
+    if code == ExitCode.MODEL:
+        del variables["PETLESION_METHOD"]
+    result = run_image(study, out, "-v", f"{network}:{MODELS_IN_IMAGE}:ro", **variables)
     assert result.returncode == code, result.stdout + result.stderr
+    assert json.loads(result.stdout.splitlines()[-1])["exit_code"] == code
+    assert result.stderr == ""
     assert not [path for path in out.glob("**/*.dcm") if path.read_text() != "earlier"]
 
 
 def test_stop_ends_within_five_seconds_and_leaves_nothing(shared_data: Path, out: Path) -> None:
     study = shared_data / "sts_dicom" / "STS_010"
-    started = podman("run", "--detach", *arguments(study, out), IMAGE)
+    started = podman("run", "--detach", *run_arguments(study, out), IMAGE)
     assert started.returncode == 0, started.stderr
     name = started.stdout.strip()
     try:
@@ -113,7 +164,7 @@ def test_stop_ends_within_five_seconds_and_leaves_nothing(shared_data: Path, out
         podman("rm", "--force", name)
 
 
-def test_image_describes_itself(tmp_path: Path) -> None:
+def test_image_describes_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     details = json.loads(podman("image", "inspect", IMAGE).stdout)[0]
     shown = json.loads(podman("run", "--rm", *CONFINED, IMAGE, "show").stdout)
     assert (
@@ -129,3 +180,19 @@ def test_image_describes_itself(tmp_path: Path) -> None:
     assert extracted.returncode == ExitCode.DONE, extracted.stdout
     assert json.loads((target / "config" / "app.json").read_text()) == shown["app.json"]
     assert (target / "docs" / "LICENSE").is_file()
+    bill = json.loads((target / "docs" / "sbom.cdx.json").read_text())
+    listed = {(part["name"], part["version"]) for part in bill["components"] if part["type"] == "library"}
+    listed.add(("petlesion", petlesion.__version__))
+    script = (
+        "from importlib.metadata import distributions as d; print(*(f'{i.name} {i.version}' for i in d()), sep=chr(10))"
+    )
+    printed = podman("run", "--rm", *CONFINED, "--entrypoint", "python3", IMAGE, "-c", script).stdout.splitlines()
+    installed = {(canonicalize_name(name), version) for name, version in map(str.split, printed)}
+    # pip and setuptools are those of the venv module where the base brings its own.
+    assert {name for name, _ in installed} == {name for name, _ in listed} | {"pip"}
+    assert {each for each in installed if each[0] not in ("pip", "setuptools")} <= listed
+    licences = {path.name for path in (target / "docs" / "licenses").iterdir()}
+    assert licences == {f"{name}-{version}" for name, version in listed}
+    assert "python3" in (target / "docs" / "debian-packages.txt").read_text()
+    with capsys.disabled():
+        print(f"\n{IMAGE}: {details['Size'] / 1e9:.2f} GB")

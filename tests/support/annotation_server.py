@@ -143,8 +143,8 @@ class Orthanc:
 
 
 @contextlib.contextmanager
-def running_orthanc(folder: Path, port: int | None = None) -> Iterator[Orthanc]:
-    """Debian's Orthanc with DICOMweb on a port of its own; skips the test where it is not installed."""
+def running_orthanc(folder: Path, port: int | None = None, **more: object) -> Iterator[Orthanc]:
+    """Debian's Orthanc with DICOMweb on a port of its own; `more` are settings; skips the test without Orthanc."""
     plugin = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
     program = shutil.which("Orthanc")
     if program is None or not plugin.is_file():
@@ -159,6 +159,7 @@ def running_orthanc(folder: Path, port: int | None = None) -> Iterator[Orthanc]:
         "RemoteAccessAllowed": False,
         "Plugins": [str(plugin)],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+        **more,
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "orthanc.json").write_text(json.dumps(settings))
