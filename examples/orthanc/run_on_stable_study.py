@@ -1,0 +1,130 @@
+"""Watch an Orthanc; run the container on every PET study that has become stable, and store its results in that study.
+
+    python examples/orthanc/run_on_stable_study.py --orthanc http://127.0.0.1:8042
+
+Needs Python alone. Outside of Orthanc rather than in a Lua or Python callback, because one that waits for minutes holds
+up the server, and what it had not done is lost when the server is restarted. This one asks for Orthanc's list of
+changes, and writes into each study which images it has processed: started again, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from pathlib import Path
+from typing import Any
+
+PROCESSED = 4711
+"""Metadata of a study in which its processed images and the exit code are kept (numbers 1024 to 65535 are free)."""
+RUN = (
+    "podman run --rm --network none --read-only --cap-drop ALL --user {uid}:{gid} "
+    "-v {study}:/var/holoscan/input:ro -v {results}:/var/holoscan/output localhost/petlesion-map:0.1.0"
+)
+"""Command that is run; {study}, {results}, {uid}, {gid} are filled in."""
+READ = ("PT", "CT")
+"""Modalities that the application reads."""
+
+
+class Orthanc:
+    """REST interface of a server."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+
+    def get(self, path: str) -> Any:
+        """A JSON document."""
+        return json.loads(self.raw(path))
+
+    def raw(self, path: str, body: bytes | None = None, method: str | None = None) -> bytes:
+        """The bytes of an answer."""
+        request = urllib.request.Request(self._url + path, data=body, method=method)
+        with urllib.request.urlopen(request, timeout=300) as answer:
+            return bytes(answer.read())
+
+
+def images_to_read(orthanc: Orthanc, study: str) -> str:
+    """Fingerprint of the PET and CT images of a study; empty where there is no PET."""
+    series = [each for each in orthanc.get(f"/studies/{study}/series") if each["MainDicomTags"]["Modality"] in READ]
+    if not any(each["MainDicomTags"]["Modality"] == "PT" for each in series):
+        return ""
+    instances = sorted(instance for each in series for instance in each["Instances"])
+    return hashlib.sha256(" ".join(instances).encode()).hexdigest()
+
+
+def process(orthanc: Orthanc, study: str, command: str) -> int:
+    """Run the container on a study, store the DICOM results, and return the exit code."""
+    with tempfile.TemporaryDirectory(prefix="petlesion-") as folder:
+        images, results = Path(folder) / "study", Path(folder) / "results"
+        results.mkdir()
+        with zipfile.ZipFile(io.BytesIO(orthanc.raw(f"/studies/{study}/archive"))) as archive:
+            archive.extractall(images)
+        words = [
+            word.format(study=images, results=results, uid=os.getuid(), gid=os.getgid())
+            for word in shlex.split(command)
+        ]
+        code = subprocess.run(words, check=False, stdout=sys.stderr).returncode
+        if code == 0:
+            for path in sorted(results.rglob("*.dcm")):
+                orthanc.raw("/instances", path.read_bytes())
+    return code
+
+
+def look_at(orthanc: Orthanc, study: str, command: str) -> None:
+    """Process a study unless it has no PET, or these images have been processed before."""
+    try:
+        wanted = images_to_read(orthanc, study)
+        known = orthanc.get(f"/studies/{study}/metadata")
+        name = str(PROCESSED)
+        before = orthanc.raw(f"/studies/{study}/metadata/{name}").decode() if name in known else ""
+    except urllib.error.HTTPError as error:
+        if error.code == 404:  # deleted since
+            return
+        raise
+    if not wanted or before.split(" ")[0] == wanted:
+        return
+    code = process(orthanc, study, command)
+    orthanc.raw(f"/studies/{study}/metadata/{PROCESSED}", f"{wanted} {code}".encode(), "PUT")
+    print(json.dumps({"orthanc_study": study, "exit_code": code}), flush=True)
+
+
+def watch(orthanc: Orthanc, command: str, every_s: float, *, once: bool) -> None:
+    """Follow the changes from the first on; those that have been dealt with cost one request each."""
+    since = 0
+    while True:
+        try:
+            changes = orthanc.get(f"/changes?since={since}&limit=100")
+            for change in changes["Changes"]:
+                if change["ChangeType"] == "StableStudy":
+                    look_at(orthanc, change["ID"], command)
+            since = changes["Last"]
+        except urllib.error.URLError as error:
+            print(json.dumps({"error": str(error)}), file=sys.stderr, flush=True)
+            if once:
+                raise SystemExit(1) from error
+            time.sleep(every_s)
+            continue
+        if changes["Done"]:
+            if once:
+                return
+            time.sleep(every_s)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--orthanc", default="http://127.0.0.1:8042", metavar="URL", help="default: %(default)s")
+    parser.add_argument("--run", default=RUN, metavar="COMMAND", help="default: %(default)s")
+    parser.add_argument("--every", type=float, default=5.0, metavar="SECONDS", help="default: %(default)s")
+    parser.add_argument("--once", action="store_true", help="deal with what there is, and end")
+    given = parser.parse_args()
+    watch(Orthanc(given.orthanc), given.run, given.every, once=given.once)

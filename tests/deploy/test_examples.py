@@ -1,0 +1,111 @@
+"""The examples name options, paths, users and codes that the application has."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from manifests import application_manifest
+from settings import PREFIX, load_settings
+
+import petlesion
+from petlesion.errors import ExitCode
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+IMAGE = f"localhost/petlesion-map:{petlesion.__version__}"
+MODULE_FIELDS = {  # of mercure's class Module
+    *("docker_tag", "additional_volumes", "environment", "docker_arguments", "settings", "contact", "comment"),
+    *("constraints", "resources", "requires_root"),
+}
+
+
+def accept(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    """The application must take these environment variables."""
+    for name, value in variables.items():
+        assert name.startswith(PREFIX)
+        monkeypatch.setenv(name, value)
+    load_settings()
+
+
+def folders() -> dict[str, str]:
+    environment: dict[str, str] = application_manifest()["environment"]
+    return environment
+
+
+def test_every_example_has_a_readme_and_names_the_image_of_this_version() -> None:
+    assert {path.name for path in EXAMPLES.iterdir()} == {"orthanc", "podman", "mercure", "argo", "compose"}
+    for folder in EXAMPLES.iterdir():
+        assert (folder / "README.md").is_file(), folder
+        text = "".join(path.read_text() for path in folder.iterdir() if path.is_file())
+        assert set(re.findall(r"localhost/petlesion-map:[\w.]+\w", text)) == {IMAGE}, folder
+
+
+def test_mercure_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    (module,) = json.loads((EXAMPLES / "mercure" / "module.json").read_text())["modules"].values()
+    assert set(module) == MODULE_FIELDS
+    accept(monkeypatch, json.loads(module["environment"]))
+    assert json.loads(module["docker_arguments"])["read_only"] is True
+    assert module["requires_root"] is False
+
+
+def argo() -> Any:
+    document = yaml.safe_load((EXAMPLES / "argo" / "workflow-template.yaml").read_text())
+    (template,) = document["spec"]["templates"]
+    assert document["spec"]["entrypoint"] == template["name"]
+    return document["spec"], template
+
+
+def test_argo_template_mounts_and_runs_what_the_image_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, template = argo()
+    mounts = {mount["name"]: mount["mountPath"] for mount in template["container"]["volumeMounts"]}
+    environment = folders()
+    assert mounts == {
+        "studies": environment["HOLOSCAN_INPUT_PATH"],
+        "results": environment["HOLOSCAN_OUTPUT_PATH"],
+        "tmp": "/tmp",
+    }
+    assert {volume["name"] for volume in spec["volumes"]} == set(mounts)
+    given = {parameter["name"]: parameter.get("value") for parameter in spec["arguments"]["parameters"]}
+    assert {parameter["name"] for parameter in template["inputs"]["parameters"]} == set(given)
+    variables = {each["name"]: each["value"] for each in template["container"]["env"]}
+    assert variables == {"PETLESION_METHOD": "{{inputs.parameters.method}}"}
+    accept(monkeypatch, {"PETLESION_METHOD": given["method"]})
+    security = template["container"]["securityContext"]
+    assert security["readOnlyRootFilesystem"] is True
+    assert security["allowPrivilegeEscalation"] is False
+    assert template["securityContext"]["runAsNonRoot"] is True
+    (output,) = template["outputs"]["parameters"]
+    assert output["valueFrom"]["path"] == f"{environment['HOLOSCAN_OUTPUT_PATH']}/metadata.json"
+
+
+def test_argo_tries_again_only_what_may_succeed() -> None:
+    _, template = argo()
+    codes = {int(code) for code in re.findall(r"\d+", template["retryStrategy"]["expression"].split(" in ")[1])}
+    assert codes == {ExitCode.SEGMENTATION, ExitCode.OUTPUT, 137, 143}
+    assert template["activeDeadlineSeconds"] > application_manifest()["timeout"]
+
+
+def test_compose_services_run_with_options_and_folders_that_exist() -> None:
+    services = yaml.safe_load((EXAMPLES / "compose" / "compose.yaml").read_text())["services"]
+    assert set(services) == {"orthanc", "annotation-server", "map"}
+    assert all(port.startswith("127.0.0.1:") for service in services.values() for port in service.get("ports", ()))
+    server = services["annotation-server"]
+    shown = subprocess.run(
+        [Path(sys.executable).with_name("petlesion"), "serve", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+    for option in [word for word in server["command"] if word.startswith("--")]:
+        assert re.search(rf"{option}\b", shown), option
+    assert (EXAMPLES / "compose" / server["build"]["context"] / server["build"]["dockerfile"]).is_file()
+    assert services["map"]["read_only"] is True
+    assert services["map"]["network_mode"] == "none"
+    assert services["map"]["volumes"] == [f"models:{folders()['HOLOSCAN_MODEL_PATH']}:ro"]
