@@ -41,7 +41,7 @@ lock: env ## update requirements.txt from requirements.in; to newest versions: m
 	uv pip compile requirements.in --override overrides.txt --python-version 3.11 \
 	    --python-platform x86_64-manylinux_2_35 $(if $(UPGRADE),--upgrade) --quiet --output-file requirements.txt
 
-system-tools: ## install Orthanc, chromium, dcmtk, dicom3tools, poppler-utils, podman, buildah (Debian, as root), or say what is missing
+system-tools: ## install Orthanc, chromium, dcmtk, dicom3tools, plastimatch, poppler-utils, podman, buildah (Debian, as root), or say what is missing
 	@scripts/system-tools.sh
 
 javascript-tools: ## install the JavaScript packages that some tests hold our objects and SUV against, or say what is missing

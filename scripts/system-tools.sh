@@ -10,6 +10,7 @@ missing() {
     [ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || echo orthanc-dicomweb
     command -v dciodvfy >/dev/null || echo dicom3tools
     command -v dcmdump >/dev/null || echo dcmtk
+    command -v plastimatch >/dev/null || echo plastimatch
     command -v pdftotext >/dev/null || echo poppler-utils
     command -v chromium >/dev/null || echo chromium
     for tool in podman buildah runc debootstrap; do command -v "$tool" >/dev/null || echo "$tool"; done

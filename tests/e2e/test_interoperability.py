@@ -1,4 +1,4 @@
-"""Our objects in other makers' programs: dicom3tools, dcmtk, dcmqi; and dcmqi's objects in ours."""
+"""Our objects in other makers' programs: dicom3tools, dcmtk, dcmqi, plastimatch; and dcmqi's objects in ours."""
 
 from __future__ import annotations
 
@@ -117,6 +117,28 @@ def test_dciodvfy_accepts_a_report_without_lesions(tmp_path: Path) -> None:
     output = run(tool("dciodvfy", "Debian's dicom3tools"), "-new", tmp_path / "sr.dcm")
     assert "Error" not in output
     assert "No lesion was found." in run(tool("dsrdump", "Debian's dcmtk"), "+Pl", tmp_path / "sr.dcm")
+
+
+def test_plastimatch_draws_the_same_lesions_from_the_contours(tmp_path: Path, shared_data: Path) -> None:
+    study = real_study(shared_data / "sts_dicom" / "STS_010" / "PET" / "image")
+    labels = balls(study.pet.grid, ((20, 15, 16), 5), ((45, 18, 20), 4))
+    labels[balls(study.pet.grid, ((20, 15, 16), 2)) > 0] = 0  # a cavity: a contour within a contour
+    written = write_all(study, labels, tmp_path)
+    sitk.WriteImage(_on_grid(labels, study.pet.grid), tmp_path / "fixed.nrrd")
+    command = ("convert", "--input", tmp_path / "rtstruct.dcm", "--fixed", tmp_path / "fixed.nrrd")
+    outputs = ("--output-prefix", tmp_path / "masks", "--prefix-format", "nrrd")
+    run(tool("plastimatch", "Debian's plastimatch"), *command, *outputs)
+    for lesion in written.report.lesions:
+        mask = sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "masks" / f"Lesion {lesion.id}.nrrd")) > 0
+        np.testing.assert_array_equal(mask, labels == lesion.id)
+
+
+def _on_grid(labels: np.ndarray, grid: Grid) -> sitk.Image:
+    """An image that lies where an axial PET lies."""
+    image = sitk.GetImageFromArray(labels)
+    image.SetOrigin(tuple(float(value) for value in grid.to_world((0, 0, 0))))
+    image.SetSpacing(tuple(float(value) for value in grid.spacing_mm[::-1]))
+    return image
 
 
 def test_dsrdump_prints_the_numbers(written: Written) -> None:
