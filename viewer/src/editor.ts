@@ -264,7 +264,6 @@ export class Editor {
       try {
         await this.measure(this.map);
       } catch (error) {
-        this.store.set({ measuring: false });
         this.fail(error, () => void this.settled());
       }
     }
@@ -273,7 +272,10 @@ export class Editor {
   private async measure(map: Labelmap): Promise<void> {
     const state = this.edits;
     this.store.set({ measuring: true });
-    const measured = await server.measure(this.image, await map.encode());
+    const measured = await server.measure(this.image, await map.encode()).catch((error) => {
+      this.store.set({ measuring: false });
+      throw error;
+    });
     if (state !== this.edits) {
       return;
     }

@@ -1,5 +1,6 @@
-/** The mode "PET lesions": OHIF's TMTV mode with layout and window of our own. */
-import { PET_WINDOW, PROTOCOL, ROLE } from './protocol';
+/** The mode "PET lesions": OHIF's TMTV mode with layout and window of our own, also for a PET without CT. */
+import { type Any, hasSuv, tools } from './ohif';
+import { PET_STAGE, PET_WINDOW, PROTOCOL, ROLE } from './protocol';
 import { type Series, chooseCt, choosePet, windowOfTracer } from './series';
 import { texts } from './texts';
 
@@ -7,11 +8,8 @@ const ID = 'petlesion.mode';
 const EXTENSION = '/petlesion-viewer/extension.mjs';
 const SEGMENTATION_HANDLER = '@ohif/extension-cornerstone-dicom-seg.sopClassHandlerModule.dicom-seg';
 
-// OHIF publishes no types for what it passes to modes.
-type Any = any;
-
 async function modeFactory({ loadModules }: { loadModules: (names: string[]) => Promise<Any[]> }): Promise<Any> {
-  const [tmtv] = await loadModules(['@ohif/mode-tmtv']);
+  const [tmtv, basic] = await loadModules(['@ohif/mode-tmtv', '@ohif/mode-basic']);
   const base = tmtv.modeInstance;
   const [route] = base.routes;
   return {
@@ -34,10 +32,27 @@ async function modeFactory({ loadModules }: { loadModules: (names: string[]) => 
     extensions: { ...base.extensions, [EXTENSION]: '*' },
     hangingProtocol: PROTOCOL,
     sopClassHandlers: [...base.sopClassHandlers, SEGMENTATION_HANDLER],
+    isValidMode: ({ modalities }: { modalities: string }) => {
+      const valid = modalities.split('\\').includes('PT');
+      return { valid, description: valid ? texts.mode : texts.noPet };
+    },
     onModeEnter(this: Any, context: Any) {
-      base.onModeEnter.call(this, context);
-      const { hangingProtocolService, displaySetService } = context.servicesManager.services;
+      // Not TMTV's own, which fails on a PET without CT.
+      basic.modeInstance.onModeEnter.call(this, context);
+      const { hangingProtocolService, displaySetService, toolGroupService } = context.servicesManager.services;
       const active = () => displaySetService.getActiveDisplaySets() as Series[];
+      const { unsubscribe } = toolGroupService.subscribe(toolGroupService.EVENTS.VIEWPORT_ADDED, () =>
+        windowTheCt(hangingProtocolService.getMatchDetails().displaySetMatchDetails.get('ctDisplaySet')),
+      );
+      const { EVENTS } = hangingProtocolService;
+      // OHIF begins with the first stage, whatever the study holds.
+      const changed = hangingProtocolService.subscribe(EVENTS.PROTOCOL_CHANGED, (event: Any) => {
+        const { displaySetMatchDetails, stage } = event;
+        if (stage.id !== PET_STAGE && choosePet(active()) && !displaySetMatchDetails.get('ctDisplaySet')) {
+          window.setTimeout(() => hangingProtocolService.setProtocol(PROTOCOL, { stageId: PET_STAGE }));
+        }
+      });
+      this._unsubscriptions.push(unsubscribe, changed.unsubscribe);
       hangingProtocolService.addCustomAttribute(ROLE, 'PET or CT of the layout', (series: Series) => {
         const pet = choosePet(active());
         if (series.SeriesInstanceUID === pet?.SeriesInstanceUID) {
@@ -46,11 +61,22 @@ async function modeFactory({ loadModules }: { loadModules: (names: string[]) => 
         return series.SeriesInstanceUID === chooseCt(active(), pet)?.SeriesInstanceUID ? 'ct' : '';
       });
       hangingProtocolService.addCustomAttribute(PET_WINDOW, 'window of the PET', () => {
-        const upper = windowOfTracer(choosePet(active()));
-        return { windowWidth: upper, windowCenter: upper / 2 };
+        const pet = choosePet(active());
+        // Without SUV the units are any, and the header's window has to do.
+        const upper = windowOfTracer(pet);
+        return hasSuv(pet) ? { windowWidth: upper, windowCenter: upper / 2 } : undefined;
       });
     },
   };
+}
+
+/** Lets the window tool act on the CT in fused images, as TMTV does. */
+function windowTheCt(match: { displaySetInstanceUID: string } | undefined): void {
+  const group = tools().ToolGroupManager.getToolGroup('fusionToolGroup');
+  if (match && group) {
+    const volumeId = `cornerstoneStreamingImageVolume:${match.displaySetInstanceUID}`;
+    group.setToolConfiguration('WindowLevel', { volumeId });
+  }
 }
 
 export default { id: ID, modeFactory, extensionDependencies: {} };

@@ -6,6 +6,11 @@ export type Any = any;
 export const core = (): Any => (window as Any).cornerstone;
 export const tools = (): Any => (window as Any).cornerstoneTools;
 
+/** Whether OHIF shows a PET as SUV: it computes it by the header, or else leaves the values as they are. */
+export function hasSuv(pet: Any): boolean {
+  return Boolean(core().metaData.get('scalingModule', pet?.imageIds?.[0] ?? pet?.images?.[0]?.imageId)?.suvbw);
+}
+
 /** What OHIF passes to panels. */
 export interface Ohif {
   servicesManager: { services: Record<string, Any> };

@@ -2,6 +2,8 @@
 import { texts } from './texts';
 
 export const PROTOCOL = 'petlesion.petct';
+/** Stage of the protocol for a PET without CT. */
+export const PET_STAGE = 'pet';
 /** Custom attribute of a display set: 'pet', 'ct' or '', see series.ts. */
 export const ROLE = 'petlesionRole';
 /** Custom attribute: window of the PET. */
@@ -108,7 +110,32 @@ const selector = (role: string) => ({
 
 const all = ORIENTATIONS.map(slices);
 
-/** CT above PET above fused, the MIP beside them over the whole height. */
+/** The slices in a grid, three a row, the MIP beside them over the whole height. */
+function stage(id: string, name: string, rows: number, viewports: readonly object[]) {
+  return {
+    name,
+    id,
+    viewportStructure: {
+      layoutType: 'grid',
+      properties: {
+        rows,
+        columns: 4,
+        layoutOptions: [
+          ...Array.from({ length: 3 * rows }, (_, n) => ({
+            x: (n % 3) / 4,
+            y: Math.floor(n / 3) / rows,
+            width: 1 / 4,
+            height: 1 / rows,
+          })),
+          { x: 3 / 4, y: 0, width: 1 / 4, height: 1 },
+        ],
+      },
+    },
+    viewports: [...viewports, mip],
+  };
+}
+
+/** CT above PET above fused; the PET alone where it has no CT. */
 export const protocol = {
   id: PROTOCOL,
   name: 'PET/CT',
@@ -116,32 +143,15 @@ export const protocol = {
   availableTo: {},
   editableBy: {},
   imageLoadStrategy: 'interleaveTopToBottom',
-  protocolMatchingRules: [{ attribute: 'ModalitiesInStudy', constraint: { contains: ['CT', 'PT'] } }],
+  protocolMatchingRules: [{ attribute: 'ModalitiesInStudy', constraint: { contains: ['PT'] } }],
   displaySetSelectors: { ctDisplaySet: selector('ct'), ptDisplaySet: selector('pet') },
   stages: [
-    {
-      name: texts.layout,
-      id: 'all',
-      viewportStructure: {
-        layoutType: 'grid',
-        properties: {
-          rows: 3,
-          columns: 4,
-          layoutOptions: [
-            ...[0, 1, 2].flatMap((row) =>
-              [0, 1, 2].map((column) => ({ x: column / 4, y: row / 3, width: 1 / 4, height: 1 / 3 })),
-            ),
-            { x: 3 / 4, y: 0, width: 1 / 4, height: 1 },
-          ],
-        },
-      },
-      viewports: [
-        ...all.map((each) => each.ct),
-        ...all.map((each) => each.pet),
-        ...all.map((each) => each.fused),
-        mip,
-      ],
-    },
+    stage('all', texts.layout, 3, [
+      ...all.map((each) => each.ct),
+      ...all.map((each) => each.pet),
+      ...all.map((each) => each.fused),
+    ]),
+    stage(PET_STAGE, texts.petLayout, 1, all.map((each) => each.pet)),
   ],
   numberOfPriorsReferenced: -1,
 };

@@ -4,6 +4,7 @@ const ml = (value: number) => `${value.toFixed(value < 10 ? 2 : 1)} mL`;
 export const texts = {
   mode: 'PET lesions',
   layout: 'CT, PET, fused and MIP',
+  petLayout: 'PET and MIP',
   panel: 'Lesions',
   research: 'Research software, not a medical device.',
 

@@ -1,4 +1,5 @@
 /** What annotators have to know now: the server is away, somebody else has the case, what a model said. */
+import { hasSuv } from '../ohif';
 import { texts } from '../texts';
 import { useCase } from './context';
 
@@ -17,6 +18,7 @@ export function Messages() {
           </span>
         </div>
       )}
+      {!hasSuv(editor.pet) && <div className="warning">{texts.noSuv}</div>}
       {holder && !holder.own && <div className="warning">{texts.heldBy(holder.client, until ?? '')}</div>}
       <div role="status" className="note" data-cy="petlesion-note">
         {busy ? <span className="busy">{busy}</span> : note}

@@ -1,4 +1,5 @@
 /** The window of the PET, and how much of it lies over the CT. */
+import { hasSuv } from '../ohif';
 import { preset } from '../shortcuts';
 import { texts } from '../texts';
 import { PRESETS } from '../viewports';
@@ -15,7 +16,7 @@ export function View() {
       <h3>{texts.view}</h3>
       <div className="tools">
         {PRESETS.map((upper) => (
-          <button key={upper} aria-pressed={state.preset === upper} onClick={() => preset(editor, upper)}>
+          <button key={upper} disabled={!hasSuv(editor.pet)} aria-pressed={state.preset === upper} onClick={() => preset(editor, upper)}>
             {texts.preset(upper)}
           </button>
         ))}

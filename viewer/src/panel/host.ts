@@ -32,11 +32,14 @@ function mount(element: HTMLElement, ohif: Ohif): () => void {
   const { displaySetService } = ohif.servicesManager.services;
   const viewports = new Viewports(ohif);
   const ends: (() => void)[] = [];
-  root.render(createElement('p', { className: 'petlesion' }, texts.notLoaded));
+  const say = (text: string) => root.render(createElement('p', { className: 'petlesion', role: 'status' }, text));
+  say(texts.notLoaded);
   // OHIF says when viewports are ready, but only once, and perhaps before this panel is there.
   const waiting = window.setInterval(() => {
-    const pet = choosePet(displaySetService.getActiveDisplaySets() as never[]);
+    const shown = displaySetService.getActiveDisplaySets() as never[];
+    const pet = choosePet(shown);
     if (!pet || !viewports.shown()) {
+      say(pet || shown.length === 0 ? texts.notLoaded : texts.noPet);
       return;
     }
     window.clearInterval(waiting);
