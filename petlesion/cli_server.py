@@ -81,16 +81,17 @@ def serve(
 
 
 def _print_served(served: Served) -> None:
-    from petlesion.server.viewer import ohif_folder
+    from petlesion.server.viewer import PAGE, ohif_folder
 
-    viewer = f"{served.url}/ohif/monai-label?StudyInstanceUIDs="
+    own = ohif_folder() is not None
+    viewer = f"{served.url}/{PAGE if own else 'ohif/monai-label'}?StudyInstanceUIDs="
     shown = list(served.viewable.items())[:_LISTED]
     more = len(served.viewable) - len(shown)
     rows = [
         ("server", served.url),
         *((f"OHIF, {patient}", viewer + uid) for patient, uid in shown),
-        *([("OHIF", f"{more} more: {served.url}/ohif/")] if more else []),
-        *([("PET, CT, MIP", f"{served.url}/")] if ohif_folder() is not None else []),
+        *([("OHIF", f"{more} more: {served.url}/{'' if own else 'ohif/'}")] if more else []),
+        *([] if own else [("missing", "the mode PET lesions, with which lesions are corrected in OHIF: make viewer")]),
         ("3D Slicer", f"module MONAI Label, server {served.url}"),
         ("images", served.studies),
         ("labels", str(served.labels)),

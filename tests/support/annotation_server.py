@@ -59,8 +59,11 @@ def small_suv() -> Volume:
     return Volume(suv.astype(np.float32), PET_GRID)
 
 
-def write_small_study(folder: Path, name: str, **changes: str | None) -> SmallStudy:
+def write_small_study(
+    folder: Path, name: str, images: tuple[Volume, Volume] | None = None, **changes: str | None
+) -> SmallStudy:
     """Write PT and CT of one patient; `changes` set attributes of the PET header, or delete them (None)."""
+    suv, hu = images or (small_suv(), Volume(np.full(CT_GRID.shape, 40.0), CT_GRID))
     pet, ct = pet_header(), ct_header()
     for header in (pet, ct):
         header.PatientID = header.PatientName = name
@@ -76,8 +79,8 @@ def write_small_study(folder: Path, name: str, **changes: str | None) -> SmallSt
         header.SeriesInstanceUID = derived_uid("series", name, header.Modality)
         header.SOPInstanceUID = derived_uid("instance", header.SOPInstanceUID, name)
 
-    write_series(folder / name, small_suv(), pet, name="PT", change=of_study)
-    write_series(folder / name, Volume(np.full(CT_GRID.shape, 40.0), CT_GRID), ct, name="CT", change=of_study)
+    write_series(folder / name, suv, pet, name="PT", change=of_study)
+    write_series(folder / name, hu, ct, name="CT", change=of_study)
     uids = [derived_uid("series", name, modality) for modality in ("PT", "CT")]
     return SmallStudy(uids[0], uids[1], derived_uid("study", name), folder / name)
 

@@ -1,0 +1,123 @@
+"""The mode "PET lesions" in Chromium with the real servers: from opening a study to the stored label, and back."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+from annotation_server import Site, SmallStudy, write_network, write_small_study
+from lesions_panel import LesionsPanel
+from numpy.typing import NDArray
+from ohif_panel import browser_page
+
+from petlesion.masks import read_mask
+from petlesion.nrrd import read_nrrd
+from petlesion.reader import read_study
+from petlesion.server.viewer import ohif_folder
+from petlesion.volume import Grid, Volume
+
+GRID = Grid.from_geometry((30, 31, 29), (4.0, 5.0, 5.0), origin_mm=(-70.0, -75.0, 10.0))
+"""29 × 31 pixels are no multiple of 8: the frames of a binary SEG then begin within a byte."""
+BALLS = {(6, 16, 9): 12.0, (14, 15, 19): 9.0, (23, 12, 14): 15.0}
+"""SUV by centre (z, y, x)."""
+
+
+@pytest.fixture(scope="module")
+def study(site: Site, tmp_path_factory: pytest.TempPathFactory) -> SmallStudy:
+    if ohif_folder() is None:
+        pytest.skip("OHIF is not here: make viewer")
+    z, y, x = np.indices(GRID.shape)
+    body = ((y - 15) / 13) ** 2 + ((x - 14) / 12) ** 2 < 1
+    suv = np.where(body, 1.0, 0.02)
+    for centre, value in BALLS.items():
+        offset = (np.stack([z, y, x], axis=-1) - centre) * GRID.spacing_mm
+        suv[np.linalg.norm(offset, axis=-1) <= 12.0] = value
+    hu = np.where(body, 40.0, -1000.0)
+    images = Volume(suv.astype(np.float32), GRID), Volume(hu, GRID)
+    written = write_small_study(tmp_path_factory.mktemp("odd"), "odd", images)
+    site.orthanc.store(written.folder)
+    return written
+
+
+@pytest.fixture
+def network(site: Site) -> Iterator[None]:
+    """A network in service for one test: it takes the whole body for lesion."""
+    folder = site.server.log.parent / "petlesion" / "model" / "unet"
+    write_network(folder)
+    yield
+    shutil.rmtree(folder)
+
+
+def stored(site: Site, study: SmallStudy, folder: Path, tag: str = "final") -> NDArray[np.integer]:
+    answer = requests.get(f"{site.url}/lesions/label", params={"image": study.pet, "tag": tag}, timeout=60)
+    assert answer.ok, answer.text
+    (folder / "stored.nrrd").write_bytes(answer.content)
+    return read_nrrd(folder / "stored.nrrd").array
+
+
+def test_from_opening_a_study_to_its_stored_label_and_back(
+    site: Site, study: SmallStudy, tmp_path: Path, network: None
+) -> None:
+    places = {value: tuple(map(float, GRID.to_world(np.array(centre)))) for centre, value in BALLS.items()}
+    with browser_page() as page:
+        panel = LesionsPanel(page, site.url, study.study)
+        for viewport in ("pet-axial", "mip"):
+            border = panel.picture(viewport)[5:-5, 5:15]
+            assert np.median(border) > 200, "no uptake is white"
+
+        panel.run("unet")
+        panel.wait_for_lesions(1)
+        assert panel.rows()[0][1] > 100
+        panel.run("percist")
+        panel.wait_for_lesions(3)
+        assert sorted(row[2] for row in panel.rows()) == [9.0, 12.0, 15.0]
+        assert len(np.unique(panel.voxels(GRID.shape))) == 4
+
+        coldest = next(int(row[0]) for row in panel.rows() if row[2] == 9.0)
+        panel.select(coldest)
+        before = panel.picture("mip")
+        panel.key("Delete")
+        panel.wait_for_lesions(2)
+        page.wait_for_timeout(800)
+        assert np.abs(panel.picture("mip") - before).max() > 50, "the MIP follows"
+
+        panel.key("c")
+        panel.click(places[9.0])
+        panel.wait_for_lesions(3)
+        panel.key("Control+z")
+        panel.wait_for_lesions(2)
+        panel.key("a")
+        panel.key("t")
+        x, y, z = places[9.0]
+        panel.drag((x - 8, y, z), (x + 8, y, z))
+        panel.wait_for_lesions(3)
+        painted = next(row for row in panel.rows() if row[2] == 9.0)
+        assert painted[3] == 9.0, "only what is at or above the SUV"
+
+        drawn = panel.voxels(GRID.shape)
+        panel.button("Submit")
+        panel.wait_for_note("Submitted")
+        np.testing.assert_array_equal(stored(site, study, tmp_path), drawn)
+        (sop,) = site.orthanc.segmentations(study.study)
+        (tmp_path / "seg.dcm").write_bytes(site.orthanc.file(sop))
+        in_archive = read_mask(tmp_path / "seg.dcm", read_study(study.folder)).labels
+        np.testing.assert_array_equal(in_archive > 0, drawn > 0)
+        rows = panel.rows()
+        label = requests.get(f"{site.url}/datastore/label/info?label={study.pet}&tag=final", timeout=60).json()
+        assert label["seconds"] > 0
+
+        page.reload()
+        panel.wait_until_open()
+        panel.wait_for_note("Continues from the submitted label")
+        panel.wait_for_lesions(3)
+        assert panel.rows() == rows
+        np.testing.assert_array_equal(panel.voxels(GRID.shape), drawn)
+
+        panel.button("No lesion")
+        panel.wait_for_note("Submitted, version 2")
+        assert not stored(site, study, tmp_path).any()
+        assert panel.trouble == []
