@@ -115,9 +115,42 @@ def test_from_opening_a_study_to_its_stored_label_and_back(
         panel.wait_for_note("Continues from the submitted label")
         panel.wait_for_lesions(3)
         assert panel.rows() == rows
+        assert not panel.unsaved
         np.testing.assert_array_equal(panel.voxels(GRID.shape), drawn)
 
         panel.button("No lesion")
         panel.wait_for_note("Submitted, version 2")
         assert not stored(site, study, tmp_path).any()
         assert panel.trouble == []
+
+
+def test_server_that_does_not_answer_costs_nothing(site: Site, study: SmallStudy, tmp_path: Path) -> None:
+    with browser_page() as page:
+        panel = LesionsPanel(page, site.url, study.study)
+        panel.run("fixed")
+        panel.wait_for_lesions(3)
+        page.context.set_offline(True)
+        panel.select(int(panel.rows()[0][0]))
+        panel.key("Delete")
+        alert = page.locator('.petlesion [role="alert"]')
+        alert.get_by_text("does not answer").wait_for()
+        page.context.set_offline(False)
+        panel.wait_for_lesions(2)
+        alert.wait_for(state="detached")
+        page.context.set_offline(True)
+        panel.button("Save draft")
+        alert.get_by_text("does not answer").wait_for()
+        assert panel.unsaved
+        page.context.set_offline(False)
+        panel.wait_for_note("Draft saved")
+        np.testing.assert_array_equal(stored(site, study, tmp_path, "draft"), panel.voxels(GRID.shape))
+
+
+def test_study_without_weight_says_so(site: Site) -> None:
+    if ohif_folder() is None:
+        pytest.skip("OHIF is not here: make viewer")
+    with browser_page() as page:
+        page.goto(f"{site.url}/pet-lesions?StudyInstanceUIDs={site.studies['no-weight'].study}")
+        page.locator(".petlesion .warning").get_by_text("No SUV for this PET").wait_for()
+        page.locator('.petlesion [role="alert"]').get_by_text("weight").wait_for()
+        assert page.locator(".petlesion").get_by_role("button", name="Run", exact=True).is_disabled()

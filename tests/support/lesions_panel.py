@@ -80,6 +80,11 @@ class LesionsPanel:
         """What the panel says."""
         return str(self.page.inner_text(".petlesion .messages"))
 
+    @property
+    def unsaved(self) -> bool:
+        """Whether the panel says that something is not saved."""
+        return bool(self.page.locator(".petlesion .mark").count())
+
     def button(self, name: str) -> None:
         """Press a button of the panel."""
         self.page.locator(".petlesion").get_by_role("button", name=name, exact=True).click()

@@ -50,6 +50,10 @@ export class Casework {
     if (!known) {
       return;
     }
+    if (known.problem) {
+      this.store.set({ problem: { text: known.problem } });
+      return;
+    }
     await this.editor.open();
     const reason = sessionStorage.getItem(REASON);
     sessionStorage.removeItem(REASON);
@@ -121,12 +125,16 @@ export class Casework {
     });
   }
 
-  /** Looks how many cases are labelled and how far training is; a server that is away is noticed here, too. */
+  /** Looks how many cases are labelled and how far training is; a server that is away, or back, is noticed here. */
   private async status(): Promise<void> {
     const { problem, busy } = this.store.state;
     try {
       const info = await server.info();
-      this.store.set({ info, ...(problem?.text === texts.away ? { problem: undefined } : {}) });
+      this.store.set({ info });
+      if (problem?.text === texts.away && !busy) {
+        this.store.set({ problem: undefined });
+        problem.retry?.();
+      }
     } catch (error) {
       if (!busy && !problem) {
         this.editor.fail(error, () => void this.status());

@@ -1,5 +1,5 @@
 /** What annotators do with the lesions of a case: find, add, delete, merge, split, and see their numbers. */
-import { type Edit, change, counts, freeValues, relabel, split } from './edits';
+import { type Edit, change, checksum, counts, freeValues, relabel, split } from './edits';
 import { toVoxel } from './geometry';
 import { Labelmap } from './labelmap';
 import { type Geometry, type Vector, decode } from './nrrd';
@@ -18,8 +18,9 @@ export class Editor {
   private making?: Promise<Labelmap>;
   private grid?: Geometry;
   private timer = 0;
-  /** Number of the newest state of the map, and of the one that was measured last. */
+  /** How often the map has changed, and its checksum. */
   private edits = 0;
+  private sum = 0;
   private known = new Map<number, Pick<Lesion, 'location' | 'confidence'>>();
   private ends: (() => void)[] = [];
 
@@ -43,6 +44,7 @@ export class Editor {
   labelmap(): Promise<Labelmap> {
     this.making ??= Labelmap.create(this.ohif, this.pet).then((map) => {
       this.map = map;
+      this.sum = checksum(map);
       this.ends.push(map.onDrawn(this.drawn));
       this.ends.push(this.viewports.onClick((world) => this.store.state.tool === 'click' && void this.click(world)));
       return map;
@@ -80,7 +82,7 @@ export class Editor {
     await this.attempt(texts.opening, async () => {
       const map = await this.labelmap();
       await this.measure(map);
-      this.store.set({ ready: true, unsaved: false });
+      this.store.set({ ready: true });
     });
   }
 
@@ -90,6 +92,7 @@ export class Editor {
     await this.attempt(model, async () => {
       const { label, result } = await server.infer(model, this.image, { ...options, instances: true });
       await this.load(label);
+      this.viewports.reference(result.reference.spheres);
       this.known = new Map(result.lesions.map((lesion) => [lesion.id, lesion]));
       this.store.set({
         note: [texts.found(result.lesions.length, model), ...result.warnings].join(' '),
@@ -240,8 +243,11 @@ export class Editor {
     }
   }
 
-  /** One of OHIF's tools has drawn. */
+  /** One of OHIF's tools has drawn; it says so as well where no voxel has changed. */
   private drawn = (): void => {
+    if (!this.map || checksum(this.map) === this.sum) {
+      return;
+    }
     this.changed();
     window.clearTimeout(this.timer);
     this.timer = window.setTimeout(() => {
@@ -252,6 +258,7 @@ export class Editor {
 
   private changed = (): void => {
     this.edits++;
+    this.sum = this.map ? checksum(this.map) : 0;
     this.store.set({ unsaved: true });
     window.clearTimeout(this.timer);
     this.timer = window.setTimeout(() => void this.settled(), SETTLE_MS);

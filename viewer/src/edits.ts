@@ -72,6 +72,17 @@ export function counts(map: Map3): Uint32Array {
   return count;
 }
 
+/** A number that tells one state of the map from another. */
+export function checksum(map: Map3): number {
+  let sum = 0;
+  for (const voxels of map.slices) {
+    for (let index = 0; index < voxels.length; index++) {
+      sum = (Math.imul(sum, 31) + voxels[index]!) | 0;
+    }
+  }
+  return sum;
+}
+
 /** The lowest values that no lesion has. */
 export function freeValues(map: Map3): number[] {
   const count = counts(map);

@@ -31,7 +31,6 @@ export const texts = {
   model: 'Model',
   options: 'Options',
   run: 'Run',
-  running: (model: string, seconds: number) => `${model}: ${seconds} s`,
   replace: 'Running a model replaces the lesions drawn so far. Go on? (Undo brings them back.)',
   found: (count: number, model: string) => `${model}: ${count} lesion${count === 1 ? '' : 's'}`,
   reference: (organ: string, mean: number, threshold: number) =>
@@ -90,7 +89,6 @@ export const texts = {
     location: 'where',
     confidence: 'conf.',
   },
-  suvColumns: 'SUV max, mean, peak',
   none: 'No lesion.',
   totals: (count: number, volume: number, tlu: number) =>
     `${count} lesion${count === 1 ? '' : 's'}, ${ml(volume)}, TLU ${tlu.toFixed(1)}`,

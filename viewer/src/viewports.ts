@@ -2,6 +2,8 @@
 import type { Vector } from './nrrd';
 import type { Any, Ohif } from './ohif';
 import { MIP, PET_VIEWPORTS, FUSED_VIEWPORTS } from './protocol';
+import type { Reference } from './server';
+import { drawSpheres } from './spheres';
 
 export const PRESETS = [5, 10, 15, 30] as const;
 
@@ -9,6 +11,8 @@ export const PRESETS = [5, 10, 15, 30] as const;
 const CLICK_PX = 3;
 
 export class Viewports {
+  private drawn: (() => void)[] = [];
+
   constructor(private readonly ohif: Ohif) {}
 
   private viewport(id: string): Any {
@@ -80,6 +84,14 @@ export class Viewports {
         };
       });
     return () => ends.forEach((end) => end());
+  }
+
+  /** Draws the reference spheres over the slices of the PET, in the place of those before. */
+  reference(spheres: Reference['spheres']): void {
+    this.drawn.forEach((end) => end());
+    this.drawn = PET_VIEWPORTS.map((id) => this.viewport(id))
+      .filter(Boolean)
+      .map((viewport) => drawSpheres(viewport, spheres));
   }
 
   private volumeOf(viewport: Any, pet: Any): string | undefined {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Map3, apply, change, components, freeValues, relabel, split } from '../src/edits';
+import { type Map3, apply, change, checksum, components, freeValues, relabel, split } from '../src/edits';
 
 /** Two slices of 4 × 3 voxels. */
 function map(...slices: number[][]): Map3 {
@@ -52,4 +52,11 @@ describe('a lesion in parts', () => {
 
 it('the values that are free begin with the lowest', () => {
   expect(freeValues(drawn()).slice(0, 2)).toEqual([3, 4]);
+});
+
+it('a state of the map is told from another, also where as many voxels are lesion', () => {
+  const [first, second] = [drawn(), drawn()];
+  expect(checksum(first)).toBe(checksum(second));
+  [second.slices[0]![0], second.slices[0]![2]] = [0, 1];
+  expect(checksum(first)).not.toBe(checksum(second));
 });
