@@ -1,11 +1,13 @@
 """What becomes of damaged studies: each must end with a documented exit code, in time, and with all results or none.
 
     python benchmarks/damaged_studies.py [--studies 200] [--seed 0] [--jobs 1] [--limit 60] [--keep FOLDER]
+                                         [--application]
 
 Damages copies of a real study of `../shared/data` (where present) and of a simulated one at random, segments each by
-the command line in a process of its own, and prints a table of damages and exit codes, and how long the slowest took. A
-problem is a traceback, a crash, an unforeseen error, results that are not complete, anything left behind by a failure,
-or other numbers than those of the undamaged study without a warning. Ends with code 1 if there is one.
+the command line in a process of its own (with --application: by the deployed application), and prints a table of damages
+and exit codes, and how long the slowest took. A problem is a traceback, a crash, an unforeseen error, results that are not
+complete, anything left behind by a failure, or other numbers than those of the undamaged study without a warning. Ends
+with code 1 if there is one.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY / "tests" / "support"), str(REPOSITORY / "deploy_app")]
 
-from examined_studies import Examined, examine  # noqa: E402
+from examined_studies import Examined, examine, examine_application  # noqa: E402
 from selftest import write_phantom  # noqa: E402
 from study_mutations import Mutation, MutationKind, copy_writable, mutate  # noqa: E402
 
@@ -38,6 +40,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="studies at a time")
     parser.add_argument("--limit", type=float, default=60.0, help="seconds that a study may take")
     parser.add_argument("--keep", type=Path, help="folder for the studies that make a problem")
+    parser.add_argument("--application", action="store_true", help="by the deployed application: python deploy_app")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="damaged-studies-") as folder:
         sources = _sources(Path(folder))
@@ -46,7 +49,7 @@ def main() -> int:
         )
 
         def one(seed: int) -> tuple[int, Mutation, Examined]:
-            return seed, *_one(sources, seed, Path(folder), given.limit, given.keep)
+            return seed, *_one(sources, seed, Path(folder), given)
 
         with ThreadPoolExecutor(given.jobs) as pool:
             results = list(pool.map(one, range(given.seed, given.seed + given.studies)))
@@ -67,15 +70,14 @@ def _sources(folder: Path) -> dict[Path, Report]:
     return reports
 
 
-def _one(
-    sources: dict[Path, Report], seed: int, folder: Path, limit_s: float, keep: Path | None
-) -> tuple[Mutation, Examined]:
+def _one(sources: dict[Path, Report], seed: int, folder: Path, given: argparse.Namespace) -> tuple[Mutation, Examined]:
     source = list(sources)[seed % len(sources)]
     study, out = copy_writable(source, folder / f"{seed}"), folder / f"{seed}.out"
     mutation = mutate(study, seed)
-    examined = examine(study, out, None if mutation.another_image else sources[source], limit_s)
-    if examined.problems and keep is not None:
-        shutil.copytree(study, keep / f"{seed}", dirs_exist_ok=True)
+    run = examine_application if given.application else examine
+    examined = run(study, out, None if mutation.another_image else sources[source], given.limit)
+    if examined.problems and given.keep is not None:
+        shutil.copytree(study, given.keep / f"{seed}", dirs_exist_ok=True)
     shutil.rmtree(study)
     shutil.rmtree(out, ignore_errors=True)
     return mutation, examined

@@ -1,15 +1,18 @@
 """What became of a damaged study: its exit code, and everything that must never be.
 
 Each study is segmented by the command line in a process of its own, forked from one that has the libraries loaded: a
-decoder that crashes on a damaged file ends that process and no other.
+decoder that crashes on a damaged file ends that process and no other. Or by the deployed application.
 """
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
+import subprocess
 import sys
 import time
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,6 +25,8 @@ from petlesion.report import Report
 
 CODES: Final = frozenset(ExitCode)
 _ALWAYS: Final = {"sr.dcm", "report.pdf", "report.json", "lesions.csv"}
+_FOR_PLATFORMS: Final = {"metadata.json", "result.json"}
+_APPLICATION: Final = Path(__file__).resolve().parents[2] / "deploy_app"
 _RELATIVE: Final = 1e-3
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["petlesion.cli", "petlesion.pipeline", "petlesion.dicom.reader", "highdicom"])
@@ -76,6 +81,40 @@ def examine(study: Path, out: Path, expected: Report | None, limit_s: float) -> 
     return Examined(code, seconds, said.strip(), tuple(_problems(code, said, out, expected)))
 
 
+def examine_application(study: Path, out: Path, expected: Report | None, limit_s: float) -> Examined:
+    """Let the deployed application process a study and look at what became of it; parameters as of `examine`."""
+    command = [sys.executable, str(_APPLICATION), "-i", str(study), "-o", str(out), "-m", str(out / "none")]
+    environment = {**os.environ, "PETLESION_METHOD": "fixed"}
+    started = time.monotonic()
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=limit_s, check=False)
+    except subprocess.TimeoutExpired:
+        return Examined(None, time.monotonic() - started, "", tuple(_problems(None, "", out, expected)))
+    seconds, said = time.monotonic() - started, done.stdout + done.stderr
+    problems = [f"{done.stderr!r} on stderr"] if done.stderr else []
+    problems += _problems_of_application(done.returncode, said, out, expected)
+    return Examined(done.returncode, seconds, said.strip(), tuple(problems))
+
+
+def _problems_of_application(code: int, said: str, out: Path, expected: Report | None) -> list[str]:
+    if code not in CODES:
+        return [f"exit code {code} is not documented"]
+    problems = [f"{word} in what it printed" for word in ("Traceback", "unexpected") if word in said]
+    if not (out / "metadata.json").is_file():
+        return [*problems, "no metadata.json"]
+    # In sub-folders, where the damage made several studies of one.
+    codes = {path.parent: json.loads(path.read_text())["exit_code"] for path in out.rglob("metadata.json")}
+    if codes[out] != code:
+        problems.append(f"exit code {code}, but {codes[out]} in metadata.json")
+    for folder, its_code in codes.items():
+        left = {path.name for path in folder.iterdir() if path.is_file()} - _FOR_PLATFORMS
+        if its_code != ExitCode.DONE and left:
+            problems.append(f"failed, but left {', '.join(sorted(left))}")
+        elif its_code == ExitCode.DONE and (left or len(codes) == 1):
+            problems += _wrong_results(folder, expected if len(codes) == 1 else None, _FOR_PLATFORMS)
+    return problems
+
+
 def _segment(study: str, out: str, log: str) -> None:
     from petlesion.cli import run
 
@@ -103,8 +142,8 @@ def _problems(code: int | None, said: str, out: Path, expected: Report | None) -
     return problems + _wrong_results(out, expected)
 
 
-def _wrong_results(out: Path, expected: Report | None) -> list[str]:
-    names = {path.name for path in out.iterdir()}
+def _wrong_results(out: Path, expected: Report | None, further: Set[str] = frozenset()) -> list[str]:
+    names = {path.name for path in out.iterdir()} - further
     if not names >= _ALWAYS or not names <= set(RESULT_NAMES):
         return [f"results are {', '.join(sorted(names))}"]
     for name in names:
