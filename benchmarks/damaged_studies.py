@@ -4,10 +4,10 @@
                                          [--application]
 
 Damages copies of a real study of `../shared/data` (where present) and of a simulated one at random, segments each by
-the command line in a process of its own (with --application: by the deployed application), and prints a table of damages
-and exit codes, and how long the slowest took. A problem is a traceback, a crash, an unforeseen error, results that are not
-complete, anything left behind by a failure, or other numbers than those of the undamaged study without a warning. Ends
-with code 1 if there is one.
+the command line in a process of its own (with --application: by the deployed application), and prints a table of
+damages and exit codes, and how long the slowest took. A problem is a traceback, a crash, an unforeseen error, results
+that are not complete, anything left behind by a failure, or other numbers than those of the undamaged study without a
+warning. Ends with code 1 if there is one.
 """
 
 from __future__ import annotations
