@@ -1,0 +1,133 @@
+"""OHIF's mode "PET lesions" in headless Chromium: how a study comes up, and what edits cost.
+
+Run as `python benchmarks/viewer.py [STUDY] [--loads 30] [--edits 100]`; STUDY is a folder with the DICOM series of one
+patient, by default a simulated one. Chromium renders in software here, which takes most of the time; a graphics
+processor is far faster. Printed are
+
+- how many loads show no uptake in white, in the slices and in the MIP, as inverted grey has it;
+- seconds until the panel can be used and until all images are there;
+- seconds from a key to the new list (delete, undo), and from a click to the lesion's row;
+- the JavaScript heap before and after the edits, garbage collected.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import requests
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(REPOSITORY / "tests" / "support")]
+
+from annotation_server import running_orthanc, running_server  # noqa: E402
+from lesions_panel import LesionsPanel  # noqa: E402
+from ohif_panel import browser_page  # noqa: E402
+
+from petlesion.console import print_rows  # noqa: E402
+from petlesion.phantom.simulate import SimulateOptions, simulate_cohort  # noqa: E402
+from petlesion.reader import read_study  # noqa: E402
+
+MODEL = "percist"
+
+
+def simulated(folder: Path) -> Path:
+    """A simulated FDG patient."""
+    simulate_cohort(SimulateOptions(patients=1, dicom=True, seed=5), folder)
+    return next(folder.glob("*/dicom"))
+
+
+def inverted(panel: LesionsPanel) -> bool:
+    """Whether the border of PET and MIP, where nothing is taken up, is white."""
+    return all(np.median(panel.picture(name)[5:-5, 5:15]) > 200 for name in ("pet-axial", "pet-coronal", "mip"))
+
+
+def loads(url: str, study_uid: str, count: int) -> list[tuple[str, str]]:
+    """Open the study again and again, in a new page each time."""
+    right, usable = 0, []
+    for _ in range(count):
+        with browser_page() as page:
+            began = time.perf_counter()
+            panel = LesionsPanel(page, url, study_uid)
+            usable.append(time.perf_counter() - began)
+            right += inverted(panel)
+    return [("loads inverted right", f"{right} of {count}"), ("all images there, median", f"{median(usable):.1f} s")]
+
+
+def timed(action: Any, panel: LesionsPanel, lesions: int) -> float:
+    """Seconds until so many lesions are listed."""
+    began = time.perf_counter()
+    action()
+    panel.wait_for_lesions(lesions)
+    return time.perf_counter() - began
+
+
+def heap_mb(page: Any) -> float:
+    """MB of the JavaScript heap after garbage collection."""
+    session = page.context.new_cdp_session(page)
+    session.send("HeapProfiler.collectGarbage")
+    return float(session.send("Runtime.getHeapUsage")["usedSize"]) / 1e6
+
+
+def edits(url: str, study_uid: str, image: str, count: int) -> list[tuple[str, str]]:
+    """Delete and undo, over and over; and one click."""
+    with browser_page() as page:
+        panel = LesionsPanel(page, url, study_uid)
+        panel.run(MODEL)
+        lesions = len(panel.rows())
+        before, seconds = heap_mb(page), []
+        for _ in range(count // 2):
+            panel.select(int(panel.rows()[-1][0]))
+            seconds.append(timed(lambda: page.keyboard.press("Delete"), panel, lesions - 1))
+            seconds.append(timed(lambda: page.keyboard.press("Control+z"), panel, lesions))
+        after = heap_mb(page)
+        found = requests.post(
+            f"{url}/infer/{MODEL}",
+            params={"image": image, "output": "json"},
+            data={"params": '{"instances": true}'},
+            timeout=300,
+        ).json()["lesions"]
+        place = tuple(found[-1]["centroid_mm"])
+        panel.select(int(panel.rows()[-1][0]))
+        page.keyboard.press("Delete")
+        panel.wait_for_lesions(lesions - 1)
+        panel.key("c")
+        click = timed(lambda: panel.click(place), panel, lesions)
+        return [
+            ("lesions", str(lesions)),
+            ("key to list, median", f"{median(seconds):.2f} s"),
+            ("click to lesion", f"{click:.2f} s"),
+            ("heap before, after", f"{before:.0f} MB, {after:.0f} MB after {2 * (count // 2)} edits"),
+            ("console errors, failed or foreign requests", str(len(panel.trouble))),
+        ]
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", nargs="?", type=Path)
+    parser.add_argument("--loads", type=int, default=30)
+    parser.add_argument("--edits", type=int, default=100)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        study = given.study or simulated(folder / "simulated")
+        record = read_study(study)
+        study_uid, image = record.study_instance_uid, record.pet_series_instance_uid
+        with running_orthanc(folder / "orthanc") as orthanc:
+            orthanc.store(study)
+            with running_server(folder, orthanc.dicomweb, retrain_after="0") as server:
+                rows = [("PET voxels (x, y, z)", " × ".join(map(str, record.pet.array.shape[::-1])))]
+                rows += loads(server.url, study_uid, given.loads)
+                rows += edits(server.url, study_uid, image, given.edits)
+    print_rows(("what", "value"), rows)
+
+
+if __name__ == "__main__":
+    main()
