@@ -64,7 +64,8 @@ async function modeFactory({ loadModules }: { loadModules: (names: string[]) => 
         const pet = choosePet(active());
         // Without SUV the units are any, and the header's window has to do.
         const upper = windowOfTracer(pet);
-        return hasSuv(pet) ? { windowWidth: upper, windowCenter: upper / 2 } : undefined;
+        // DICOM's window of width w covers w - 1: this one goes from 0 to the SUV.
+        return hasSuv(pet) ? { windowWidth: upper + 1, windowCenter: (upper + 1) / 2 } : undefined;
       });
     },
   };

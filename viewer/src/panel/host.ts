@@ -3,6 +3,7 @@ import { createElement } from 'react';
 import { type Root, createRoot } from 'react-dom/client';
 import { Casework } from '../casework';
 import { Editor } from '../editor';
+import { keepOpacity } from '../fusion';
 import type { Ohif } from '../ohif';
 import { choosePet } from '../series';
 import { listen } from '../shortcuts';
@@ -43,6 +44,7 @@ function mount(element: HTMLElement, ohif: Ohif): () => void {
       return;
     }
     window.clearInterval(waiting);
+    keepOpacity(ohif);
     const editor = new Editor(ohif, new Store(), viewports, pet);
     const casework = new Casework(editor);
     ends.push(() => editor.close(), () => casework.close(), listen(editor, casework));
