@@ -50,10 +50,11 @@ javascript-tools: ## install the JavaScript packages that some tests hold our ob
 	    (cd tests/e2e/javascript && npm ci --ignore-scripts --loglevel=error && touch node_modules) \
 	    || echo "npm could not install tests/e2e/javascript: tests against JavaScript are skipped" >&2; fi
 
-# Without dependencies: nnU-Net's own would replace PyTorch.
-nnunet-tools: env ## install nnU-Net v2, which some tests hold ours against, or say that it could not be
-	@$(python) -c 'import nnunetv2' 2> /dev/null \
-	    || $(python) -m pip --disable-pip-version-check -qq install --no-deps --no-compile -r tests/nnunet-requirements.txt \
+# Beside the environment and without dependencies: nnU-Net's own would replace PyTorch.
+nnunet-tools: env ## install nnU-Net v2 into build/nnunet, which some tests hold ours against, or say that it could not be
+	@[ build/nnunet/nnunetv2 -nt tests/nnunet-requirements.txt ] \
+	    || { rm -rf build/nnunet && $(python) -m pip --disable-pip-version-check -qq install --no-deps --no-compile \
+	        --target build/nnunet -r tests/nnunet-requirements.txt && touch build/nnunet/nnunetv2; } \
 	    || echo "pip could not install tests/nnunet-requirements.txt: tests against nnU-Net are skipped" >&2
 
 viewer: ## fetch OHIF into build/ohif, and build the mode PET lesions (Node 20, npm)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,12 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs PyTorch (pip install petlesion[network])")
 
 from petlesion.errors import ModelError, NoCtError  # noqa: E402
+from petlesion.networks.nnunet_folder import load_nnunet  # noqa: E402
 from petlesion.networks.sampling import canonical  # noqa: E402
 from petlesion.segment.methods import MethodName, SegmentOptions, segment  # noqa: E402
 from petlesion.segment.options import NetworkOptions  # noqa: E402
 
-nnunetv2 = pytest.importorskip("nnunetv2", reason="nnU-Net is not installed (make nnunet-tools)")
-
-from petlesion.networks.nnunet_folder import load_nnunet  # noqa: E402
+TOOLS = Path(__file__).parents[2] / "build" / "nnunet"
 
 CONFIGURATION = {
     "preprocessor_name": "DefaultPreprocessor",
@@ -60,6 +60,17 @@ CONFIGURATION = {
 }
 PROPERTIES = {"max": 3000.0, "mean": 0.0, "median": 0.0, "min": -1000.0, "std": 300.0}
 PROPERTIES |= {"percentile_00_5": -1000.0, "percentile_99_5": 1500.0}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nnunet() -> Iterator[None]:
+    """nnU-Net from the folder that `make nnunet-tools` fills; gone afterwards, so that no other test meets it."""
+    sys.path.append(str(TOOLS))
+    try:
+        pytest.importorskip("nnunetv2", reason="nnU-Net is not installed (make nnunet-tools)")
+        yield
+    finally:
+        sys.path.remove(str(TOOLS))
 
 
 class Hostile:
