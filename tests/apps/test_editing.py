@@ -58,6 +58,7 @@ def test_empty_map_has_no_lesion(site: Site, tmp_path: Path) -> None:
 
 def test_stored_label_comes_back_on_the_grid_of_the_pet(site: Site, tmp_path: Path) -> None:
     study = site.studies["dora"]
+    before = site.orthanc.segmentations(study.study)
     query = {"image": study.pet, "tag": "draft"}
     files = {"label": ("drawn.nrrd", nrrd(drawn(), tmp_path))}
     assert requests.put(f"{site.url}/datastore/label", params=query, files=files, timeout=60).ok
@@ -66,7 +67,7 @@ def test_stored_label_comes_back_on_the_grid_of_the_pet(site: Site, tmp_path: Pa
     back = read_nrrd(tmp_path / "back.nrrd")
     assert back.grid.is_close(PET_GRID)
     np.testing.assert_array_equal(back.array, drawn())
-    assert not site.orthanc.segmentations(study.study), "a draft is nobody else's business"
+    assert site.orthanc.segmentations(study.study) == before, "a draft is nobody else's business"
 
 
 def test_second_annotator_is_told_who_has_the_case(site: Site) -> None:
