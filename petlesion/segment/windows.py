@@ -317,7 +317,8 @@ class _Stitch:
         depth, height, width = result.margin.shape
         slices = min(slices, depth - self.first)
         weights = self.weights[:slices, :height, :width]
-        probabilities = self.sums[:, :slices, :height, :width] / weights.clamp(min=1e-12)
+        # sums of rounded numbers may exceed 1 by their last bit
+        probabilities = (self.sums[:, :slices, :height, :width] / weights.clamp(min=1e-12)).clamp(max=1)
         seen = weights > 0
         target = slice(self.first, self.first + slices)
         lesion = probabilities[1]
@@ -329,4 +330,4 @@ class _Stitch:
         result.classes[target] = probabilities.argmax(dim=0).cpu().numpy().astype(np.uint8)
         if result.entropy is not None:
             spread = -(probabilities * probabilities.clamp(min=1e-12).log()).sum(dim=0) / np.log(len(probabilities))
-            result.entropy[target] = spread.cpu().numpy()
+            result.entropy[target] = spread.clamp(0, 1).cpu().numpy()
