@@ -33,13 +33,14 @@ from ohif_panel import browser_page  # noqa: E402
 from petlesion.console import print_rows  # noqa: E402
 from petlesion.phantom.simulate import SimulateOptions, simulate_cohort  # noqa: E402
 from petlesion.reader import read_study  # noqa: E402
+from petlesion.tracers import TracerName  # noqa: E402
 
 MODEL = "percist"
 
 
 def simulated(folder: Path) -> Path:
     """A simulated FDG patient."""
-    simulate_cohort(SimulateOptions(patients=1, dicom=True, seed=5), folder)
+    simulate_cohort(SimulateOptions(tracer=TracerName.F18_FDG, patients=1, dicom=True, seed=5), folder)
     return next(folder.glob("*/dicom"))
 
 
