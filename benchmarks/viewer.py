@@ -21,7 +21,6 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import requests
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY / "tests" / "support")]
@@ -33,6 +32,9 @@ from ohif_panel import browser_page  # noqa: E402
 from petlesion.console import print_rows  # noqa: E402
 from petlesion.phantom.simulate import SimulateOptions, simulate_cohort  # noqa: E402
 from petlesion.reader import read_study  # noqa: E402
+from petlesion.segment.methods import segment  # noqa: E402
+from petlesion.segment.options import MethodName, SegmentOptions  # noqa: E402
+from petlesion.study import PetCt  # noqa: E402
 from petlesion.tracers import TracerName  # noqa: E402
 
 MODEL = "percist"
@@ -78,10 +80,18 @@ def heap_mb(page: Any) -> float:
     return float(session.send("Runtime.getHeapUsage")["usedSize"]) / 1e6
 
 
-def edits(url: str, study_uid: str, image: str, count: int) -> list[tuple[str, str]]:
+def hottest_place(study: PetCt, number: int) -> tuple[float, float, float]:
+    """LPS point (x, y, z), mm, of the hottest voxel of a lesion that the model of the benchmark finds."""
+    labels = segment(study, SegmentOptions(MethodName(MODEL))).labels
+    voxel = np.unravel_index(np.argmax(np.where(labels == number, study.pet.array, -1)), labels.shape)
+    x, y, z = (float(value) for value in study.pet.grid.to_world(voxel))
+    return x, y, z
+
+
+def edits(url: str, study: PetCt, count: int) -> list[tuple[str, str]]:
     """Delete and undo, over and over; and one click."""
     with browser_page() as page:
-        panel = LesionsPanel(page, url, study_uid)
+        panel = LesionsPanel(page, url, study.study_instance_uid)
         panel.run(MODEL)
         lesions = len(panel.rows())
         before, seconds = heap_mb(page), []
@@ -90,14 +100,8 @@ def edits(url: str, study_uid: str, image: str, count: int) -> list[tuple[str, s
             seconds.append(timed(lambda: page.keyboard.press("Delete"), panel, lesions - 1))
             seconds.append(timed(lambda: page.keyboard.press("Control+z"), panel, lesions))
         after = heap_mb(page)
-        found = requests.post(
-            f"{url}/infer/{MODEL}",
-            params={"image": image, "output": "json"},
-            data={"params": '{"instances": true}'},
-            timeout=300,
-        ).json()["lesions"]
         chosen = min(CLICKED, lesions - 1)
-        place = tuple(found[chosen]["centroid_mm"])
+        place = hottest_place(study, int(panel.rows()[chosen][0]))
         panel.select(int(panel.rows()[chosen][0]))
         page.keyboard.press("Delete")
         panel.wait_for_lesions(lesions - 1)
@@ -123,13 +127,12 @@ def main() -> None:
         folder = Path(name)
         study = given.study or simulated(folder / "simulated")
         record = read_study(study)
-        study_uid, image = record.study_instance_uid, record.pet_series_instance_uid
         with running_orthanc(folder / "orthanc") as orthanc:
             orthanc.store(study)
             with running_server(folder, orthanc.dicomweb, retrain_after="0") as server:
                 rows = [("PET voxels (x, y, z)", " × ".join(map(str, record.pet.array.shape[::-1])))]
-                rows += loads(server.url, study_uid, given.loads)
-                rows += edits(server.url, study_uid, image, given.edits)
+                rows += loads(server.url, record.study_instance_uid, given.loads)
+                rows += edits(server.url, record, given.edits)
     print_rows(("what", "value"), rows)
 
 

@@ -128,18 +128,18 @@ def _read_json(file: Path) -> dict[str, Any]:
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ModelError(f"cannot be read ({error.strerror})", where=file, remedy=_REMEDY) from error
+        raise ModelError(f"the file cannot be read ({error.strerror})", where=file, remedy=_REMEDY) from error
     except (ValueError, RecursionError) as error:
-        raise ModelError("is no JSON", where=file, remedy=_REMEDY) from error
+        raise ModelError("the file is no JSON", where=file, remedy=_REMEDY) from error
     if not isinstance(data, dict):
-        raise ModelError("holds no settings", where=file, remedy=_REMEDY)
+        raise ModelError("the file holds no settings", where=file, remedy=_REMEDY)
     return data
 
 
 def _channels(dataset: Mapping[str, Any], folder: Path) -> tuple[InputChannel, ...]:
     names = dataset.get("channel_names")
     if not isinstance(names, dict) or not names:
-        raise ModelError("has no channel_names", where=folder / DATASET, remedy=_REMEDY)
+        raise ModelError("channel_names are missing", where=folder / DATASET, remedy=_REMEDY)
     found = []
     for number in range(len(names)):
         name = str(names.get(str(number)))
@@ -197,7 +197,7 @@ def _read_checkpoint(file: Path) -> dict[str, Any]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"weights cannot be read ({reason})", where=file, remedy="restore the file") from error
     if not isinstance(data, dict):
-        raise ModelError("holds no weights", where=file, remedy=_REMEDY)
+        raise ModelError("the checkpoint holds no weights", where=file, remedy=_REMEDY)
     return data
 
 

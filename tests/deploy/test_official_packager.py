@@ -74,7 +74,12 @@ def rendered(context: Path) -> dict[str, Any]:
         "app.json": json.loads((context / "map" / "app.json").read_text()),
         "pkg.json": json.loads((context / "map" / "pkg.json").read_text()),
         "files": sorted(str(path.relative_to(context)) for path in folders),
-        "dockerfile": [line for line in dockerfile.splitlines() if line.startswith(instructions)],
+        # Where in the image the SDK puts the list of packages for a moment is its own affair.
+        "dockerfile": [
+            re.sub(r" /\S+/requirements\.txt$", " requirements.txt", line)
+            for line in dockerfile.splitlines()
+            if line.startswith(instructions)
+        ],
     }
 
 

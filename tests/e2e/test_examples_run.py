@@ -20,6 +20,8 @@ from petlesion.errors import ExitCode
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 STUDY = "STS_010"
+MERCURE_IN, MERCURE_OUT = "/tmp/data", "/tmp/output"
+"""Where mercure mounts the folders inside a module's container: below the tmpfs that a read-only container needs."""
 LIMITS = "--ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --no-healthcheck"
 
 
@@ -94,10 +96,10 @@ def test_layout_and_environment_of_mercure(shared_data: Path, tmp_path: Path) ->
         (study / f"{name}.dcm").write_bytes(path.read_bytes())
         (study / f"{name}.tags").write_text("{}")
     (study / "task.json").write_text(json.dumps({"id": "1", "process": {"settings": {}}}))
-    variables = json.loads(module["environment"]) | {"MERCURE_IN_DIR": "/tmp/data", "MERCURE_OUT_DIR": "/tmp/output"}
-    folders = {"HOLOSCAN_INPUT_PATH": "/tmp/data", "HOLOSCAN_OUTPUT_PATH": "/tmp/output"}
+    variables = json.loads(module["environment"]) | {"MERCURE_IN_DIR": MERCURE_IN, "MERCURE_OUT_DIR": MERCURE_OUT}
+    folders = {"HOLOSCAN_INPUT_PATH": MERCURE_IN, "HOLOSCAN_OUTPUT_PATH": MERCURE_OUT}
     arguments = [
-        word.replace("/var/holoscan/input", "/tmp/data").replace("/var/holoscan/output", "/tmp/output")
+        word.replace("/var/holoscan/input", MERCURE_IN).replace("/var/holoscan/output", MERCURE_OUT)
         for word in run_arguments(study, out, **variables, **folders)
     ]
     done = podman("run", "--rm", *arguments, IMAGE)
