@@ -1,8 +1,8 @@
 """OHIF's mode "PET lesions" in headless Chromium: how a study comes up, and what edits cost.
 
-Run as `python benchmarks/viewer.py [STUDY] [--loads 30] [--edits 100]`; STUDY is a folder with the DICOM series of one
-patient, by default a simulated one. Chromium renders in software here, which takes most of the time; a graphics
-processor is far faster. Printed are
+Run as `python benchmarks/viewer.py [STUDY] [--loads 30] [--edits 100] [--pictures docs/images]`; STUDY is a folder with
+the DICOM series of one patient, by default a simulated one. `--pictures` takes the pictures of the documentation.
+Chromium renders in software here, which takes most of the time; a graphics processor is far faster. Printed are
 
 - how many loads show no uptake in white, in the slices and in the MIP, as inverted grey has it;
 - seconds until the panel can be used and until all images are there;
@@ -13,14 +13,18 @@ processor is far faster. Printed are
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY / "tests" / "support")]
@@ -38,6 +42,8 @@ from petlesion.study import PetCt  # noqa: E402
 from petlesion.tracers import TracerName  # noqa: E402
 
 MODEL = "percist"
+SETTLE_MS = 2000
+"""Until all viewports show what was done."""
 CLICKED = 4
 """Lesion that is deleted and clicked again, by volume: neither an organ nor a speck that does not stand out."""
 
@@ -46,6 +52,23 @@ def simulated(folder: Path) -> Path:
     """A simulated FDG patient."""
     simulate_cohort(SimulateOptions(tracer=TracerName.F18_FDG, patients=1, dicom=True, seed=5), folder)
     return next(folder.glob("*/dicom"))
+
+
+@contextmanager
+def annotators_page() -> Iterator[Any]:
+    """A new page of one and the same annotator, as large as a small screen."""
+    with browser_page() as page:
+        page.set_viewport_size({"width": 1366, "height": 768})
+        page.add_init_script("localStorage.setItem('petlesion.name', 'Ada')")
+        yield page
+
+
+def shoot(page: Any, folder: Path | None, name: str) -> None:
+    """Save a picture of the page, if pictures are wanted."""
+    if folder is not None:
+        page.wait_for_timeout(SETTLE_MS)
+        with Image.open(io.BytesIO(page.screenshot())) as image:
+            image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(folder / f"{name}.png", optimize=True)
 
 
 def inverted(panel: LesionsPanel) -> bool:
@@ -57,7 +80,7 @@ def loads(url: str, study_uid: str, count: int) -> list[tuple[str, str]]:
     """Open the study again and again, in a new page each time."""
     right, usable = 0, []
     for _ in range(count):
-        with browser_page() as page:
+        with annotators_page() as page:
             began = time.perf_counter()
             panel = LesionsPanel(page, url, study_uid)
             usable.append(time.perf_counter() - began)
@@ -88,10 +111,11 @@ def hottest_place(study: PetCt, number: int) -> tuple[float, float, float]:
     return x, y, z
 
 
-def edits(url: str, study: PetCt, count: int) -> list[tuple[str, str]]:
+def edits(url: str, study: PetCt, count: int, pictures: Path | None) -> list[tuple[str, str]]:
     """Delete and undo, over and over; and one click."""
-    with browser_page() as page:
+    with annotators_page() as page:
         panel = LesionsPanel(page, url, study.study_instance_uid)
+        shoot(page, pictures, "lesions-open")
         panel.run(MODEL)
         lesions = len(panel.rows())
         before, seconds = heap_mb(page), []
@@ -103,10 +127,12 @@ def edits(url: str, study: PetCt, count: int) -> list[tuple[str, str]]:
         chosen = min(CLICKED, lesions - 1)
         place = hottest_place(study, int(panel.rows()[chosen][0]))
         panel.select(int(panel.rows()[chosen][0]))
+        shoot(page, pictures, "lesions-found")
         page.keyboard.press("Delete")
         panel.wait_for_lesions(lesions - 1)
         panel.key("c")
         click = timed(lambda: panel.click(place), panel, lesions)
+        shoot(page, pictures, "lesions-corrected")
         return [
             ("lesions", str(lesions)),
             ("key to list, median", f"{median(seconds):.2f} s"),
@@ -122,6 +148,7 @@ def main() -> None:
     parser.add_argument("study", nargs="?", type=Path)
     parser.add_argument("--loads", type=int, default=30)
     parser.add_argument("--edits", type=int, default=100)
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -132,7 +159,7 @@ def main() -> None:
             with running_server(folder, orthanc.dicomweb, retrain_after="0") as server:
                 rows = [("PET voxels (x, y, z)", " × ".join(map(str, record.pet.array.shape[::-1])))]
                 rows += loads(server.url, record.study_instance_uid, given.loads)
-                rows += edits(server.url, record, given.edits)
+                rows += edits(server.url, record, given.edits, given.pictures)
     print_rows(("what", "value"), rows)
 
 
