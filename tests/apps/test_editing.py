@@ -50,6 +50,20 @@ def test_numbers_are_those_of_petlesion_measure(site: Site, tmp_path: Path) -> N
     assert answer.json()["grid"]["shape"] == list(PET_GRID.shape)
 
 
+def test_reference_that_a_person_places_is_that_of_the_models(site: Site) -> None:
+    pet = site.studies["dora"].pet
+    x, y, z = map(float, PET_GRID.to_world(np.array([20.0, 30.0, 20.0])))
+    params = {"image": pet, "x": x, "y": y, "z": z}
+    reference = requests.get(f"{site.url}/lesions/reference", params=params, timeout=60).json()
+    assert (reference["organ"], reference["mean"]) == ("liver", pytest.approx(1.0, abs=0.01))
+    form = {"params": json.dumps({"liver_sphere_mm": [x, y, z]})}
+    answer = requests.post(f"{site.url}/infer/percist?image={pet}&output=json", data=form, timeout=60)
+    assert answer.json()["reference"] == reference
+    wrong = {"params": json.dumps({"liver_sphere_mm": [x, "left"]})}
+    answer = requests.post(f"{site.url}/infer/percist?image={pet}&output=json", data=wrong, timeout=60)
+    assert (answer.status_code, "liver_sphere_mm" in answer.json()["detail"]) == (400, True)
+
+
 def test_empty_map_has_no_lesion(site: Site, tmp_path: Path) -> None:
     empty = nrrd(np.zeros(PET_GRID.shape, dtype=np.uint8), tmp_path)
     answer = requests.post(f"{site.url}/lesions/measure?image={site.studies['dora'].pet}", data=empty, timeout=60)
@@ -93,6 +107,8 @@ def test_second_annotator_is_told_who_has_the_case(site: Site) -> None:
         ("POST", "measure?image={pet}", b"", 422),
         ("GET", "label?image={pet}&tag=none", b"", 404),
         ("GET", "label?image={pet}&tag=..%2Ffinal", b"", 404),
+        ("GET", "reference?image={pet}&x=nan&y=0&z=0", b"", 400),
+        ("GET", "reference?image={pet}&x=5000&y=0&z=0", b"", 400),
         ("PUT", "reservation?image=1.2.3&client_id=ada", b"", 404),
         ("POST", "measure?image={weightless}", b"NRRD", 422),
     ],

@@ -132,6 +132,12 @@ def test_server_that_does_not_answer_costs_nothing(site: Site, study: SmallStudy
         page.context.set_offline(True)
         panel.select(int(panel.rows()[0][0]))
         panel.key("Delete")
+        panel.wait_for_lesions(2)
+        panel.key("Control+z")
+        panel.wait_for_lesions(3)
+        for row in panel.rows()[:2]:
+            panel.mark(int(row[0]))
+        panel.key("m")
         alert = page.locator('.petlesion [role="alert"]')
         alert.get_by_text("does not answer").wait_for()
         page.context.set_offline(False)
@@ -144,6 +150,24 @@ def test_server_that_does_not_answer_costs_nothing(site: Site, study: SmallStudy
         page.context.set_offline(False)
         panel.wait_for_note("Draft saved")
         np.testing.assert_array_equal(stored(site, study, tmp_path, "draft"), panel.voxels(GRID.shape))
+
+
+def test_reference_is_placed_by_hand_and_dragged(site: Site, study: SmallStudy) -> None:
+    even, ball = (GRID.to_world(np.array(voxel, dtype=float)) for voxel in ((15, 22, 14), (14, 15, 19)))
+    with browser_page() as page:
+        panel = LesionsPanel(page, site.url, study.study)
+        panel.key("l")
+        panel.click(tuple(map(float, even)))
+        page.get_by_text("liver: mean SUV 1.00, threshold 1.50").wait_for()
+        panel.run("percist")
+        panel.wait_for_lesions(3)
+        page.get_by_text("liver: mean SUV 1.00, threshold 1.50").wait_for()
+        panel.drag(tuple(map(float, even)), tuple(map(float, ball)))
+        page.get_by_text("liver: mean SUV 1.00").wait_for(state="detached")
+        assert "Your reference" in panel.note
+        panel.run("percist")
+        panel.wait_for_note("percist: 0 lesions")
+        assert panel.trouble == []
 
 
 def test_study_without_weight_says_so(site: Site) -> None:

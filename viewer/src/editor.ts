@@ -1,11 +1,11 @@
 /** What annotators do with the lesions of a case: find, add, delete, merge, split, and see their numbers. */
-import { type Edit, change, checksum, counts, freeValues, relabel, split } from './edits';
+import { type Edit, change, checksum, count, counts, freeValues, relabel, size, split } from './edits';
 import { toVoxel } from './geometry';
 import { Labelmap } from './labelmap';
 import { type Geometry, type Vector, decode } from './nrrd';
 import { type Any, type Ohif, core } from './ohif';
 import * as server from './server';
-import type { Lesion, Store } from './state';
+import type { Lesion, State, Store } from './state';
 import { texts } from './texts';
 import { DRAWS, type Tool, activate, brush } from './tools';
 import type { Viewports } from './viewports';
@@ -18,9 +18,12 @@ export class Editor {
   private making?: Promise<Labelmap>;
   private grid?: Geometry;
   private timer = 0;
-  /** How often the map has changed, and its checksum. */
+  /** How often the map has changed, its checksum, and after which change the list was right. */
   private edits = 0;
   private sum = 0;
+  private listed = 0;
+  /** Centre of the reference sphere that the annotator has placed. */
+  private sphere?: Vector;
   private known = new Map<number, Pick<Lesion, 'location' | 'confidence'>>();
   private ends: (() => void)[] = [];
 
@@ -46,7 +49,7 @@ export class Editor {
       this.map = map;
       this.sum = checksum(map);
       this.ends.push(map.onDrawn(this.drawn));
-      this.ends.push(this.viewports.onClick((world) => this.store.state.tool === 'click' && void this.click(world)));
+      this.ends.push(this.viewports.onClick(this.clicked));
       return map;
     });
     return this.making;
@@ -90,35 +93,70 @@ export class Editor {
   async run(model: string): Promise<void> {
     const options = this.store.state.options[model] ?? {};
     await this.attempt(model, async () => {
-      const { label, result } = await server.infer(model, this.image, { ...options, instances: true });
-      await this.load(label);
-      this.viewports.reference(result.reference.spheres);
+      const { label, result } = await server.infer(model, this.image, { ...options, ...this.placed, instances: true });
+      await this.load(
+        label,
+        result.lesions.map((lesion) => ({ ...lesion, value: lesion.id })),
+      );
       this.known = new Map(result.lesions.map((lesion) => [lesion.id, lesion]));
       this.store.set({
         note: [texts.found(result.lesions.length, model), ...result.warnings].join(' '),
-        reference: result.reference,
       });
+      this.refer(result.reference);
     });
   }
 
-  /** Puts a label of the server in the place of what was drawn. */
-  async load(file: ArrayBuffer): Promise<void> {
+  /** Takes normal uptake from a sphere at a point; models and clicks go by it from then on. */
+  async place(world: Vector): Promise<void> {
+    await this.attempt(texts.tool.reference, async () => {
+      this.refer(await server.reference(this.image, world));
+      this.sphere = world;
+      this.store.set({ note: texts.placed });
+    });
+  }
+
+  private get placed(): { liver_sphere_mm?: Vector } {
+    return this.sphere ? { liver_sphere_mm: this.sphere } : {};
+  }
+
+  private refer(reference: server.Reference): void {
+    this.viewports.reference(reference.spheres, (center) => void this.place(center));
+    this.store.set({ reference });
+  }
+
+  /** Puts a label of the server, and its lesions where they are known, in the place of what was drawn. */
+  async load(file: ArrayBuffer, lesions?: readonly Lesion[]): Promise<void> {
     const [map, label] = await Promise.all([this.labelmap(), decode(file)]);
     const value = map.reader(label);
     this.known.clear();
-    this.edit(map, change(map, (_, slice, index) => value(slice, index)));
-    await this.settled();
+    this.edit(
+      map,
+      change(map, (_, slice, index) => value(slice, index)),
+      lesions,
+    );
+    if (this.listed !== this.edits) {
+      await this.settled();
+    }
   }
+
+  private clicked = (world: Vector): void => {
+    const { tool, busy } = this.store.state;
+    if (!busy && tool === 'click') {
+      void this.click(world);
+    } else if (!busy && tool === 'reference') {
+      void this.place(world);
+    }
+  };
 
   /** Grows a lesion at a point, by the server's `click`. */
   async click(world: Vector): Promise<void> {
-    if (!this.grid || this.store.state.busy) {
+    if (!this.grid) {
       return;
     }
     const voxel = toVoxel(this.grid, world).map(Math.round);
     const options = this.store.state.options.click ?? {};
     await this.attempt(texts.tool.click, async () => {
-      const { label } = await server.infer('click', this.image, { ...options, foreground: [voxel] });
+      const { label, result } = await server.infer('click', this.image, { ...options, ...this.placed, foreground: [voxel] });
       const [map, found] = await Promise.all([this.labelmap(), decode(label)]);
       const [free] = freeValues(map);
       if (free === undefined) {
@@ -131,9 +169,10 @@ export class Editor {
         this.store.set({ note: texts.nothingThere });
         return;
       }
-      this.edit(map, edit);
+      const [grown] = size(edit) === count(found.voxels) ? result.lesions : [];
+      const { lesions } = this.store.state;
+      this.edit(map, edit, grown && this.listed === this.edits ? [...lesions, { ...grown, value: free }] : undefined);
       this.select(free, false);
-      await this.settled();
     });
   }
 
@@ -141,8 +180,8 @@ export class Editor {
     const { lesions } = this.store.state;
     const gone = new Set(values);
     const at = lesions.findIndex((lesion) => gone.has(lesion.value));
-    this.rewrite(new Map(values.map((value) => [value, 0])));
     const left = lesions.filter((lesion) => !gone.has(lesion.value));
+    this.rewrite(new Map(values.map((value) => [value, 0])), this.listed === this.edits ? left : undefined);
     this.store.set({ marked: new Set() });
     const next = left[Math.min(Math.max(at, 0), left.length - 1)];
     this.select(next?.value ?? 0, false);
@@ -167,9 +206,10 @@ export class Editor {
     }
   }
 
-  /** Numbers the lesions as they are listed: the largest is 1. */
+  /** Numbers the lesions by volume: the largest is 1. */
   renumber(): void {
-    const values = new Map(this.store.state.lesions.map((lesion) => [lesion.value, lesion.id]));
+    const bySize = [...this.store.state.lesions].sort((a, b) => b.volume_ml - a.volume_ml);
+    const values = new Map(bySize.map((lesion, n) => [lesion.value, n + 1]));
     const known = new Map([...this.known].flatMap(([old, each]) => (values.has(old) ? [[values.get(old)!, each]] : [])));
     this.rewrite(values);
     this.known = known as typeof this.known;
@@ -188,7 +228,7 @@ export class Editor {
   select(value: number, jump = true): void {
     this.store.set({ active: value });
     if (value) {
-      this.map?.activate(value);
+      this.aim();
       const lesion = this.store.state.lesions.find((each) => each.value === value);
       if (jump && lesion && this.map) {
         this.viewports.jump(this.map.nearest(value, lesion.centroid_mm));
@@ -214,6 +254,15 @@ export class Editor {
     activate(tool);
     brush(radius, fromSuv);
     this.store.set({ tool });
+    this.aim();
+  }
+
+  /** Lets a tool that draws draw the chosen lesion. Only then: all viewports are drawn again for it. */
+  private aim(): void {
+    const { active, tool } = this.store.state;
+    if (active && DRAWS.includes(tool)) {
+      this.map?.activate(active);
+    }
   }
 
   brush(radius: number, fromSuv: number): void {
@@ -231,15 +280,17 @@ export class Editor {
     this.drawn();
   }
 
-  private rewrite(values: ReadonlyMap<number, number>): void {
+  private rewrite(values: ReadonlyMap<number, number>, lesions?: readonly Lesion[]): void {
     if (this.map) {
-      this.edit(this.map, relabel(this.map, values));
+      this.edit(this.map, relabel(this.map, values), lesions);
     }
   }
 
-  private edit(map: Labelmap, edit: Edit): void {
+  /** Makes a change. Where the lesions after it are known, as they are when it is undone, no server is asked. */
+  private edit(map: Labelmap, edit: Edit, after?: readonly Lesion[]): void {
     if (edit.length) {
-      map.change(edit, this.changed);
+      const before = this.listed === this.edits ? this.store.state.lesions : undefined;
+      map.change(edit, (forward) => this.changed(forward ? after : before));
     }
   }
 
@@ -256,13 +307,24 @@ export class Editor {
     }, SETTLE_MS);
   };
 
-  private changed = (): void => {
+  private changed = (lesions?: readonly Lesion[]): void => {
     this.edits++;
     this.sum = this.map ? checksum(this.map) : 0;
     this.store.set({ unsaved: true });
     window.clearTimeout(this.timer);
-    this.timer = window.setTimeout(() => void this.settled(), SETTLE_MS);
+    if (lesions) {
+      this.list(lesions);
+    } else {
+      this.store.set({ measuring: true });
+      this.timer = window.setTimeout(() => void this.settled(), SETTLE_MS);
+    }
   };
+
+  /** Shows the lesions of the map as it is now. */
+  private list(lesions: readonly Lesion[]): void {
+    this.listed = this.edits;
+    this.store.set({ lesions, totals: totalsOf(lesions), measuring: false });
+  }
 
   /** Measures the map, unless it has changed again by then. */
   async settled(): Promise<void> {
@@ -293,16 +355,26 @@ export class Editor {
       const { location = lesion.location, confidence = lesion.confidence } = before ?? {};
       return { ...lesion, value, location, confidence };
     });
-    const { n_lesions: count, ttv_ml: volume, tlu } = measured.totals;
-    const { problem } = this.store.state;
-    const recovered = problem?.text === texts.away;
-    this.store.set({ lesions, totals: { count, volume, tlu }, measuring: false, ...(recovered ? { problem: undefined } : {}) });
+    this.list(lesions);
+    if (this.store.state.problem?.text === texts.away) {
+      this.store.set({ problem: undefined });
+    }
   }
 
   /** Whether any voxel is lesion. */
   get empty(): boolean {
     return !this.map || counts(this.map).every((count, value) => value === 0 || count === 0);
   }
+}
+
+/** Number, volume (mL) and uptake (mL × SUV) of all lesions. */
+function totalsOf(lesions: readonly Lesion[]): State['totals'] {
+  const sum = (value: (lesion: Lesion) => number) => lesions.reduce((total, lesion) => total + value(lesion), 0);
+  return {
+    count: lesions.length,
+    volume: sum((lesion) => lesion.volume_ml),
+    tlu: sum((lesion) => lesion.volume_ml * lesion.suv_mean),
+  };
 }
 
 /** The server's grid, whose affine takes (z, y, x), as one of (x, y, z). */

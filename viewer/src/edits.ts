@@ -44,6 +44,18 @@ export function change(map: Map3, value: (old: number, slice: number, index: num
   return edit;
 }
 
+/** Voxels that an edit changes. */
+export const size = (edit: Edit): number => edit.reduce((sum, { indices }) => sum + indices.length, 0);
+
+/** Voxels of a label that are not background. */
+export const count = (voxels: ArrayLike<number>): number => {
+  let found = 0;
+  for (let index = 0; index < voxels.length; index++) {
+    found += voxels[index] ? 1 : 0;
+  }
+  return found;
+};
+
 /** Writes an edit into the map, or takes it back. */
 export function apply(map: Map3, edit: Edit, forward = true): void {
   for (const { slice, indices, before, after } of edit) {

@@ -27,6 +27,7 @@ export class Labelmap implements Map3 {
   readonly rows: number;
   /** Set while the map itself tells cornerstone of a change. */
   private silent = false;
+  private showing = false;
 
   private constructor(
     private readonly ohif: Ohif,
@@ -40,9 +41,8 @@ export class Labelmap implements Map3 {
   /** Makes an empty map on a PET, and shows it in all viewports. */
   static async create(ohif: Ohif, pet: Any): Promise<Labelmap> {
     const { segmentationService, cornerstoneViewportService, viewportGridService } = ohif.servicesManager.services;
-    const segments = Object.fromEntries(
-      Array.from({ length: 255 }, (_, n) => [n + 1, { label: String(n + 1), segmentIndex: n + 1, active: n === 0 }]),
-    );
+    // Cornerstone adds the others as they are drawn; all 255 from the start cost seconds.
+    const segments = { 1: { label: '1', segmentIndex: 1, active: true } };
     await segmentationService.createLabelmapForDisplaySet(pet, { segmentationId: ID, label: texts.panel, segments });
     const { imageIds } = tools().segmentation.state.getSegmentation(ID).representationData.Labelmap;
     const images = (imageIds as string[]).map((id) => core().cache.getImage(id));
@@ -94,7 +94,7 @@ export class Labelmap implements Map3 {
 
   /**
    * Copies the map into what the MIP shows. Cornerstone draws both as one volume of two components, a copy; it renews
-   * the copy only of maps that are volumes, which OHIF's are not.
+   * the copy only of maps that are volumes, which OHIF's are not. It draws the MIP anew by itself, a little later.
    */
   private project(): void {
     const mip = this.mip();
@@ -114,7 +114,6 @@ export class Labelmap implements Map3 {
     });
     array.setData(data);
     mip.getActors()[0].actor.getMapper().getInputData().modified();
-    mip.render();
   }
 
   private mip(): Any {
@@ -134,11 +133,11 @@ export class Labelmap implements Map3 {
   }
 
   /** Makes a change that undo takes back, in one row with those of OHIF's tools. */
-  change(edit: Edit, changed: () => void): void {
+  change(edit: Edit, changed: (forward: boolean) => void): void {
     const write = (forward: boolean) => {
       apply(this, edit, forward);
+      changed(forward);
       this.show();
-      changed();
     };
     core().utilities.HistoryMemo.DefaultHistoryMemo.push({
       id: ID,
@@ -148,13 +147,21 @@ export class Labelmap implements Map3 {
     write(true);
   }
 
-  /** Lets all viewports show the voxels as they are. */
+  /** Lets all viewports show the voxels as they are, in the frame after the next: the list of lesions goes first. */
   show(): void {
+    if (!this.showing) {
+      this.showing = true;
+      requestAnimationFrame(() => window.setTimeout(this.draw));
+    }
+  }
+
+  private draw = (): void => {
+    this.showing = false;
     this.silent = true;
     tools().segmentation.triggerSegmentationEvents.triggerSegmentationDataModified(ID);
     this.silent = false;
     this.project();
-  }
+  };
 
   /** The lesion that OHIF's tools draw. */
   activate(value: number): void {

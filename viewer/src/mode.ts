@@ -1,4 +1,5 @@
 /** The mode "PET lesions": OHIF's TMTV mode with layout and window of our own, also for a PET without CT. */
+import { drawSparingly } from './loading';
 import { type Any, hasSuv, tools } from './ohif';
 import { PET_STAGE, PET_WINDOW, PROTOCOL, ROLE } from './protocol';
 import { type Series, chooseCt, choosePet, windowOfTracer } from './series';
@@ -39,7 +40,10 @@ async function modeFactory({ loadModules }: { loadModules: (names: string[]) => 
     onModeEnter(this: Any, context: Any) {
       // Not TMTV's own, which fails on a PET without CT.
       basic.modeInstance.onModeEnter.call(this, context);
-      const { hangingProtocolService, displaySetService, toolGroupService } = context.servicesManager.services;
+      const { hangingProtocolService, displaySetService, toolGroupService, customizationService } =
+        context.servicesManager.services;
+      // Two seconds after each edit of a whole body, for a panel that is not shown.
+      customizationService.setCustomizations({ 'panelSegmentation.disableUpdateSegmentationStats': { $set: true } });
       const active = () => displaySetService.getActiveDisplaySets() as Series[];
       const { unsubscribe } = toolGroupService.subscribe(toolGroupService.EVENTS.VIEWPORT_ADDED, () =>
         windowTheCt(hangingProtocolService.getMatchDetails().displaySetMatchDetails.get('ctDisplaySet')),
@@ -52,7 +56,7 @@ async function modeFactory({ loadModules }: { loadModules: (names: string[]) => 
           window.setTimeout(() => hangingProtocolService.setProtocol(PROTOCOL, { stageId: PET_STAGE }));
         }
       });
-      this._unsubscriptions.push(unsubscribe, changed.unsubscribe);
+      this._unsubscriptions.push(unsubscribe, changed.unsubscribe, drawSparingly());
       hangingProtocolService.addCustomAttribute(ROLE, 'PET or CT of the layout', (series: Series) => {
         const pet = choosePet(active());
         if (series.SeriesInstanceUID === pet?.SeriesInstanceUID) {

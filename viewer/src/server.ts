@@ -1,4 +1,5 @@
 /** The annotation server's endpoints, on the origin of this page. */
+import type { Vector } from './nrrd';
 import { texts } from './texts';
 
 export class ServerError extends Error {}
@@ -104,6 +105,10 @@ export const reserve = async (image: string, client_id: string): Promise<Reserva
 
 export const measure = async (image: string, label: Blob): Promise<Measured> =>
   (await ask(`/lesions/measure?${query({ image })}`, { method: 'POST', body: label })).json();
+
+/** The reference of a sphere in the liver at a world point. */
+export const reference = async (image: string, [x, y, z]: Vector): Promise<Reference> =>
+  (await ask(`/lesions/reference?${query({ image, x: String(x), y: String(y), z: String(z) })}`)).json();
 
 export const storedLabel = async (image: string, tag: string): Promise<ArrayBuffer> =>
   (await ask(`/lesions/label?${query({ image, tag })}`)).arrayBuffer();

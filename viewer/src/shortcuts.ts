@@ -3,7 +3,8 @@ import type { Casework } from './casework';
 import type { Editor } from './editor';
 import { PRESETS } from './viewports';
 
-const TYPING = 'input, textarea, select, [contenteditable]';
+/** Where keys write something. A box that is ticked takes no letters. */
+const TYPING = 'input:not([type="checkbox"]), textarea, select, [contenteditable]';
 
 export function listen(editor: Editor, casework: Casework): () => void {
   const plain: Record<string, () => void> = {
@@ -14,6 +15,7 @@ export function listen(editor: Editor, casework: Casework): () => void {
     e: () => void editor.use('eraser'),
     s: () => void editor.use('scissors'),
     o: () => void editor.use('sphere'),
+    l: () => void editor.use('reference'),
     a: () => void editor.fresh(),
     '[': () => resize(editor, -1),
     ']': () => resize(editor, 1),

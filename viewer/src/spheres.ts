@@ -5,6 +5,7 @@ import { type Any, core } from './ohif';
 import type { Reference } from './server';
 
 type Sphere = Reference['spheres'][number];
+type Canvas = [number, number];
 const SVG = 'http://www.w3.org/2000/svg';
 
 /** Radius in mm of the circle in which a plane cuts a sphere; 0 where it does not. */
@@ -13,14 +14,21 @@ export function cut(sphere: Sphere, point: Vector, normal: Vector): number {
   return Math.sqrt(Math.max(sphere.radius_mm ** 2 - distance ** 2, 0));
 }
 
-/** Draws spheres over a viewport, as it is moved; ends when it is called back. */
-export function drawSpheres(viewport: Any, spheres: readonly Sphere[]): () => void {
+/**
+ * Draws spheres over a viewport, as it is moved, and says where somebody drags one, as a world point.
+ * Ends when it is called back.
+ */
+export function drawSpheres(viewport: Any, spheres: readonly Sphere[], moved: (center: Vector) => void): () => void {
   const element = viewport.element as HTMLElement;
   const overlay = document.createElementNS(SVG, 'svg');
   overlay.setAttribute('style', 'position:absolute;inset:0;width:100%;height:100%;pointer-events:none');
   overlay.setAttribute('data-cy', 'petlesion-spheres');
   element.append(overlay);
+  let held = false;
   const draw = () => {
+    if (held) {
+      return;
+    }
     const { viewPlaneNormal, viewUp, focalPoint } = viewport.getCamera();
     const right = cross(viewUp, viewPlaneNormal);
     overlay.replaceChildren(
@@ -35,6 +43,9 @@ export function drawSpheres(viewport: Any, spheres: readonly Sphere[]): () => vo
         const circle = document.createElementNS(SVG, 'circle');
         const shape = { cx: x, cy: y, r: Math.hypot(u - x, v - y), fill: 'none', stroke: '#0072b2', 'stroke-width': 2 };
         Object.entries(shape).forEach(([name, value]) => circle.setAttribute(name, String(value)));
+        circle.setAttribute('style', 'pointer-events:all;cursor:move');
+        const hold = (now: boolean) => (held = now);
+        dragged(circle, [x, y], hold, (center) => moved([...viewport.canvasToWorld(center)] as Vector));
         return [circle];
       }),
     );
@@ -46,4 +57,34 @@ export function drawSpheres(viewport: Any, spheres: readonly Sphere[]): () => vo
     element.removeEventListener(name, draw);
     overlay.remove();
   };
+}
+
+/** Lets a circle be dragged; says where its centre is dropped. The viewport below hears nothing of it. */
+function dragged(circle: SVGCircleElement, [x, y]: Canvas, hold: (now: boolean) => void, dropped: (center: Canvas) => void): void {
+  let from: PointerEvent | undefined;
+  const center = (event: PointerEvent): Canvas => [x + event.clientX - from!.clientX, y + event.clientY - from!.clientY];
+  circle.addEventListener('pointerdown', (event) => {
+    from = event;
+    hold(true);
+    circle.setPointerCapture(event.pointerId);
+  });
+  circle.addEventListener('pointermove', (event) => {
+    if (from) {
+      const [cx, cy] = center(event);
+      circle.setAttribute('cx', String(cx));
+      circle.setAttribute('cy', String(cy));
+    }
+  });
+  circle.addEventListener('pointerup', (event) => {
+    if (from) {
+      dropped(center(event));
+    }
+  });
+  circle.addEventListener('lostpointercapture', () => {
+    from = undefined;
+    hold(false);
+  });
+  for (const name of ['pointerdown', 'pointermove', 'pointerup', 'mousedown', 'mousemove', 'mouseup'] as const) {
+    circle.addEventListener(name, (event) => event.stopPropagation());
+  }
 }

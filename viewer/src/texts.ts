@@ -16,7 +16,7 @@ export const texts = {
   refused: (status: number) => `The server refused the request (${status}).`,
   noPet: 'This study has no PET that can be annotated.',
   noSuv: 'No SUV for this PET: it is shown in the units of its pixels (mostly Bq/mL), and the server takes no lesions of it.',
-  notLoaded: 'Wait until the images are loaded.',
+  notLoaded: (share: number) => `The PET is loading: ${Math.round(100 * share)} %`,
   heldBy: (who: string, until: string) => `${who || 'Somebody else'} has this case until ${until}. You may look; agree before you submit.`,
   failed: (reason: string) => `This did not work: ${reason}`,
 
@@ -57,6 +57,7 @@ export const texts = {
     eraser: 'Eraser',
     scissors: 'Scissors',
     sphere: 'Sphere',
+    reference: 'Reference',
   },
   hint: {
     window: 'Drag: window. Wheel: slices. Click on the MIP: go there.',
@@ -66,6 +67,7 @@ export const texts = {
     eraser: 'Paint to remove.',
     scissors: 'Drag a circle: what is inside becomes lesion, in this slice.',
     sphere: 'Drag a sphere: what is inside becomes lesion.',
+    reference: 'Click into normal liver: a sphere of 3 cm there gives the threshold. Spheres can be dragged, too.',
   },
   brushSize: 'size (mm)',
   from: 'from SUV',
@@ -76,6 +78,7 @@ export const texts = {
   merge: 'Merge',
   split: 'Split',
   relabel: 'Renumber',
+  placed: 'Your reference is used from now on: run the model again for its threshold.',
   nothingToSplit: 'This lesion is in one piece.',
   nothingThere: 'Nothing to add there: it is a lesion already, or no uptake stands out.',
   full: 'There are 255 lesions; no more can be told apart.',
@@ -119,6 +122,7 @@ export const texts = {
   keys: [
     ['W C B T E S', 'window, click, brush, SUV brush, eraser, scissors'],
     ['O', 'sphere'],
+    ['L', 'reference in the liver'],
     ['[ ]', 'smaller, larger brush'],
     ['↑ ↓ or N P', 'next, previous lesion'],
     ['Delete or X', 'delete the lesion'],

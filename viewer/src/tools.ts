@@ -1,7 +1,7 @@
 /** Which of OHIF's tools the left mouse button draws with. */
 import { type Any, tools } from './ohif';
 
-/** Our names, and OHIF's. `click` leaves the window tool on: it acts on a drag, we on a click. */
+/** Our names, and OHIF's. `click` and `reference` leave the window tool on: it acts on a drag, we on a click. */
 const NAMES = {
   window: 'WindowLevel',
   click: 'WindowLevel',
@@ -10,6 +10,7 @@ const NAMES = {
   eraser: 'SphereEraser',
   scissors: 'CircleScissors',
   sphere: 'SphereScissors',
+  reference: 'WindowLevel',
 } as const;
 export type Tool = keyof typeof NAMES;
 export const TOOLS = Object.keys(NAMES) as Tool[];

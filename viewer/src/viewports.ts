@@ -86,12 +86,12 @@ export class Viewports {
     return () => ends.forEach((end) => end());
   }
 
-  /** Draws the reference spheres over the slices of the PET, in the place of those before. */
-  reference(spheres: Reference['spheres']): void {
+  /** Draws the reference spheres over the slices of the PET, in the place of those before; they can be dragged. */
+  reference(spheres: Reference['spheres'], moved: (center: Vector) => void): void {
     this.drawn.forEach((end) => end());
     this.drawn = PET_VIEWPORTS.map((id) => this.viewport(id))
       .filter(Boolean)
-      .map((viewport) => drawSpheres(viewport, spheres));
+      .map((viewport) => drawSpheres(viewport, spheres, moved));
   }
 
   private volumeOf(viewport: Any, pet: Any): string | undefined {

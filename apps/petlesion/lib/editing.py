@@ -2,13 +2,16 @@
 
 - `POST /lesions/measure?image=ID`, body an NRRD label map on the grid of the PET: the numbers of `petlesion measure`,
   with `value`, what each lesion has in the map, beside its `id`.
+- `GET /lesions/reference?image=ID&x=X&y=Y&z=Z`: the reference of a sphere in the liver at an LPS point, mm.
 - `GET /lesions/label?image=ID&tag=TAG`: the current label as NRRD on the grid of the PET.
 - `PUT /lesions/reservation?image=ID&client_id=WHO`: who has the case; it becomes this client's where nobody has it.
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,10 +29,12 @@ from lib.datastore.submissions import read_submission
 from lib.endpoints import as_http
 from lib.infers.results import describe
 from petlesion import __version__
+from petlesion.errors import UsageError
 from petlesion.lesions import LABEL_DTYPE, Lesions
 from petlesion.measure.biomarkers import measure
 from petlesion.nrrd import write_nrrd
 from petlesion.report import MethodRecord, Review
+from petlesion.segment.reference import find_reference
 from petlesion.study import PetCt
 
 MAX_BYTES = 1 << 28
@@ -52,6 +57,10 @@ def install_editing(app: FastAPI, annotations: Annotations, reservations: Reserv
     @router.post("/measure")
     async def measure_map(request: Request, image: str) -> dict[str, Any]:
         return dict(await run(measured, annotations, _name(image), await _body(request)))
+
+    @router.get("/reference")
+    async def reference(image: str, x: float, y: float, z: float) -> dict[str, Any]:
+        return dict(await run(referred, annotations, _name(image), (x, y, z)))
 
     @router.get("/label", response_model=None)
     async def label(image: str, tag: str = FINAL) -> Response:
@@ -104,6 +113,15 @@ def numbered(labels: NDArray[np.uint16], study: PetCt) -> tuple[Lesions, list[in
     method = MethodRecord("annotation", __version__)
     lesions = Lesions(numbers[labels], study.pet.grid, method, review=Review.REVIEWED)
     return lesions, values.tolist()
+
+
+def referred(annotations: Annotations, image: str, point_mm: tuple[float, float, float]) -> dict[str, Any]:
+    """Reference as in `report.json`, of one sphere that a person has placed; `point_mm` is LPS (x, y, z)."""
+    study, _ = annotations.open(image)
+    if not all(map(math.isfinite, point_mm)):
+        raise UsageError(f"the point {point_mm} is none", remedy="give x, y and z in mm, LPS")
+    reference, _ = find_reference(study, liver_sphere_mm=point_mm)
+    return asdict(reference)
 
 
 def stored(annotations: Annotations, image: str, tag: str) -> bytes:

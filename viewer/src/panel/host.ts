@@ -4,6 +4,7 @@ import { type Root, createRoot } from 'react-dom/client';
 import { Casework } from '../casework';
 import { Editor } from '../editor';
 import { keepOpacity } from '../fusion';
+import { loadedShare } from '../loading';
 import type { Ohif } from '../ohif';
 import { choosePet } from '../series';
 import { listen } from '../shortcuts';
@@ -34,13 +35,15 @@ function mount(element: HTMLElement, ohif: Ohif): () => void {
   const viewports = new Viewports(ohif);
   const ends: (() => void)[] = [];
   const say = (text: string) => root.render(createElement('p', { className: 'petlesion', role: 'status' }, text));
-  say(texts.notLoaded);
+  say(texts.notLoaded(0));
   // OHIF says when viewports are ready, but only once, and perhaps before this panel is there.
   const waiting = window.setInterval(() => {
     const shown = displaySetService.getActiveDisplaySets() as never[];
     const pet = choosePet(shown);
-    if (!pet || !viewports.shown()) {
-      say(pet || shown.length === 0 ? texts.notLoaded : texts.noPet);
+    // Cornerstone's MIP of a map is a copy of the PET, too: it must be complete.
+    const share = pet ? loadedShare(pet) : 0;
+    if (!pet || share < 1 || !viewports.shown()) {
+      say(pet || shown.length === 0 ? texts.notLoaded(share) : texts.noPet);
       return;
     }
     window.clearInterval(waiting);

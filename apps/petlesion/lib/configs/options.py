@@ -83,6 +83,20 @@ class Parameters:
         name = self.choice("tracer")
         return None if name == FROM_HEADER else TracerName(name)
 
+    @property
+    def liver_sphere_mm(self) -> tuple[float, float, float] | None:
+        """LPS point (x, y, z), mm, of a reference sphere that the user has placed; no option that panels show."""
+        value = self._request.get("liver_sphere_mm")
+        if value is None:
+            return None
+        try:
+            x, y, z = (float(number) for number in value)
+        except (TypeError, ValueError):
+            x = y = z = math.nan
+        if not all(map(math.isfinite, (x, y, z))):
+            raise UsageError(f"liver_sphere_mm is {str(value)[:40]!r}", remedy="give [x, y, z] in mm, LPS")
+        return x, y, z
+
     def segment_options(self, method: MethodName) -> SegmentOptions:
         """Options of a threshold method."""
         given = self._config
@@ -93,6 +107,7 @@ class Parameters:
             incremental="incremental" in given and self.flag("incremental"),
             min_volume_ml=self.number("min_volume_ml", 0, 1000) if "min_volume_ml" in given else 0.0,
             split_touching="split_touching" in given and self.flag("split_touching"),
+            liver_sphere_mm=self.liver_sphere_mm,
         )
 
     def _value(self, name: str) -> Any:

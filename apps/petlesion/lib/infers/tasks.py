@@ -163,10 +163,11 @@ class NetworkTask(LesionTask):
             min_volume_ml=parameters.number("min_volume_ml", 0, 1000),
         )
         study = _as_tracer(job.study, parameters)
-        key = (models[0].sha256, options, study.tracer.name)
+        sphere = parameters.liver_sphere_mm
+        key = (models[0].sha256, options, study.tracer.name, sphere)
         known = self._found.get(job.study)
         if known is None or known[0] != key:
-            known = (key, segment_by_network(study, models, options).lesions)
+            known = (key, segment_by_network(study, models, options, liver_sphere_mm=sphere).lesions)
             self._found[job.study] = known
         return known[1]
 
@@ -199,11 +200,12 @@ class ClickTask(LesionTask):
         if boundary == "unet":
             if not self._network.is_valid():
                 raise UsageError("there is no network yet", remedy="choose another boundary, or publish a model")
-            found = self._network.find(job, Parameters("unet", {"tracer": parameters.choice("tracer")}))
+            given = {"tracer": parameters.choice("tracer"), "liver_sphere_mm": parameters.liver_sphere_mm}
+            found = self._network.find(job, Parameters("unet", given))
             return choose_at_points(job.study, found, foreground, background)
         study = _as_tracer(job.study, parameters)
         options = parameters.segment_options(MethodName(boundary))
-        if options.method is MethodName.PERCIST:
+        if options.method is MethodName.PERCIST and options.liver_sphere_mm is None:
             options = replace(options, reference=self._references.of(job.study, study))
         return grow_at_points(study, options, foreground, background)
 

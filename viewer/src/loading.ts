@@ -1,0 +1,44 @@
+/** Images as they come in: drawn now and then, so that drawing does not hold up what is still to come. */
+import { type Any, core } from './ohif';
+
+/** Time without drawing after each drawing, in units of what that took. */
+const REST = 4;
+const LEAST_MS = 200;
+
+/** Takes over the drawing of incomplete volumes: cornerstone draws all viewports at every fiftieth slice. */
+export function drawSparingly(): () => void {
+  const loading = new Set<Any>();
+  let timer = 0;
+  const draw = (): void => {
+    const began = performance.now();
+    const engines: Any[] = core().getRenderingEngines();
+    engines.forEach((engine) => engine.render());
+    loading.forEach((volume) => volume.loadStatus.loaded && loading.delete(volume));
+    // Two frames later the drawing is done.
+    requestAnimationFrame(() =>
+      requestAnimationFrame(() => {
+        timer = loading.size ? window.setTimeout(draw, Math.max(LEAST_MS, REST * (performance.now() - began))) : 0;
+      }),
+    );
+  };
+  const added = (event: Any): void => {
+    const { volume } = event.detail.volume;
+    if (volume?.loadStatus && !volume.loadStatus.loaded) {
+      volume.autoRenderOnLoad = false;
+      loading.add(volume);
+      timer ||= window.setTimeout(draw, LEAST_MS);
+    }
+  };
+  const name = core().Enums.Events.VOLUME_CACHE_VOLUME_ADDED;
+  core().eventTarget.addEventListener(name, added);
+  return () => {
+    core().eventTarget.removeEventListener(name, added);
+    window.clearTimeout(timer);
+  };
+}
+
+/** Share of a series' slices that have arrived, 0 to 1. */
+export function loadedShare(series: Any): number {
+  const volume = core().cache.getVolume(`cornerstoneStreamingImageVolume:${series.displaySetInstanceUID}`);
+  return volume?.loadStatus?.loaded ? 1 : (volume?.framesProcessed ?? 0) / (volume?.imageIds?.length ?? 1);
+}
