@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ import pytest
 import petlesion
 
 IMAGE = os.environ.get("PETLESION_TEST_IMAGE", f"localhost/petlesion-map:{petlesion.__version__}")
+REPOSITORY = Path(petlesion.__file__).resolve().parents[1]
+CODE = ("petlesion", "deploy_app", "apps/petlesion/model")
 MODELS_IN_IMAGE = "/opt/holoscan/models"
 PODMAN = ["podman", *(["--runtime", "runc"] if shutil.which("runc") else []), "--cgroup-manager", "cgroupfs"]
 CONFINED = [
@@ -25,12 +29,25 @@ def podman(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*PODMAN, *arguments], capture_output=True, text=True, check=False, timeout=300)
 
 
+@cache
+def changed_since_image() -> str:
+    """A file of the code that is newer than the image; empty where there is none."""
+    label = podman("image", "inspect", "--format", '{{index .Labels "org.opencontainers.image.created"}}', IMAGE)
+    built = datetime.fromisoformat(label.stdout.strip()).timestamp()
+    files = [path for name in CODE for path in (REPOSITORY / name).rglob("*") if path.is_file()]
+    files = [path for path in files if path.suffix in (".py", ".yaml", ".txt", ".pt", ".json")]
+    newest = max(files, key=lambda path: path.stat().st_mtime)
+    return str(newest.relative_to(REPOSITORY)) if newest.stat().st_mtime > built else ""
+
+
 def need_image() -> None:
-    """Skip the test where the image is not there."""
+    """Skip the test where the image is not there, or older than the code."""
     if shutil.which("podman") is None:
         pytest.skip("podman is not installed: make system-tools")
     if podman("image", "exists", IMAGE).returncode != 0:
         pytest.skip(f"the image {IMAGE} is not built: make map")
+    if changed := changed_since_image():
+        pytest.skip(f"the image {IMAGE} is older than {changed}: make map")
 
 
 def readable_by_all(folder: Path) -> Path:
