@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
 from petlesion import __version__
 from petlesion.networks.model_config import ModelConfig
+from petlesion.networks.model_folder import Model
 from petlesion.networks.unet import network_cost
 from petlesion.training.cache import CachedCase, data_sha256
 from petlesion.training.checkpoint import Progressed
@@ -25,13 +26,13 @@ def build_card(
     validation: Sequence[CachedCase],
     state: Progressed,
     *,
-    parent_sha256: str | None,
+    ancestors: Sequence[Mapping[str, Any]],
     device: str,
 ) -> dict[str, Any]:
     """Everything that is known of a model, as plain data.
 
-    Cases are listed by name. Ids of patients are left out, because models travel further than data; the split follows
-    from them by hash.
+    Cases are listed by name; `ancestors` are those of the function of that name. Ids of patients are left out, because
+    models travel further than data; the split follows from them by hash.
     """
     cost = network_cost(model)
     best = next((row for row in state.history if row["step"] == state.best_step), None)
@@ -39,7 +40,8 @@ def build_card(
         "schema": SCHEMA,
         "name": model.name,
         "purpose": "research; not a medical device",
-        "parent_sha256": parent_sha256,
+        "parent_sha256": ancestors[0]["sha256"] if ancestors else None,
+        "ancestors": list(ancestors),
         "code": code_version(),
         "data": {
             "sha256": data_sha256([*training, *validation]),
@@ -62,6 +64,25 @@ def build_card(
             "multiply_adds_per_voxel": round(cost.multiply_adds_per_voxel, 1),
         },
     }
+
+
+def ancestors(parent: Model) -> list[dict[str, Any]]:
+    """The model that training starts from, and those it came from itself, the youngest first: data, code and run."""
+    card = parent.card
+    data = card.get("data", {})
+    row = {
+        "sha256": parent.sha256,
+        "code": card.get("code"),
+        "data": {
+            "sha256": data.get("sha256"),
+            "licence": data.get("licence"),
+            "training_cases": len(data.get("training", ())),
+            "validation_cases": len(data.get("validation", ())),
+        },
+        "recipe_sha256": card.get("recipe_sha256"),
+        "run": card.get("run"),
+    }
+    return [row, *card.get("ancestors", ())]
 
 
 def code_version() -> dict[str, str]:

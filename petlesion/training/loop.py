@@ -20,7 +20,7 @@ from petlesion.segment.computing import choose_device
 from petlesion.segment.windows import autocast_dtype, channels_last
 from petlesion.training.augmentation import Augmentation, Patches
 from petlesion.training.cache import CachedCase, data_sha256, prepare
-from petlesion.training.card import build_card
+from petlesion.training.card import ancestors, build_card
 from petlesion.training.cases import find_cases
 from petlesion.training.checkpoint import Progressed, resume, save
 from petlesion.training.config import OptimiserConfig, TrainConfig, load_config
@@ -171,7 +171,7 @@ class _Run:
     loss: Loss
     augmentation: Augmentation
     state: Progressed
-    parent: str | None
+    ancestors: list[dict[str, Any]]
 
     @classmethod
     def start(cls, config: TrainConfig, data: TrainingData, group: Group) -> _Run:
@@ -181,10 +181,12 @@ class _Run:
         _make_folder(config.out)
         device = choose_device(config.run.device)
         torch.manual_seed(config.seed)
-        network, parent = build_unet(data.model), None
-        if config.init is not None:
+        lineage: list[dict[str, Any]] = []
+        if config.init is None:
+            network = build_unet(data.model)
+        else:
             model = load_model(config.init)
-            network, parent = model.network, model.sha256
+            network, lineage = model.network, ancestors(model)
         identity = data_sha256([*data.training, *data.validation])
         state = resume(config.out, config.recipe_sha256(), identity)
         network.to(device)
@@ -207,7 +209,7 @@ class _Run:
             loss=build_loss(config.loss, data.model, device),
             augmentation=Augmentation(options, patch, data.model.grid_spacing_mm),
             state=state,
-            parent=parent,
+            ancestors=lineage,
         )
 
     def finish(self, watch: Watch) -> Path:
@@ -339,7 +341,7 @@ class _Run:
                 self.data.training,
                 self.data.validation,
                 self.state,
-                parent_sha256=self.parent,
+                ancestors=self.ancestors,
                 device=_device_name(self.device),
             )
             write_model(folder, self.state.best, self.data.model, card)
