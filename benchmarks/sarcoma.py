@@ -1,24 +1,29 @@
 """The network on real FDG PET/CT of soft-tissue sarcoma, against thresholds, on patients it has not seen.
 
     python benchmarks/sarcoma.py ../shared/data/sts --model runs/fold0/model [--model runs/fold1/model ...]
+        [--nnunet runs/nnunet]
 
 Every model is judged on the patients that its card lists for validation, and on no other; with the models of all folds
-that is everybody once. Images are crops around one tumour (the truth is a radiotherapy contour drawn on MR, cold parts
-included), so that position alone tells much: the second column cuts and pads every crop at random, by up to 40 mm a
-side, without touching the tumour. Thresholds take every voxel of the crop at or above an SUV; `41 %` those connected
-to the highest voxel at 41 % of it; `best SUV` the threshold in steps of 0.25 with the highest Dice, which needs the
-truth. Differences are paired by patient; intervals are 95 %, by 2,000 resamples.
+that is everybody once. With `--nnunet`, what `benchmarks/nnunet_sarcoma.py` has trained on the same folds takes part.
+Images are crops around one tumour (the truth is a radiotherapy contour drawn on MR, cold parts included), so that
+position alone tells much: the second column cuts and pads every crop at random, by up to 40 mm a side, without touching
+the tumour. Thresholds take every voxel of the crop at or above an SUV; `41 %` those connected to the highest voxel at
+41 % of it; `best SUV` the threshold in steps of 0.25 with the highest Dice, which needs the truth. Differences are
+paired by patient; intervals are 95 %, by 2,000 resamples.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from nnunet_sarcoma import REPOSITORY, trained_folder
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -95,6 +100,18 @@ def by_network(patient: Patient, model: Path) -> float:
     return dice(segment(patient.study, SegmentOptions(method=MethodName.UNET, models=(model,))).labels > 0, patient)
 
 
+def by_nnunet(patient: Patient, out: Path, fold: int, links: Path) -> float:
+    """Dice of nnU-Net trained on the other folds."""
+    trained = trained_folder(out)
+    alone = links / f"fold_{fold}"  # all folds of a folder are averaged: one of its own for each
+    if not alone.is_dir():
+        alone.mkdir()
+        for name in ("plans.json", "dataset.json", f"fold_{fold}"):
+            (alone / name).symlink_to((trained / name).resolve())
+    options = SegmentOptions(method=MethodName.NNUNET, models=(alone,))
+    return dice(segment(patient.study, options).labels > 0, patient)
+
+
 def mean(values: Sequence[float]) -> Interval:
     """Mean over patients with its interval."""
     array = np.array(values)
@@ -111,14 +128,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", type=Path, action="append", required=True, help="one a fold; repeatable")
+    parser.add_argument("--nnunet", type=Path, help="folder that benchmarks/nnunet_sarcoma.py has written")
     given = parser.parse_args()
+    sys.path.append(str(REPOSITORY / "build" / "nnunet"))
+    links = Path(tempfile.mkdtemp())
     scores: dict[str, list[dict[str, float]]] = {"as they are": [], "cut and padded": []}
     for model in given.model:
-        held_out = [row["name"] for row in json.loads((model / CARD).read_text())["data"]["validation"]]
+        card = json.loads((model / CARD).read_text())
+        held_out = [row["name"] for row in card["data"]["validation"]]
         for name in sorted(name for name in held_out if (given.data / name).is_dir()):
             patient = read_patient(given.data / name)
             for kind, variant in (("as they are", patient), ("cut and padded", moved(patient))):
                 row = {"unet": by_network(variant, model), **by_threshold(variant)}
+                if given.nnunet is not None:
+                    row["nnU-Net"] = by_nnunet(variant, given.nnunet, card["split"]["fold"], links)
                 scores[kind].append(row)
                 print(name, kind, {key: round(value, 3) for key, value in row.items()}, flush=True)
     print(f"\nmean Dice of {len(scores['as they are'])} patients, each held out from the model that segmented it")
