@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from nnunet_sarcoma import REPOSITORY, trained_folder
@@ -75,7 +76,7 @@ def moved(patient: Patient) -> Patient:
     return Patient(patient.name, replace(study, pet=pet, ct=ct), _reshaped(patient.truth, sides, False))
 
 
-def _reshaped(array: NDArray, sides: Sequence[tuple[int, int]], outside: float) -> NDArray:
+def _reshaped(array: NDArray[Any], sides: Sequence[tuple[int, int]], outside: float) -> NDArray[Any]:
     padded = np.pad(array, [(max(a, 0), max(b, 0)) for a, b in sides], constant_values=outside)
     return padded[tuple(slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(sides, padded.shape, strict=True))]
 
