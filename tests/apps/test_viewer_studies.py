@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from annotation_server import LESIONS, Site, write_small_study
+from annotation_server import CT_GRID, LESIONS, PET_GRID, Site, small_suv, write_small_study
 from lesions_panel import LesionsPanel
 from ohif_panel import browser_page
+from pydicom import dcmread
 
+from petlesion.identifiers import derived_uid
 from petlesion.server.viewer import ohif_folder
+from petlesion.volume import Volume
 
 pytestmark = pytest.mark.skipif(ohif_folder() is None, reason="OHIF is not here: make viewer")
 
@@ -34,6 +37,88 @@ def test_pet_without_ct(site: Site, tmp_path: Path) -> None:
             assert np.median(panel.picture(viewport)[5:-5, 5:15]) > 200, "no uptake is white"
         panel.run("fixed")
         panel.wait_for_lesions(len(LESIONS))
+        assert panel.trouble == []
+
+
+def body_ct() -> Volume:
+    hu = np.full(CT_GRID.shape, -1000.0)
+    hu[:, 10:-10, 10:-10] = 40.0
+    return Volume(hu, CT_GRID)
+
+
+def write_uncorrected(folder: Path, *, keep: bool) -> None:
+    """Beside a PET, or in its place, the one that was not corrected for attenuation: a third of the SUV."""
+    for path in sorted(folder.glob("PT*.dcm")):
+        header = dcmread(path)
+        header.CorrectedImage = ["DECY"]
+        header.SeriesInstanceUID = derived_uid("uncorrected", header.SeriesInstanceUID)
+        header.SOPInstanceUID = derived_uid("uncorrected", header.SOPInstanceUID)
+        header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
+        header.RescaleSlope = header.RescaleSlope / 3
+        header.save_as(folder / f"NAC{path.name}")
+        if not keep:
+            path.unlink()
+
+
+def test_of_two_pets_the_corrected_one_is_shown_and_measured(site: Site, tmp_path: Path) -> None:
+    study = write_small_study(tmp_path, "twopets", (small_suv(), body_ct()))
+    write_uncorrected(study.folder, keep=True)
+    site.orthanc.store(study.folder)
+    with browser_page() as page:
+        panel = LesionsPanel(page, site.url, study.study)
+        panel.run("fixed")
+        panel.wait_for_lesions(len(LESIONS))
+        assert sorted(row[2] for row in panel.rows()) == sorted(LESIONS.values())
+        assert panel.trouble == []
+
+
+def test_uncorrected_pet_alone_is_shown_and_refused(site: Site, tmp_path: Path) -> None:
+    study = write_small_study(tmp_path, "uncorrected", (small_suv(), body_ct()))
+    write_uncorrected(study.folder, keep=False)
+    site.orthanc.store(study.folder)
+    with browser_page() as page:
+        page.goto(f"{site.url}/pet-lesions?StudyInstanceUIDs={study.study}")
+        page.locator('.petlesion [role="alert"]').get_by_text("not attenuation-corrected").wait_for()
+        assert page.locator(".petlesion").get_by_role("button", name="Run", exact=True).is_disabled()
+
+
+def test_counts_of_philips_are_measured_as_suv(site: Site, tmp_path: Path) -> None:
+    study = write_small_study(tmp_path, "philips", (small_suv(), body_ct()))
+    for path in study.folder.glob("PT*.dcm"):
+        header = dcmread(path)
+        header.Units, header.Manufacturer = "CNTS", "Philips Medical Systems"
+        # 70 MBq in 70 kg: an SUV of 1 is 1000 Bq/mL, which the counts are here
+        header.private_block(0x7053, "Philips PET Private Group", create=True).add_new(0x00, "DS", "0.001")
+        header.save_as(path)
+    site.orthanc.store(study.folder)
+    with browser_page() as page:
+        panel = LesionsPanel(page, site.url, study.study)
+        panel.run("fixed")
+        panel.wait_for_lesions(len(LESIONS))
+        assert [row[2] for row in sorted(panel.rows())] == pytest.approx(
+            sorted(LESIONS.values(), reverse=True), rel=0.01
+        )
+        assert panel.trouble == []
+
+
+def test_as_many_lesions_as_a_patient_full_of_metastases_has(site: Site, tmp_path: Path) -> None:
+    suv = np.ones(PET_GRID.shape, dtype=np.float32)
+    places = [(z, y, x) for z in range(3, 28, 6) for y in range(5, 41, 6) for x in range(7, 32, 6)][:120]
+    for n, (z, y, x) in enumerate(places):
+        suv[z : z + 2, y : y + 2, x : x + 2] = 5 + n / 10
+    study = write_small_study(tmp_path, "many", (Volume(suv, PET_GRID), body_ct()))
+    site.orthanc.store(study.folder)
+    with browser_page() as page:
+        panel = LesionsPanel(page, site.url, study.study)
+        panel.run("fixed")
+        panel.wait_for_lesions(len(places))
+        assert len(places) == 120
+        row = page.locator(".petlesion tbody tr").last
+        row.scroll_into_view_if_needed()
+        row.locator("td").nth(1).click()
+        panel.key("Delete")
+        panel.wait_for_lesions(119)
+        assert np.unique(panel.voxels(PET_GRID.shape)).size == 120
         assert panel.trouble == []
 
 

@@ -1,4 +1,5 @@
 /** The mode "PET lesions": OHIF's TMTV mode with layout and window of our own, also for a PET without CT. */
+import { registerColours } from './fusion';
 import { drawSparingly } from './loading';
 import { type Any, hasSuv, tools } from './ohif';
 import { PET_STAGE, PET_WINDOW, PROTOCOL, ROLE } from './protocol';
@@ -42,6 +43,7 @@ async function modeFactory({ loadModules }: { loadModules: (names: string[]) => 
       basic.modeInstance.onModeEnter.call(this, context);
       const { hangingProtocolService, displaySetService, toolGroupService, customizationService } =
         context.servicesManager.services;
+      registerColours();
       // Two seconds after each edit of a whole body, for a panel that is not shown.
       customizationService.setCustomizations({ 'panelSegmentation.disableUpdateSegmentationStats': { $set: true } });
       const active = () => displaySetService.getActiveDisplaySets() as Series[];

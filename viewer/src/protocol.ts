@@ -11,7 +11,7 @@ export const PET_WINDOW = 'petlesionPetWindow';
 
 /** Grey with white for no uptake. A colour map, because `voiInverted` came up the wrong way in some loads. */
 export const INVERTED_GREY = 'X Ray';
-const FUSED = 'hot_iron';
+export const FUSED_COLOURS = 'DICOM Hot Iron';
 const ORIENTATIONS = ['axial', 'sagittal', 'coronal'] as const;
 
 /** Ids of the viewports. */
@@ -80,7 +80,7 @@ function slices(orientation: Orientation) {
     },
     displaySets: [
       { id: 'ctDisplaySet', options: ctOptions },
-      { id: 'ptDisplaySet', options: { voi: window, colormap: { name: FUSED, opacity: 0.5 } } },
+      { id: 'ptDisplaySet', options: { voi: window, colormap: { name: FUSED_COLOURS, opacity: 0.5 } } },
     ],
   };
   return { ct, pet, fused };
