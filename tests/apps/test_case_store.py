@@ -81,6 +81,16 @@ def test_image_without_suv_is_not_offered_but_says_why(tmp_path: Path) -> None:
         store.load(derived_uid("series", "pet"))
 
 
+def test_uncorrected_image_is_no_case_and_asked_for_says_why(tmp_path: Path) -> None:
+    grid, header = axial_grid(), pet_header()
+    header.CorrectedImage = ["DECY"]
+    write_series(tmp_path / "study", Volume(pattern(grid), grid), header, name="pet")
+    store = CaseStore(LocalFolder(tmp_path))
+    assert store.cases() == ()
+    with pytest.raises(UnknownImageError, match="is not offered: it is not attenuation-corrected"):
+        store.load(derived_uid("series", "pet"))
+
+
 def test_new_file_is_found_when_asked_for(tmp_path: Path) -> None:
     store = CaseStore(LocalFolder(tmp_path))
     with pytest.raises(UnknownImageError, match="there is no PET later"):

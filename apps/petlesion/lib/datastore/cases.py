@@ -89,6 +89,9 @@ class CaseSource(Protocol):
     def cases(self) -> tuple[Case, ...]:
         """What the last refresh found, ordered by image id."""
 
+    def why_not(self, image_id: str) -> str:
+        """Why a PET is no case, as the end of a sentence; empty where there is no such PET."""
+
     def load(self, case: Case) -> PetCt:
         """Read a case: PET in SUVbw, CT on its grid."""
 
@@ -146,6 +149,10 @@ class CaseStore:
             found = next((case for case in self._source.cases() if case.image_id == image_id), None)
             if found is not None:
                 return found
+        if reason := self._source.why_not(image_id):
+            raise UnknownImageError(
+                f"PET {image_id} is not offered: {reason}", remedy="choose another series of the study"
+            )
         raise UnknownImageError(
             f"there is no PET {image_id}", remedy="give the SeriesInstanceUID of a PET (or its CT) in the datastore"
         )

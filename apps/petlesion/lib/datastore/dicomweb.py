@@ -8,6 +8,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,6 +43,14 @@ class ArchiveError(PetlesionError):
     exit_code = ExitCode.NO_DICOM
 
 
+@dataclass(frozen=True)
+class _Unusable:
+    """A PET that is no case: at which revision it was looked at, and why, as the end of a sentence."""
+
+    revision: str
+    reason: str
+
+
 class DicomWeb:
     """Images in a DICOMweb server, such as Orthanc.
 
@@ -73,7 +82,7 @@ class DicomWeb:
         self._client = DICOMwebClient(url, session, qido, wado, stow, timeout=TIMEOUTS_S)
         self._client.set_http_retry_params(retry=False)
         self._cases: dict[str, Case] = {}
-        self._unusable: dict[str, str] = {}
+        self._unusable: dict[str, _Unusable] = {}
         self._counted: dict[str, str] = {}
         self._refreshing = threading.Lock()
 
@@ -92,18 +101,23 @@ class DicomWeb:
                 known = self._cases.get(uid)
                 if known is not None and known.revision == revision:
                     found[uid] = known
-                elif self._unusable.get(uid) != f"{revision}":
-                    case = self._look_at(_value(row, "0020000D"), uid, revision)
-                    if case is None:
-                        self._unusable[uid] = revision
+                elif uid not in self._unusable or self._unusable[uid].revision != revision:
+                    looked_at = self._look_at(_value(row, "0020000D"), uid, revision)
+                    if isinstance(looked_at, _Unusable):
+                        self._unusable[uid] = looked_at
                     else:
-                        found[uid] = case
+                        found[uid] = looked_at
             self._cases = found
 
     def cases(self) -> tuple[Case, ...]:
         """What the last refresh found, ordered by image id."""
         cases = self._cases
         return tuple(cases[uid] for uid in sorted(cases))
+
+    def why_not(self, image_id: str) -> str:
+        """Why a PET is no case, as the end of a sentence; empty where there is no such PET."""
+        unusable = self._unusable.get(image_id)
+        return "" if unusable is None else unusable.reason
 
     def load(self, case: Case) -> PetCt:
         """Fetch what is missing of a PET and the CTs in its space, and read them."""
@@ -188,19 +202,19 @@ class DicomWeb:
         if len(answer.get("FailedSOPSequence") or ()):
             raise ArchiveError("the DICOMweb server refuses the object", where=self.url, remedy="see its log")
 
-    def _look_at(self, study_uid: str, series_uid: str, revision: str) -> Case | None:
-        """The case of a PET series; None where SUV cannot be measured in it, which is logged."""
+    def _look_at(self, study_uid: str, series_uid: str, revision: str) -> Case | _Unusable:
+        """The case of a PET series; where SUV cannot be measured in it, which is logged, why not."""
         if not (_UID.fullmatch(study_uid) and _UID.fullmatch(series_uid)):
             logger.warning("PET with UIDs %r, %r is not offered: these are none", study_uid[:80], series_uid[:80])
-            return None
+            return _Unusable(revision, "its UIDs are none")
         instance = self._sample(study_uid, series_uid)
         if instance is None or instance.modality != "PT":
-            return None
+            return _Unusable(revision, "it has no readable image")
         series = Series(study_uid, series_uid, "PT", (instance,))
         reason = why_unusable_pet(series)
         if reason:
             logger.info("PET %s is not offered: %s", series.title, reason)
-            return None
+            return _Unusable(revision, reason)
         return case_of(series, revision)
 
     def _cts(self, study_uid: str) -> list[str]:

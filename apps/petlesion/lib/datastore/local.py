@@ -80,6 +80,12 @@ class LocalFolder:
         """What the last refresh found, ordered by image id."""
         return self._found.cases
 
+    def why_not(self, image_id: str) -> str:
+        """Why a PET is no case, as the end of a sentence; empty where there is no such PET."""
+        index = self._found.index
+        series = () if index is None else index.series
+        return next((why_unusable_pet(each) for each in series if each.uid == image_id and each.modality == "PT"), "")
+
     def file(self, image_id: str) -> Path | None:
         """NIfTI file of an image; None where it is a DICOM series."""
         return self._found.files.get(image_id)
