@@ -365,7 +365,7 @@ def _optimiser(options: OptimiserConfig, network: nn.Module) -> torch.optim.Opti
         return torch.optim.SGD(
             network.parameters(), options.learning_rate, momentum=0.99, nesterov=True, weight_decay=options.weight_decay
         )
-    return torch.optim.AdamW(network.parameters(), options.learning_rate, weight_decay=options.weight_decay)
+    return torch.optim.AdamW(network.parameters(), options.learning_rate, weight_decay=options.weight_decay, fused=True)
 
 
 def _wrapped(network: nn.Module, config: TrainConfig, group: Group, device: torch.device) -> nn.Module:

@@ -17,6 +17,8 @@ Loss = Callable[["Sequence[Tensor]", "Tensor", "Tensor", "Tensor"], "Tensor"]
 (batch, z, y, x), and known (batch, class), to a number."""
 _NEVER = -1e4
 """Logit of a class that is out of the question; its exponential is 0, and finite where infinity would give NaN."""
+_SMALL = 1e-5
+"""Voxels, against division by none."""
 
 
 def merge_unknown(logits: Tensor, known: Tensor) -> Tensor:
@@ -34,6 +36,8 @@ def merge_unknown(logits: Tensor, known: Tensor) -> Tensor:
     """
     import torch
 
+    if bool(known.all()):
+        return logits
     hidden = ~known[:, :, None, None, None]
     hidden_or_background = hidden.clone()
     hidden_or_background[:, 0] = True
@@ -42,34 +46,31 @@ def merge_unknown(logits: Tensor, known: Tensor) -> Tensor:
 
 
 def build_loss(options: LossConfig, config: ModelConfig, device: torch.device) -> Loss:
-    """MONAI's DiceLoss and a weighted cross-entropy over all outputs of deep supervision, weighted 1, 1/2, 1/4, ...
+    """Dice without smoothing and a weighted cross-entropy over all outputs of deep supervision, weighted 1, 1/2, 1/4.
 
     Without smoothing, a class that a batch does not hold has a Dice term without gradient: false positives are left to
-    the cross-entropy, and no reward lies in predicting nothing (LesionTracer, autoPET III). MONAI's DiceCELoss has one
-    weight of a class for both terms and none of a voxel.
+    the cross-entropy, and no reward lies in predicting nothing (LesionTracer, autoPET III). The Dice is that of MONAI's
+    DiceLoss (batch=True, smooth_nr=0, smooth_dr=1e-5), which makes a copy of the batch for every class; here both terms
+    share one softmax, which takes a third of the time.
     """
     import torch
-    from monai.losses.dice import DiceLoss
 
-    lesion = config.classes.index(LESION)
-    of_dice = torch.ones(len(config.classes) - 1, device=device)  # without background
+    lesion, count = config.classes.index(LESION), len(config.classes)
+    of_dice = torch.ones(count - 1, device=device)  # without background
     of_dice[lesion - 1] = options.lesion_dice_weight
-    dice = DiceLoss(
-        include_background=False,
-        to_onehot_y=True,
-        softmax=True,
-        batch=True,
-        smooth_nr=0.0,
-        smooth_dr=1e-5,
-        weight=of_dice / of_dice.mean(),
-    )
+    of_dice /= of_dice.mean()
 
     def measure(logits: Tensor, classes: Tensor, avid: Tensor) -> Tensor:
+        log_probability = torch.nn.functional.log_softmax(logits, dim=1)
+        of_truth = log_probability.gather(1, classes[:, None])[:, 0]
         weights = torch.where(avid, options.avid_weight, 1.0)
         weights = torch.where(classes == lesion, options.lesion_weight * weights, weights)
-        voxels = torch.nn.functional.cross_entropy(logits, classes, reduction="none")
-        cross_entropy = (weights * voxels).sum() / weights.sum()
-        overlap: Tensor = dice(logits, classes[:, None])
+        cross_entropy = -(weights * of_truth).sum() / weights.sum()
+        voxels = classes.flatten()
+        shared = torch.zeros(count, device=device).index_add(0, voxels, of_truth.exp().flatten())
+        both = log_probability.exp().sum(dim=(0, 2, 3, 4)) + torch.bincount(voxels, minlength=count)
+        dice = 1 - 2 * shared / (both + _SMALL)
+        overlap = (of_dice * dice[1:]).mean()
         return options.dice * overlap + options.cross_entropy * cross_entropy
 
     def loss(outputs: Sequence[Tensor], classes: Tensor, avid: Tensor, known: Tensor) -> Tensor:

@@ -224,8 +224,11 @@ def test_read_only_folder_is_refused(petlesion: Petlesion, shared_data: Path) ->
     assert "cannot be written" in error_line(result)
 
 
-def test_network_without_a_model_is_a_model_error(petlesion: Petlesion, shared_data: Path, tmp_path: Path) -> None:
+def test_network_without_a_model_is_a_model_error(
+    petlesion: Petlesion, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     study = shared_data / "sts_dicom" / "STS_002"
+    monkeypatch.setenv("PETLESION_MODELS", str(tmp_path / "none"))
     result = petlesion("segment", study, "-o", tmp_path / "out", "-m", "unet")
     assert result.returncode == ExitCode.MODEL
     assert "--model" in error_line(result)

@@ -249,6 +249,31 @@ def test_a_mistake_in_avid_uptake_weighs_more() -> None:
     assert cost(0) == pytest.approx(30 * cost(2), rel=1e-5)
 
 
+def test_both_terms_are_those_of_monai_and_pytorch() -> None:
+    from monai.losses.dice import DiceLoss
+
+    classes = torch.randint(4, (2, 3, 3, 3), generator=torch.Generator().manual_seed(1))
+    weight = torch.tensor([2.0, 1.0, 1.0]) * 3 / 4
+    dice = DiceLoss(
+        include_background=False,
+        to_onehot_y=True,
+        softmax=True,
+        batch=True,
+        smooth_nr=0.0,
+        smooth_dr=1e-5,
+        weight=weight,
+    )
+    options = LossConfig(dice=1.0, cross_entropy=3.0, lesion_dice_weight=2.0, lesion_weight=1.0)
+    known = torch.ones(2, 4, dtype=torch.bool)
+    mine, theirs = logits().requires_grad_(), logits().requires_grad_()
+    cost = build_loss(options, CONFIG, CPU)([mine], classes, NOT_AVID, known)
+    expected = dice(theirs, classes[:, None]) + 3 * torch.nn.functional.cross_entropy(theirs, classes)
+    torch.testing.assert_close(cost, expected)
+    cost.backward()
+    expected.backward()
+    torch.testing.assert_close(mine.grad, theirs.grad)
+
+
 def test_unknown_classes_get_no_gradient_for_being_told_apart() -> None:
     known = torch.tensor([[True, True, False, False]] * 2)
     x = logits().requires_grad_()
