@@ -26,9 +26,12 @@ def train(
 
     with display() as progress:
         progress.step("preprocess")
+        trains = False
 
         def watch(status: Status) -> None:
-            if status.step == 1 or status.validation is not None:
+            nonlocal trains
+            if not trains or status.validation is not None:
+                trains = True
                 score = "" if status.best_score is None else f", best {status.best_score:.3f}"
                 progress.step(f"train, loss {status.loss:.3f}{score}")
             progress.count(status.step, status.steps, status.seconds_left)
