@@ -88,7 +88,14 @@ class Site:
             "split": {"validation": 0},
             "augmentation": {"affine": 0, "elastic": 0, "pet_blur": 0},
             "optimiser": {"learning_rate": 2e-3},
-            "run": {"steps": steps, "validate_every": steps, "batch": 4, "lesion_share": 0.7, "device": "cpu"},
+            "run": {
+                "steps": steps,
+                "validate_every": steps,
+                "batch": 4,
+                "lesion_share": 0.7,
+                "uptake_share": 0.2,
+                "device": "cpu",
+            },
         }
         (folder / "train.yaml").write_text(json.dumps(config))
         return load_model(train(folder / "train.yaml"))

@@ -144,7 +144,14 @@ def write_labelled(folder: Path, patient: tuple[Volume, Volume, Volume]) -> None
 
 def training(recipe: dict[str, Any], steps: int) -> dict[str, Any]:
     """What the trainings have in common."""
-    run = {"steps": steps, "validate_every": min(30, steps), "batch": 4, "lesion_share": 0.7, "device": "cpu"}
+    run = {
+        "steps": steps,
+        "validate_every": min(30, steps),
+        "batch": 4,
+        "lesion_share": 0.7,
+        "uptake_share": 0.2,
+        "device": "cpu",
+    }
     return {"augmentation": FAST, "optimiser": {"learning_rate": recipe["rate"]}, "run": {**run, "max_minutes": None}}
 
 

@@ -77,7 +77,7 @@ def prepare(arm: Arm, given: argparse.Namespace) -> Path:
         "cache": str((given.out / "cache").resolve()),
         "cohorts": [{"folder": "cohort", "tracer": "f18-fdg"}],
         "split": {"fold": arm.fold, "folds": FOLDS},
-        "run": {"steps": given.steps, "max_minutes": None, "validate_every": given.steps, "lesion_share": 0.6},
+        "run": {"steps": given.steps, "max_minutes": None, "validate_every": given.steps},
         "licence": "Soft-tissue-Sarcoma collection, TCIA (doi 10.7937/K9/TCIA.2015.7GO2GSKS), CC BY 3.0",
     }
     recipe |= {"init": str(given.init.resolve())} if arm.pretrained else {"model": _model(read_config(given.init))}

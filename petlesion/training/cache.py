@@ -25,12 +25,12 @@ from petlesion.tracers import TracerName
 from petlesion.training.cases import Case, read_case
 from petlesion.volume import Volume
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Raised whenever the content of a cached case changes its meaning."""
-ARRAYS: Final = ("suv", "ct", "classes", "lesion_voxels")
+ARRAYS: Final = ("suv", "ct", "classes", "lesion_voxels", "uptake_voxels")
 INDEX = "index.json"
-LESION_VOXELS = 4096
-"""Most voxels of lesions that are listed to centre patches on."""
+LISTED_VOXELS = 4096
+"""Most voxels of lesions, and of other uptake, that are listed to centre patches on."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ class CachedCase:
     def array(self, name: str) -> NDArray[Any]:
         """One of `ARRAYS`, memory-mapped.
 
-        suv: (z, y, x) float16; ct: (z, y, x) int16; classes: (z, y, x) uint8; lesion_voxels: (n, 3) int16 indices.
+        suv: (z, y, x) float16; ct: (z, y, x) int16; classes: (z, y, x) uint8; lesion_voxels, and uptake_voxels at or
+        above the threshold outside lesions: (n, 3) int16 indices.
         """
         array: NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
         return array
@@ -153,11 +154,13 @@ def _write(case: Case, config: ModelConfig, folder: Path) -> dict[str, Any]:
     ct = None if study.ct is None else canonical(study.ct)
     sampled = sample(canonical(study.pet), ct, config.grid_spacing_mm)
     classes = sample_labels(canonical(Volume(labelled.classes, study.pet.grid)), sampled.grid)
+    lesion = classes == config.classes.index(LESION)
     arrays: dict[str, NDArray[Any]] = {
         "suv": np.clip(sampled.suv, 0, np.finfo(np.float16).max).astype(np.float16),
         "ct": np.clip(np.rint(sampled.ct), -1024, 3071).astype(np.int16),
         "classes": classes,
-        "lesion_voxels": _spread(np.argwhere(classes == config.classes.index(LESION)), LESION_VOXELS).astype(np.int16),
+        "lesion_voxels": _listed(lesion),
+        "uptake_voxels": _listed(~lesion & (sampled.suv >= labelled.threshold)),
     }
     staging = Path(tempfile.mkdtemp(prefix=".case-", dir=folder.parent))
     try:
@@ -178,9 +181,10 @@ def _write(case: Case, config: ModelConfig, folder: Path) -> dict[str, Any]:
     return index
 
 
-def _spread(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
-    """At most so many rows, evenly spaced."""
-    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(int)]
+def _listed(mask: NDArray[np.bool_]) -> NDArray[np.int16]:
+    """Indices (z, y, x) of at most `LISTED_VOXELS` voxels of a mask, evenly spread over it."""
+    rows = np.argwhere(mask).astype(np.int16)
+    return rows if len(rows) <= LISTED_VOXELS else rows[np.linspace(0, len(rows) - 1, LISTED_VOXELS).astype(int)]
 
 
 def _file_sha256(path: Path) -> str:

@@ -173,8 +173,11 @@ class RunConfig(_Data):
         Most cases that are used for it, every tracer in turn.
     patience
         Validations without improvement after which the run ends; None: never.
-    batch, lesion_share
-        Patches a step, and the share of them that is centred on a voxel of a lesion.
+    batch
+        Patches a step.
+    lesion_share, uptake_share
+        Shares of them around a voxel of a lesion, and around one at or above the threshold outside lesions: uptake that
+        is none is what a network has to learn most, and few places of a body hold it. The others lie anywhere.
     device, amp, compile
         "auto", "cpu", "cuda"; bfloat16 where the hardware has it; `torch.compile`.
     workers
@@ -189,13 +192,20 @@ class RunConfig(_Data):
     validation_cases: Count = 20
     patience: Count | None = None
     batch: Count = 2
-    lesion_share: Share = 0.5
+    lesion_share: Share = 0.4
+    uptake_share: Share = 0.4
     device: str = "auto"
     amp: bool = True
     compile: bool = False
     workers: int = Field(default=0, ge=0)
     processes: Count | None = None
     tracking: tuple[Tracking, ...] = ()
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        if self.lesion_share + self.uptake_share > 1:
+            raise ValueError("lesion_share and uptake_share are more than 1 together")
+        return self
 
 
 class TrainConfig(_Data):

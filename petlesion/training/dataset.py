@@ -60,8 +60,9 @@ class PatchBatches:
         Of the patches that are cut, (z, y, x).
     batch
         Patches of this process.
-    lesion_share
-        Share of patches centred on a voxel of a lesion, where the case has one.
+    lesion_share, uptake_share
+        Shares of patches around a voxel of a lesion, and around one at or above the threshold outside lesions, where
+        the case has such; the others lie anywhere.
     seed, rank
         Of the run and of the process.
     """
@@ -71,6 +72,7 @@ class PatchBatches:
     size: tuple[int, int, int]
     batch: int
     lesion_share: float
+    uptake_share: float
     seed: int
     rank: int = 0
 
@@ -91,10 +93,12 @@ class PatchBatches:
 
     def _patch(self, case: CachedCase, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         center = rng.uniform(0, case.shape)
-        lesion_voxels = case.array("lesion_voxels")
-        if len(lesion_voxels) and rng.random() < self.lesion_share:
-            half = np.array(self.size) / (2 * WIDER) - 1
-            center = lesion_voxels[rng.integers(len(lesion_voxels))] + rng.uniform(-half, half)
+        drawn = rng.random()
+        if drawn < self.lesion_share + self.uptake_share:
+            voxels = case.array("lesion_voxels" if drawn < self.lesion_share else "uptake_voxels")
+            if len(voxels):
+                half = np.array(self.size) / (2 * WIDER) - 1
+                center = voxels[rng.integers(len(voxels))] + rng.uniform(-half, half)
         corner = np.rint(center - np.array(self.size) / 2).astype(int)
         suv = cut_padded(case.array("suv"), corner, self.size, 0)
         ct = cut_padded(case.array("ct"), corner, self.size, int(NO_CT_HU))

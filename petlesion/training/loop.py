@@ -251,6 +251,7 @@ class _Run:
             source_size(self.data.model.patch, wider=wider),
             run.batch,
             run.lesion_share,
+            run.uptake_share,
             self.config.seed,
             self.group.rank,
         )

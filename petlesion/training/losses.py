@@ -49,16 +49,16 @@ def build_loss(options: LossConfig, config: ModelConfig, device: torch.device) -
     """Dice without smoothing and a weighted cross-entropy over all outputs of deep supervision, weighted 1, 1/2, 1/4.
 
     Without smoothing, a class that a batch does not hold has a Dice term without gradient: false positives are left to
-    the cross-entropy, and no reward lies in predicting nothing (LesionTracer, autoPET III). The Dice is that of MONAI's
-    DiceLoss (batch=True, smooth_nr=0, smooth_dr=1e-5), which makes a copy of the batch for every class; here both terms
-    share one softmax, which takes a third of the time.
+    the cross-entropy, and no reward lies in predicting nothing (LesionTracer, autoPET III). The mean is therefore over
+    the classes that the batch holds: the others would only dilute it. The Dice is that of MONAI's DiceLoss (batch=True,
+    smooth_nr=0, smooth_dr=1e-5), which makes a copy of the batch for every class; here both terms share one softmax,
+    which takes a third of the time.
     """
     import torch
 
     lesion, count = config.classes.index(LESION), len(config.classes)
     of_dice = torch.ones(count - 1, device=device)  # without background
     of_dice[lesion - 1] = options.lesion_dice_weight
-    of_dice /= of_dice.mean()
 
     def measure(logits: Tensor, classes: Tensor, avid: Tensor) -> Tensor:
         log_probability = torch.nn.functional.log_softmax(logits, dim=1)
@@ -68,9 +68,11 @@ def build_loss(options: LossConfig, config: ModelConfig, device: torch.device) -
         cross_entropy = -(weights * of_truth).sum() / weights.sum()
         voxels = classes.flatten()
         shared = torch.zeros(count, device=device).index_add(0, voxels, of_truth.exp().flatten())
-        both = log_probability.exp().sum(dim=(0, 2, 3, 4)) + torch.bincount(voxels, minlength=count)
+        voxels_of = torch.bincount(voxels, minlength=count)
+        both = log_probability.exp().sum(dim=(0, 2, 3, 4)) + voxels_of
         dice = 1 - 2 * shared / (both + _SMALL)
-        overlap = (of_dice * dice[1:]).mean()
+        present = of_dice * (voxels_of[1:] > 0)
+        overlap = (present * dice[1:]).sum() / present.sum().clamp(min=_SMALL)
         return options.dice * overlap + options.cross_entropy * cross_entropy
 
     def loss(outputs: Sequence[Tensor], classes: Tensor, avid: Tensor, known: Tensor) -> Tensor:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from training_cases import write_case, write_simulated_case
 torch = pytest.importorskip("torch", reason="needs PyTorch (pip install petlesion[network])")
 
 from petlesion.networks.model_config import ArchitectureConfig, ModelConfig  # noqa: E402
+from petlesion.nifti import read_image, write_image  # noqa: E402
 from petlesion.tracers import TracerName  # noqa: E402
 from petlesion.training.augmentation import Augmentation, Patches  # noqa: E402
-from petlesion.training.cache import CachedCase, prepare  # noqa: E402
+from petlesion.training.cache import LISTED_VOXELS, CachedCase, prepare  # noqa: E402
 from petlesion.training.cases import find_cases  # noqa: E402
 from petlesion.training.config import AugmentationConfig, CohortConfig, LossConfig  # noqa: E402
 from petlesion.training.dataset import PatchBatches, cut_padded, source_size  # noqa: E402
@@ -38,7 +40,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[CachedCase]:
 
 
 def batches(cases: list[CachedCase], **changes: object) -> PatchBatches:
-    base = PatchBatches(cases, CONFIG, (16, 16, 16), batch=4, lesion_share=0.5, seed=0)
+    base = PatchBatches(cases, CONFIG, (16, 16, 16), batch=4, lesion_share=0.5, uptake_share=0.2, seed=0)
     return replace(base, **changes)  # type: ignore[arg-type]
 
 
@@ -68,13 +70,28 @@ def test_patches_are_cut_from_the_images_and_padded_with_air(cases: list[CachedC
 
 def test_lesions_are_drawn_as_often_as_asked_and_lie_anywhere_in_the_patch(cases: list[CachedCase]) -> None:
     with_lesion = [case for case in cases if case.name == "a"]
-    always = batches(with_lesion, lesion_share=1.0, batch=200)[0]["classes"] == 1
+    always = batches(with_lesion, lesion_share=1.0, uptake_share=0.0, batch=200)[0]["classes"] == 1
     assert always.any(axis=(1, 2, 3)).mean() > 0.99
     places = np.array([np.argwhere(patch).mean(axis=0) for patch in always if patch.any()])
     assert places.std(axis=0).min() > 2.5
     assert places.mean(axis=0) == pytest.approx([7.5] * 3, abs=1.0)
     by_weight = batches([replace(cases[0], weight=9.0), cases[1]], batch=300)[0]["known"][:, 3]
     assert by_weight.mean() == pytest.approx(0.9, abs=0.06)
+
+
+def test_uptake_that_is_no_lesion_is_drawn_as_often_as_asked(tmp_path: Path) -> None:
+    write_simulated_case(tmp_path / "cases" / "hot", 0)
+    pet = tmp_path / "cases" / "hot" / "pet.nii.gz"
+    suv = read_image(pet)
+    suv.array[:5, :, 18:] = 9.0  # the bladder
+    write_image(suv, pet)
+    (case,) = prepare(find_cases([CohortConfig(folder=tmp_path / "cases")]), CONFIG, tmp_path / "cache")
+    uptake = (case.array("suv") >= case.threshold) & (case.array("classes") != 1)
+    listed = case.array("uptake_voxels")
+    assert uptake[tuple(listed.T)].all()
+    assert len(listed) == min(uptake.sum(), LISTED_VOXELS) > 0
+    drawn = batches([case], lesion_share=0.0, uptake_share=1.0, batch=100)[0]
+    assert ((drawn["suv"] >= case.threshold) & (drawn["classes"] != 1)).any(axis=(1, 2, 3)).mean() > 0.99
 
 
 def test_cutting_beyond_the_image_on_any_side() -> None:
@@ -292,6 +309,16 @@ def test_a_class_that_is_absent_has_no_dice_gradient() -> None:
     dice([x], torch.zeros(2, 3, 3, 3, dtype=torch.uint8), NOT_AVID, torch.ones(2, 4, dtype=torch.bool)).backward()
     assert x.grad is not None
     assert float(x.grad.abs().max()) < 1e-6
+
+
+def test_an_absent_class_does_not_dilute_the_others() -> None:
+    dice = build_loss(LossConfig(dice=1.0, cross_entropy=0.0), CONFIG, CPU)
+    classes = torch.zeros(2, 3, 3, 3, dtype=torch.uint8)
+    classes[:, 0] = 1
+    known = torch.ones(2, 4, dtype=torch.bool)
+    probability = logits().softmax(dim=1)[:, 1]
+    expected = 1 - 2 * probability[classes == 1].sum() / (probability.sum() + (classes == 1).sum())
+    assert float(dice([logits()], classes, NOT_AVID, known)) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_perfect_prediction_of_all_classes_costs_nothing() -> None:
