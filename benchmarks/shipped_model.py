@@ -93,7 +93,7 @@ def fine_tuning(out: Path, sarcoma: Path, split: Mapping[str, Any], minutes: flo
         "split": dict(split),
         "run": {"steps": steps, "max_minutes": minutes, "validate_every": steps, "validation_cases": 8},
         "optimiser": {"learning_rate": 0.0005},
-        "loss": {"dice": 1.0, "cross_entropy": 1.0, "avid_weight": 4.0},
+        "loss": {"avid_weight": 4.0},
     }
 
 

@@ -312,7 +312,7 @@ def test_a_class_that_is_absent_has_no_dice_gradient() -> None:
 
 
 def test_an_absent_class_does_not_dilute_the_others() -> None:
-    dice = build_loss(LossConfig(dice=1.0, cross_entropy=0.0), CONFIG, CPU)
+    dice = build_loss(LossConfig(cross_entropy=0.0), CONFIG, CPU)
     classes = torch.zeros(2, 3, 3, 3, dtype=torch.uint8)
     classes[:, 0] = 1
     known = torch.ones(2, 4, dtype=torch.bool)
