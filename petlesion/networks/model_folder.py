@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from petlesion.errors import ModelError, OutputError
 from petlesion.networks.model_config import ModelConfig, first_problem
-from petlesion.networks.unet import build_unet
+from petlesion.networks.unet import build_unet, own_weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -106,7 +106,7 @@ def load_model(folder: Path, expected_sha256: str | None = None) -> Model:
     config = _parse_config(config_text, folder)
     card = _parse_card(card_text, folder)
     network = build_unet(config)
-    network.load_state_dict(_parse_weights(weights, network, folder))
+    network.load_state_dict(_parse_weights(weights, network, folder), strict=False)  # repeated names share memory
     return Model(network.eval(), config, card, sha256)
 
 
@@ -143,8 +143,11 @@ def write_model(
     """
     import torch
 
+    with torch.device("meta"):
+        names = own_weights(build_unet(config))
+    chosen = {name: state[name] for name in names}
     stored = {
-        name: (value.half() if half and value.is_floating_point() else value).cpu() for name, value in state.items()
+        name: (value.half() if half and value.is_floating_point() else value).cpu() for name, value in chosen.items()
     }
     buffer = io.BytesIO()
     torch.save(stored, buffer)
@@ -231,7 +234,7 @@ def _parse_weights(content: bytes, network: nn.Module, folder: Path) -> dict[str
     """Weights as float32, checked against the network that the configuration describes."""
     import torch
 
-    expected = network.state_dict()
+    expected = own_weights(network)
     limit = sum(value.numel() * 4 for value in expected.values()) + _ARCHIVE_OVERHEAD
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:

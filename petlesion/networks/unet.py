@@ -60,6 +60,15 @@ def build_unet(config: ModelConfig) -> nn.Module:
     )
 
 
+def own_weights(network: nn.Module) -> dict[str, Tensor]:
+    """Weights by name, each once; they share memory with the network.
+
+    DynUNet's state dictionary names most of them twice, as parts of a block and of a level.
+    """
+    names = {name for name, _ in network.named_parameters()} | {name for name, _ in network.named_buffers()}
+    return {name: value for name, value in network.state_dict().items() if name in names}
+
+
 def outputs(result: Tensor, *, training: bool, config: ModelConfig) -> tuple[Tensor, ...]:
     """Logits (batch, class, z, y, x) of every output, the finest first, each at the resolution of its own level.
 

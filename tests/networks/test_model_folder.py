@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="needs PyTorch (pip install petlesio
 from petlesion.errors import ExitCode, ModelError, OutputError  # noqa: E402
 from petlesion.networks.model_config import ArchitectureConfig, ModelConfig  # noqa: E402
 from petlesion.networks.model_folder import identity, load_model, model_identity, read_config, write_model  # noqa: E402
-from petlesion.networks.unet import build_unet  # noqa: E402
+from petlesion.networks.unet import build_unet, network_cost, own_weights  # noqa: E402
 
 CONFIG = ModelConfig(architecture=ArchitectureConfig(filters=(2, 4, 8)), patch=(16, 16, 16))
 
@@ -48,6 +48,8 @@ def test_reads_what_was_written(model: Path) -> None:
     for name, value in loaded.network.state_dict().items():
         assert value.dtype == torch.float32
         torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=1e-6)  # stored at 16 bits
+    entries = len(own_weights(loaded.network))
+    assert (model / "model.pt").stat().st_size < 2 * network_cost(CONFIG).parameters + 1000 * entries
 
 
 def test_identity_covers_every_byte_of_all_three_files(model: Path) -> None:
