@@ -16,7 +16,7 @@ ifdef STUDY
 	petlesion segment "$(STUDY)" -o $(if $(OUT),"$(OUT)",demo-output/study --overwrite)
 else
 	petlesion simulate -o demo-output/patient --tracer ga68-dotatate --seed 3 --dicom --resume
-	petlesion segment demo-output/patient/*/dicom -o demo-output/results --method gradient --overwrite
+	petlesion segment demo-output/patient/*/dicom -o demo-output/results --overwrite
 	@echo; echo 'The report of the simulated patient: demo-output/results/report.pdf'
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] && command -v xdg-open > /dev/null; then \
 	    xdg-open demo-output/results/report.pdf; fi
