@@ -124,15 +124,10 @@ def shown(interval: Interval) -> str:
     return f"{interval.estimate:.3f} ({interval.lower:.3f} to {interval.upper:.3f})"
 
 
-def main() -> None:
-    """Segment, compare, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--model", type=Path, action="append", required=True, help="one a fold; repeatable")
-    parser.add_argument("--nnunet", type=Path, help="folder that benchmarks/nnunet_sarcoma.py has written")
-    given = parser.parse_args()
-    sys.path.append(str(REPOSITORY / "build" / "nnunet"))
-    links = Path(tempfile.mkdtemp())
+def compare(given: argparse.Namespace, links: Path) -> None:
+    """Judge every model on its held-out patients, and print the table."""
+    if given.nnunet is not None:
+        sys.path.append(str(REPOSITORY / "build" / "nnunet"))
     scores: dict[str, list[dict[str, float]]] = {"as they are": [], "cut and padded": []}
     for model in given.model:
         card = json.loads((model / CARD).read_text())
@@ -152,6 +147,17 @@ def main() -> None:
         columns = [shown(mean([row[name] for row in rows])) for rows in scores.values()]
         paired = "" if name == "unet" else shown(mean([row["unet"] - row[name] for row in scores["as they are"]]))
         print(f"| {name} | {' | '.join(columns)} | {paired} |")
+
+
+def main() -> None:
+    """Segment, compare, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--model", type=Path, action="append", required=True, help="one a fold; repeatable")
+    parser.add_argument("--nnunet", type=Path, help="folder that benchmarks/nnunet_sarcoma.py has written")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as links:
+        compare(given, Path(links))
 
 
 if __name__ == "__main__":

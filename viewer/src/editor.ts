@@ -1,5 +1,5 @@
 /** What annotators do with the lesions of a case: find, add, delete, merge, split, and see their numbers. */
-import { type Edit, change, checksum, count, counts, freeValues, relabel, size, split } from './edits';
+import { type Edit, MAX_LESIONS, change, checksum, count, counts, freeValues, relabel, size, split } from './edits';
 import { toVoxel } from './geometry';
 import { Labelmap } from './labelmap';
 import { type Geometry, type Vector, decode } from './nrrd';
@@ -94,10 +94,9 @@ export class Editor {
     const options = this.store.state.options[model] ?? {};
     await this.attempt(model, async () => {
       const { label, result } = await server.infer(model, this.image, { ...options, ...this.placed, instances: true });
-      await this.load(
-        label,
-        result.lesions.map((lesion) => ({ ...lesion, value: lesion.id })),
-      );
+      const lesions = result.lesions.map((lesion) => ({ ...lesion, value: lesion.id }));
+      // More cannot be told apart in the map: the server says what they have become.
+      await this.load(label, lesions.length <= MAX_LESIONS ? lesions : undefined);
       this.known = new Map(result.lesions.map((lesion) => [lesion.id, lesion]));
       this.store.set({
         note: [texts.found(result.lesions.length, model), ...result.warnings].join(' '),
@@ -134,7 +133,7 @@ export class Editor {
       change(map, (_, slice, index) => value(slice, index)),
       lesions,
     );
-    if (this.listed !== this.edits) {
+    if (!this.current) {
       await this.settled();
     }
   }
@@ -169,9 +168,9 @@ export class Editor {
         this.store.set({ note: texts.nothingThere });
         return;
       }
-      const [grown] = size(edit) === count(found.voxels) ? result.lesions : [];
-      const { lesions } = this.store.state;
-      this.edit(map, edit, grown && this.listed === this.edits ? [...lesions, { ...grown, value: free }] : undefined);
+      const [grown, more] = result.lesions;
+      const whole = grown && !more && size(edit) === count(found.voxels);
+      this.edit(map, edit, whole ? this.current && [...this.current, { ...grown, value: free }] : undefined);
       this.select(free, false);
     });
   }
@@ -179,9 +178,10 @@ export class Editor {
   remove(values: readonly number[]): void {
     const { lesions } = this.store.state;
     const gone = new Set(values);
+    const stays = (lesion: Lesion) => !gone.has(lesion.value);
     const at = lesions.findIndex((lesion) => gone.has(lesion.value));
-    const left = lesions.filter((lesion) => !gone.has(lesion.value));
-    this.rewrite(new Map(values.map((value) => [value, 0])), this.listed === this.edits ? left : undefined);
+    const left = lesions.filter(stays);
+    this.rewrite(new Map(values.map((value) => [value, 0])), this.current?.filter(stays));
     this.store.set({ marked: new Set() });
     const next = left[Math.min(Math.max(at, 0), left.length - 1)];
     this.select(next?.value ?? 0, false);
@@ -289,7 +289,7 @@ export class Editor {
   /** Makes a change. Where the lesions after it are known, as they are when it is undone, no server is asked. */
   private edit(map: Labelmap, edit: Edit, after?: readonly Lesion[]): void {
     if (edit.length) {
-      const before = this.listed === this.edits ? this.store.state.lesions : undefined;
+      const before = this.current;
       map.change(edit, (forward) => this.changed(forward ? after : before));
     }
   }
@@ -319,6 +319,11 @@ export class Editor {
       this.timer = window.setTimeout(() => void this.settled(), SETTLE_MS);
     }
   };
+
+  /** The lesions of the map as it is now, unless they are still to be measured. */
+  private get current(): readonly Lesion[] | undefined {
+    return this.listed === this.edits ? this.store.state.lesions : undefined;
+  }
 
   /** Shows the lesions of the map as it is now. */
   private list(lesions: readonly Lesion[]): void {

@@ -34,6 +34,7 @@ export function drawSparingly(): () => void {
   return () => {
     core().eventTarget.removeEventListener(name, added);
     window.clearTimeout(timer);
+    loading.clear(); // a drawing that has begun is the last
   };
 }
 

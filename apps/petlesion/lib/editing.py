@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from dataclasses import asdict
 from functools import partial
@@ -29,7 +28,6 @@ from lib.datastore.submissions import read_submission
 from lib.endpoints import as_http
 from lib.infers.results import describe
 from petlesion import __version__
-from petlesion.errors import UsageError
 from petlesion.lesions import LABEL_DTYPE, Lesions
 from petlesion.measure.biomarkers import measure
 from petlesion.nrrd import write_nrrd
@@ -118,8 +116,6 @@ def numbered(labels: NDArray[np.uint16], study: PetCt) -> tuple[Lesions, list[in
 def referred(annotations: Annotations, image: str, point_mm: tuple[float, float, float]) -> dict[str, Any]:
     """Reference as in `report.json`, of one sphere that a person has placed; `point_mm` is LPS (x, y, z)."""
     study, _ = annotations.open(image)
-    if not all(map(math.isfinite, point_mm)):
-        raise UsageError(f"the point {point_mm} is none", remedy="give x, y and z in mm, LPS")
     reference, _ = find_reference(study, liver_sphere_mm=point_mm)
     return asdict(reference)
 

@@ -91,10 +91,9 @@ class Parameters:
             return None
         try:
             x, y, z = (float(number) for number in value)
-        except (TypeError, ValueError):
-            x = y = z = math.nan
-        if not all(map(math.isfinite, (x, y, z))):
-            raise UsageError(f"liver_sphere_mm is {str(value)[:40]!r}", remedy="give [x, y, z] in mm, LPS")
+        except (TypeError, ValueError) as error:
+            remedy = "give [x, y, z] in mm, LPS"
+            raise UsageError(f"liver_sphere_mm is {str(value)[:40]!r}", remedy=remedy) from error
         return x, y, z
 
     def segment_options(self, method: MethodName) -> SegmentOptions:
