@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -73,12 +72,6 @@ def write(folder: Path) -> None:
     hu += np.random.default_rng(0).normal(0, 20, hu.shape).astype(np.float32)
     study = SimulatedStudy(
         patient_id="benchmark",
-        timepoint=0,
-        sex="F",
-        age_years=60,
-        height_m=1.7,
-        weight_kg=70.0,
-        injected_at=datetime(2000, 1, 1, 9),
         tracer=TracerName.GA68_DOTATATE,
         acquisition=Acquisition(TracerName.GA68_DOTATATE, 150.0, 70.0, 3600.0, 120.0),
         scanner=SCANNERS[ScannerName.SIEMENS_BIOGRAPH_MCT],

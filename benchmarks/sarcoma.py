@@ -113,6 +113,18 @@ def by_nnunet(patient: Patient, out: Path, fold: int, links: Path) -> float:
     return dice(segment(patient.study, options).labels > 0, patient)
 
 
+def unseen(card: dict[str, Any], model: Path) -> list[str]:
+    """Patients that a model holds out; ends the program if one of its ancestors was trained on any, or does not say."""
+    rows = card["data"]["validation"]
+    for ancestor in card["ancestors"]:
+        seen = ancestor["data"].get("training_sha256")
+        if seen is None or any(row["sha256"] in seen for row in rows):
+            raise SystemExit(
+                f"{model}: its ancestor {ancestor['sha256'][:12]} may have seen patients that it holds out"
+            )
+    return [row["name"] for row in rows]
+
+
 def mean(values: Sequence[float]) -> Interval:
     """Mean over patients with its interval."""
     array = np.array(values)
@@ -131,7 +143,7 @@ def compare(given: argparse.Namespace, links: Path) -> None:
     scores: dict[str, list[dict[str, float]]] = {"as they are": [], "cut and padded": []}
     for model in given.model:
         card = json.loads((model / CARD).read_text())
-        held_out = [row["name"] for row in card["data"]["validation"]]
+        held_out = unseen(card, model)
         for name in sorted(name for name in held_out if (given.data / name).is_dir()):
             patient = read_patient(given.data / name)
             for kind, variant in (("as they are", patient), ("cut and padded", moved(patient))):

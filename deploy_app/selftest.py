@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -59,12 +58,6 @@ def write_phantom(folder: Path) -> float:
     hu = np.where(body, 40.0, -1000.0).astype(np.float32)
     study = SimulatedStudy(
         patient_id="selftest",
-        timepoint=0,
-        sex="F",
-        age_years=60,
-        height_m=1.7,
-        weight_kg=70.0,
-        injected_at=datetime(2000, 1, 1, 9),
         tracer=TracerName.F18_FDG,
         acquisition=Acquisition(TracerName.F18_FDG, 300.0, 70.0, 3600.0, 120.0),
         scanner=SCANNERS[ScannerName.SIEMENS_BIOGRAPH_MCT],

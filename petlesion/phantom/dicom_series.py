@@ -30,9 +30,9 @@ CT_OFFSET_HU = 1024
 """Stored CT values are HU plus this, as unsigned numbers."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SimulatedStudy:
-    """What a DICOM study of a simulated patient is made of.
+    """What a DICOM study of a simulated patient is made of; a phantom without a person passes for an adult of 70 kg.
 
     Attributes
     ----------
@@ -53,12 +53,12 @@ class SimulatedStudy:
     """
 
     patient_id: str
-    timepoint: int
-    sex: str
-    age_years: int
-    height_m: float
-    weight_kg: float
-    injected_at: datetime
+    timepoint: int = 0
+    sex: str = "F"
+    age_years: int = 60
+    height_m: float = 1.7
+    weight_kg: float = 70.0
+    injected_at: datetime = datetime(2000, 1, 1, 9)
     tracer: TracerName
     acquisition: Acquisition
     scanner: Scanner

@@ -67,7 +67,10 @@ def build_card(
 
 
 def ancestors(parent: Model) -> list[dict[str, Any]]:
-    """The model that training starts from, and those it came from itself, the youngest first: data, code and run."""
+    """The model that training starts from, and those it came from itself, the youngest first: data, code and run.
+
+    `training_sha256` holds the hash of every case, so that whoever judges a model can see what its ancestors have seen.
+    """
     card = parent.card
     data = card.get("data", {})
     row = {
@@ -76,7 +79,7 @@ def ancestors(parent: Model) -> list[dict[str, Any]]:
         "data": {
             "sha256": data.get("sha256"),
             "licence": data.get("licence"),
-            "training_cases": len(data.get("training", ())),
+            "training_sha256": [case["sha256"] for case in data.get("training", ())],
             "validation_cases": len(data.get("validation", ())),
         },
         "recipe_sha256": card.get("recipe_sha256"),
