@@ -107,7 +107,7 @@ def scan(folder: Path, progress: Progress = silent) -> DicomIndex:
         raise UsageError(f"{folder} {what}", remedy="give a folder of DICOM files")
     instances: list[Instance] = []
     skipped: list[Skipped] = []
-    paths = list(_files(folder, set(), skipped))
+    paths = list(files_below(folder, skipped))
     for done, path in enumerate(paths, start=1):
         found = read_instance(path)
         if isinstance(found, Instance):
@@ -126,8 +126,20 @@ def scan(folder: Path, progress: Progress = silent) -> DicomIndex:
     return index
 
 
-def _files(folder: Path, visited: set[tuple[int, int]], skipped: list[Skipped]) -> Iterator[Path]:
-    """All regular files below a folder, ordered by name; folders that cannot be listed go to `skipped`."""
+def files_below(folder: Path, skipped: list[Skipped]) -> Iterator[Path]:
+    """Yield all regular files below a folder, ordered by name.
+
+    Parameters
+    ----------
+    folder
+        Symbolic links are followed, each folder is visited once.
+    skipped
+        Folders that cannot be listed are added to it.
+    """
+    return _files_below(folder, set(), skipped)
+
+
+def _files_below(folder: Path, visited: set[tuple[int, int]], skipped: list[Skipped]) -> Iterator[Path]:
     try:
         status = folder.stat()
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -139,7 +151,7 @@ def _files(folder: Path, visited: set[tuple[int, int]], skipped: list[Skipped]) 
     visited.add((status.st_dev, status.st_ino))
     for entry in entries:
         if entry.is_dir():
-            yield from _files(Path(entry.path), visited, skipped)
+            yield from _files_below(Path(entry.path), visited, skipped)
         elif entry.is_file():
             yield Path(entry.path)
 

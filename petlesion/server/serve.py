@@ -208,7 +208,7 @@ def _own_studies(options: ServeOptions, display: Display) -> Iterator[str]:
 
 
 def _as_folder(simulated: Path, images: Path) -> Path:
-    """A folder of DICOM studies, links to those simulated."""
+    """A folder of DICOM studies, links to the simulated images without their truth, which would count as a label."""
     images.mkdir(exist_ok=True)
     for study in sorted(simulated.glob("*/dicom")):
         for modality in ("PT", "CT"):

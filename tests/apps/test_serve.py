@@ -2,59 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 import requests
-from annotation_server import REPOSITORY, free_port, write_small_study
+from annotation_server import write_small_study
+from serve_command import serving
 
 from petlesion.server.orthanc import is_installed
 
 START_S = 180
-
-
-def heed_interrupts() -> None:
-    """Shells start background jobs, as these tests may be part of, with SIGINT ignored, and children inherit that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-@contextlib.contextmanager
-def serving(data: Path, *options: str) -> Iterator[tuple[psutil.Popen, dict[str, str]]]:
-    """The command as a process, and what it printed by name once it is ready."""
-    pytest.importorskip("monailabel", reason="the annotation server is not installed here")
-    command = [sys.executable, "-m", "petlesion", "serve", "--data", str(data), "--port", str(free_port()), *options]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    process = psutil.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment,
-        preexec_fn=heed_interrupts,
-    )
-    printed: list[str] = []
-    try:
-        for line in process.stdout:
-            printed.append(line.rstrip())
-            if line.startswith("Stop with"):
-                break
-        else:
-            pytest.fail("\n".join(printed))
-        rows = [line.split("  ", 1) for line in printed if "  " in line]
-        yield process, {name: value.strip() for name, value in rows}
-    finally:
-        process.stdout.close()
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-        process.wait(30)
 
 
 def wait_until_gone(children: list[psutil.Process]) -> list[psutil.Process]:

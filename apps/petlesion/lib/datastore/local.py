@@ -15,7 +15,7 @@ from lib.datastore.cases import Case, CtView, FoundLabel
 from lib.datastore.image_ids import UnknownImageError, is_safe_name
 from petlesion.dicom.attributes import text
 from petlesion.dicom.reader import SeriesChoice, read_dicom
-from petlesion.dicom.scan import DicomIndex, Series, scan
+from petlesion.dicom.scan import DicomIndex, Series, files_below, scan
 from petlesion.dicom.selection import why_unusable_pet
 from petlesion.dicom.series import stack_slices
 from petlesion.dicom.suv import suv_conversion
@@ -156,11 +156,8 @@ class LocalFolder:
 
     def _dicom_tree(self) -> tuple[tuple[str, int, int], ...]:
         """Files that may be DICOM, with size and time: what a new scan would look at."""
-        paths: list[Path] = []
-        for entry in sorted(self.folder.iterdir()):
-            if is_safe_name(entry.name):
-                paths += sorted(entry.rglob("*")) if entry.is_dir() else [entry]
-        status = [(str(path), path.stat()) for path in paths if path.is_file() and path.suffix not in (".gz", ".json")]
+        paths = (path for path in files_below(self.folder, []) if path.suffix not in (".gz", ".json"))
+        status = [(str(path), path.stat()) for path in paths]
         return tuple((name, each.st_size, each.st_mtime_ns) for name, each in status)
 
     def _scan(self) -> DicomIndex | None:
