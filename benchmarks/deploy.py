@@ -23,8 +23,9 @@ import numpy as np
 from segmentation import patient
 
 from petlesion.phantom.acquisition import Acquisition
-from petlesion.phantom.dicom_series import SimulatedStudy, write_study
+from petlesion.phantom.dicom_series import write_study
 from petlesion.phantom.scanner import SCANNERS, ScannerName, Vendor
+from petlesion.phantom.simulated_study import SimulatedStudy
 from petlesion.tracers import TracerName
 from petlesion.volume import Grid, Volume
 

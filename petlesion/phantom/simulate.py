@@ -347,7 +347,8 @@ def _write_dicom(
     options: SimulateOptions,
     folder: Path,
 ) -> None:
-    from petlesion.phantom.dicom_series import SimulatedStudy, write_study
+    from petlesion.phantom.dicom_series import write_study
+    from petlesion.phantom.simulated_study import SimulatedStudy
     from petlesion.phantom.truth_files import truth_segmentation
 
     anatomy, scanner = patient.anatomy, options.chosen_scanner()

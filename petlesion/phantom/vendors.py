@@ -15,8 +15,8 @@ from pydicom.sr.coding import Code
 from pydicom.valuerep import format_number_as_ds
 
 from petlesion.dicom.decay import average_count_rate_time_s
-from petlesion.phantom.dicom_series import SimulatedStudy
 from petlesion.phantom.scanner import Vendor
+from petlesion.phantom.simulated_study import SimulatedStudy
 from petlesion.tracers import TracerName
 
 GE_PET_CREATOR = "GEMS_PETD_01"

@@ -13,8 +13,9 @@ import pytest
 
 from petlesion.dicom.attributes import private_text
 from petlesion.phantom.acquisition import Acquisition
-from petlesion.phantom.dicom_series import SimulatedStudy, write_study
+from petlesion.phantom.dicom_series import write_study
 from petlesion.phantom.scanner import SCANNERS, ScannerName, Vendor
+from petlesion.phantom.simulated_study import SimulatedStudy
 from petlesion.reader import read_study
 from petlesion.tracers import TracerName
 from petlesion.volume import Grid, Volume

@@ -11,11 +11,12 @@ import pytest
 from petlesion.lesions import Lesions
 from petlesion.measure.biomarkers import measure
 from petlesion.phantom.cohort import Cohort
-from petlesion.phantom.dicom_series import SimulatedStudy, write_study
+from petlesion.phantom.dicom_series import write_study
 from petlesion.phantom.motion import liver_dome_mm
 from petlesion.phantom.patient import SimulatedPatient, simulate_patient
 from petlesion.phantom.scanner import ScannerName, Vendor
 from petlesion.phantom.simulate import SimulateOptions, scan_patient
+from petlesion.phantom.simulated_study import SimulatedStudy
 from petlesion.phantom.truth import Lesion
 from petlesion.reader import read_study
 from petlesion.report import Report
