@@ -230,7 +230,7 @@ def measure(
 @app.command()
 def simulate(
     output: option.Output,
-    tracer: Annotated[TracerName, typer.Option("--tracer", help="68Ga/64Cu-DOTATATE, 68Ga-PSMA-11 or 18F-FDG.")],
+    tracer: Annotated[TracerName, typer.Option("--tracer", help="A DOTATATE, ga68-psma11 or f18-fdg.")],
     patients: Annotated[int, typer.Option("--patients", "-n", help="How many.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the first patient; the next ones take the following numbers.")] = 0,
     cohort: Annotated[

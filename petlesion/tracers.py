@@ -57,8 +57,9 @@ class Tracer:
     display_suv: float
 
 
-# Fallback thresholds: FDG, SUV 3 (S4b, total tumour segmentation, docs/reference); PSMA, SUV 3 (DEEP-PSMA 2025);
-# DOTATATE/DOTATOC, 1.5 x 5.0 + 2 x 0.5 = 8.5 from the SSTR literature's liver SUVmean near 5 and 10 % noise (S1 rule).
+# Fallback thresholds: FDG and PSMA, SUV 3, as the truth of total-tumour networks and of DEEP-PSMA 2025 is drawn;
+# DOTATATE/DOTATOC, 1.5 x 5.0 + 2 x 0.5 = 8.5 from the SSTR literature's liver SUVmean near 5 and 10 % noise (rule of
+# Wehrend et al. 2021).
 _TABLE = (
     Tracer(TracerName.GA68_DOTATATE, "68Ga-DOTATATE", GA68_HALF_LIFE_S, True, 8.5, 15.0),
     Tracer(TracerName.CU64_DOTATATE, "64Cu-DOTATATE", CU64_HALF_LIFE_S, True, 8.5, 15.0),

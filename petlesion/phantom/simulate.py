@@ -244,7 +244,8 @@ def _simulate_all(options: SimulateOptions, seeds: list[int], out: Path) -> Iter
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BrokenProcessPool as error:
-            raise OutputError("a process ended before its patient", where=out, remedy="take fewer --jobs") from error
+            remedy = "take fewer --jobs, or guard what a script of yours runs by if __name__ == '__main__'"
+            raise OutputError("a process ended before its patient", where=out, remedy=remedy) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
