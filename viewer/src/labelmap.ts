@@ -62,7 +62,8 @@ export class Labelmap implements Map3 {
     const lut = [[0, 0, 0, 0], ...Array.from({ length: 255 }, (_, n) => [...colourOf(n + 1), 255])];
     const colours = tools().segmentation.config.color;
     const index = colours.addColorLUT(lut);
-    tools().segmentation.config.style.setStyle({ type: 'Labelmap' }, STYLE);
+    const { style } = tools().segmentation.config;
+    style.setStyle({ type: 'Labelmap' }, STYLE);
     for (const viewportId of viewportGridService.getState().viewports.keys()) {
       const projected = viewportId === MIP;
       const blendMode = core().Enums.BlendModes.LABELMAP_EDGE_PROJECTION_BLEND;
@@ -74,6 +75,8 @@ export class Labelmap implements Map3 {
         colours.setColorLUT(viewportId, ID, index);
       }
     }
+    // the MIP draws outlines alone, with the opacity of what they enclose
+    style.setStyle({ viewportId: MIP, segmentationId: ID, type: 'Labelmap' }, { ...STYLE, fillAlpha: 1 });
     map.projectWhole();
     return map;
   }
