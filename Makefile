@@ -15,8 +15,8 @@ demo: env ## simulate a patient and run the whole way; on data of your own: make
 ifdef STUDY
 	petlesion segment "$(STUDY)" -o $(if $(OUT),"$(OUT)",demo-output/study --overwrite)
 else
-	petlesion simulate -o demo-output/patient --tracer ga68-dotatate --seed 3 --dicom --resume
-	petlesion segment demo-output/patient/*/dicom -o demo-output/results --overwrite
+	petlesion simulate -o demo-output/patient --tracer ga68-dotatate --seed 6 --dicom --resume
+	petlesion segment demo-output/patient/*-000006/dicom -o demo-output/results --overwrite
 	@echo; echo 'The report of the simulated patient: demo-output/results/report.pdf'
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] && command -v xdg-open > /dev/null; then \
 	    xdg-open demo-output/results/report.pdf; fi

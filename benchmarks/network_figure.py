@@ -53,7 +53,6 @@ def panel(axis: Any, study: PetCt, mask: Path, color: str, title: str) -> None:
             axis.plot(*contour.T, color=color, linewidth=0.8)
     volume_ml = np.count_nonzero(lesions.labels) * lesions.grid.voxel_ml
     axis.set_title(f"{title}: {volume_ml:.0f} mL", fontsize=9, color=color)
-    axis.axis("off")
 
 
 def main() -> None:
@@ -76,12 +75,15 @@ def main() -> None:
         for contender in (ours, threshold):
             predict(patient, contender, given.predictions)
     shown = median_patients(patients, ours, given.predictions)
-    figure, axes = plt.subplots(1, 3 * len(shown), figsize=(2.0 * 3 * len(shown), 5.4), layout="constrained")
+    lines = -(-len(shown) // 2)
+    figure, axes = plt.subplots(lines, 6, figsize=(13.0, 3.7 * lines), squeeze=False, layout="constrained")
+    for axis in axes.flat:
+        axis.axis("off")
     for number, (patient, dice) in enumerate(shown):
         study = read_study(patient.folder, tracer=patient.tracer)
         truth = patient.folder / "truth" / "lesions.nii.gz"
         found = [given.predictions / each.folder / patient.folder.name / "lesions.nii.gz" for each in (ours, threshold)]
-        three = axes[3 * number : 3 * number + 3]
+        three = axes.flat[3 * number : 3 * number + 3]
         panel(three[0], study, truth, TRUE, "true")
         panel(three[1], study, found[0], FOUND, f"{ours.name}, Dice {dice:.2f}")
         panel(three[2], study, found[1], FOUND, "percist")
