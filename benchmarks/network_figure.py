@@ -71,6 +71,8 @@ def main() -> None:
     ours = network(given.model)
     threshold = Contender("percist", SegmentOptions(method=MethodName.PERCIST), "percist")
     patients = find_patients(given.data)
+    if not patients:
+        parser.error(f"{given.data} holds no simulated patient")
     for patient in patients:
         for contender in (ours, threshold):
             predict(patient, contender, given.predictions)

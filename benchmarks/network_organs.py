@@ -45,6 +45,8 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--patients", type=int, default=2, help="of each cohort")
     given = parser.parse_args()
+    if not given.data.is_dir():
+        parser.error(f"{given.data} is no folder")
     (model,) = load_models((given.model,))
     found: dict[Organ, list[float]] = defaultdict(list)
     for cohort in sorted(path for path in given.data.iterdir() if path.is_dir()):

@@ -230,7 +230,9 @@ def measure(
 @app.command()
 def simulate(
     output: option.Output,
-    tracer: Annotated[TracerName, typer.Option("--tracer", help="A DOTATATE, ga68-psma11 or f18-fdg.")],
+    tracer: Annotated[
+        TracerName, typer.Option("--tracer", help="ga68-dotatate, cu64-dotatate, ga68-psma11 or f18-fdg.")
+    ],
     patients: Annotated[int, typer.Option("--patients", "-n", help="How many.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the first patient; the next ones take the following numbers.")] = 0,
     cohort: Annotated[

@@ -48,6 +48,20 @@ def test_nifti_files_are_cases_with_their_ct(tmp_path: Path) -> None:
     assert store.load("two").ct is None
 
 
+def test_linked_studies_are_cases_and_loops_and_dangling_links_are_passed_over(tmp_path: Path) -> None:
+    grid = axial_grid()
+    write_series(tmp_path / "archive" / "PT", Volume(pattern(grid), grid), pet_header(), name="pet")
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "loop").symlink_to(images)
+    (images / "gone").symlink_to(tmp_path / "nowhere")
+    folder = LocalFolder(images)
+    assert folder.cases() == ()
+    (images / "study").symlink_to(tmp_path / "archive")
+    folder.refresh()
+    assert [case.image_id for case in folder.cases()] == [derived_uid("series", "pet")]
+
+
 def test_dicom_studies_are_cases_by_series_uid(tmp_path: Path) -> None:
     grid = axial_grid()
     write_series(tmp_path / "anything" / "PT", Volume(pattern(grid), grid), pet_header(), name="pet")

@@ -75,7 +75,8 @@ export class Labelmap implements Map3 {
         colours.setColorLUT(viewportId, ID, index);
       }
     }
-    // the MIP draws outlines alone, with the opacity of what they enclose
+    // The MIP draws outlines alone, with the opacity of what they enclose. Not before its map is there: OHIF would then
+    // leave the other viewports as they were.
     style.setStyle({ viewportId: MIP, segmentationId: ID, type: 'Labelmap' }, { ...STYLE, fillAlpha: 1 });
     map.projectWhole();
     return map;
