@@ -178,7 +178,8 @@ class RunConfig(_Data):
         Patches a step.
     lesion_share, uptake_share
         Shares of them around a voxel of a lesion, and around one at or above the threshold outside lesions: uptake that
-        is none is what a network has to learn most, and few places of a body hold it. The others lie anywhere.
+        is none is what a network has to learn most, and few places of a body hold it. The others lie anywhere in
+        the body.
     device, amp, compile
         "auto", "cpu", "cuda"; bfloat16 where the hardware has it; `torch.compile`.
     workers

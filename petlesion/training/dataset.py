@@ -15,6 +15,10 @@ from petlesion.training.cache import CachedCase
 
 WIDER = 1.3
 """Patches are cut this much larger than the network's, so that turning them leaves no empty corners."""
+BODY_HU, BODY_SUV = -900, 0.1
+"""A voxel above either is taken for the body when patches are placed."""
+TRIES = 20
+"""To hit the body; it fills more than a tenth of most images."""
 
 
 class Batch(TypedDict):
@@ -44,7 +48,7 @@ def source_size(patch: tuple[int, int, int], *, wider: bool) -> tuple[int, int, 
 class PatchBatches:
     """Training batches; item n is the batch of step n.
 
-    Patches lie anywhere in the image and may reach beyond it by up to half their size, so that neither the centre of
+    Patches may lie anywhere and reach beyond the image by up to half their size, so that neither the centre of
     the image nor its border tells where a tumour is.
 
     A map-style data set of whole batches instead of MONAI's crop transforms and samplers: a run that is resumed at
@@ -62,7 +66,7 @@ class PatchBatches:
         Patches of this process.
     lesion_share, uptake_share
         Shares of patches around a voxel of a lesion, and around one at or above the threshold outside lesions, where
-        the case has such; the others lie anywhere.
+        the case has such; the others lie anywhere in the body.
     seed, rank
         Of the run and of the process.
     """
@@ -92,7 +96,7 @@ class PatchBatches:
         )
 
     def _patch(self, case: CachedCase, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        center = rng.uniform(0, case.shape)
+        center = _place_in_body(case, rng)
         drawn = rng.random()
         if drawn < self.lesion_share + self.uptake_share:
             voxels = case.array("lesion_voxels" if drawn < self.lesion_share else "uptake_voxels")
@@ -103,6 +107,20 @@ class PatchBatches:
         suv = cut_padded(case.array("suv"), corner, self.size, 0)
         ct = cut_padded(case.array("ct"), corner, self.size, int(NO_CT_HU))
         return suv, ct, cut_padded(case.array("classes"), corner, self.size, 0)
+
+
+def _place_in_body(case: CachedCase, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Position (z, y, x) anywhere in the body, in voxels; anywhere in the image if a few tries all hit air.
+
+    Most of an image is air: one patch in six held nothing else, and such a patch teaches nothing after the first ones.
+    """
+    suv, ct = case.array("suv"), case.array("ct")
+    for _ in range(TRIES):
+        place = rng.uniform(0, case.shape)
+        z, y, x = place.astype(int)
+        if ct[z, y, x] > BODY_HU or suv[z, y, x] > BODY_SUV:
+            break
+    return place
 
 
 def cut_padded(

@@ -19,6 +19,7 @@ from petlesion.training.cases import find_cases  # noqa: E402
 from petlesion.training.config import AugmentationConfig, CohortConfig, LossConfig  # noqa: E402
 from petlesion.training.dataset import PatchBatches, cut_padded, source_size  # noqa: E402
 from petlesion.training.losses import build_loss, merge_unknown  # noqa: E402
+from petlesion.volume import Grid  # noqa: E402
 
 CONFIG = ModelConfig(
     architecture=ArchitectureConfig(filters=(4, 8, 8)),
@@ -92,6 +93,18 @@ def test_uptake_that_is_no_lesion_is_drawn_as_often_as_asked(tmp_path: Path) -> 
     assert len(listed) == min(uptake.sum(), LISTED_VOXELS) > 0
     drawn = batches([case], lesion_share=0.0, uptake_share=1.0, batch=100)[0]
     assert ((drawn["suv"] >= case.threshold) & (drawn["classes"] != 1)).any(axis=(1, 2, 3)).mean() > 0.99
+
+
+def test_patches_elsewhere_lie_in_the_body_and_not_in_the_air_around_it(tmp_path: Path) -> None:
+    write_case(tmp_path / "cases" / "thin", 0, lesion=False, grid=Grid.from_geometry((24, 48, 48), (4.0, 4.0, 4.0)))
+    for name, air in (("pet.nii.gz", 0), ("ct.nii.gz", -1000)):
+        image = read_image(tmp_path / "cases" / "thin" / name)
+        image.array[:, 12:] = air
+        write_image(image, tmp_path / "cases" / "thin" / name)
+    found = find_cases([CohortConfig(folder=tmp_path / "cases", tracer=TracerName.F18_FDG)])
+    (case,) = prepare(found, CONFIG, tmp_path / "cache")
+    drawn = batches([case], lesion_share=0.0, uptake_share=0.0, batch=100)[0]
+    assert (drawn["ct"][:, 7:9, 7:9, 7:9] > -500).any(axis=(1, 2, 3)).mean() > 0.95
 
 
 def test_cutting_beyond_the_image_on_any_side() -> None:
