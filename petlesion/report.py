@@ -25,7 +25,7 @@ class Review(StrEnum):
     CANDIDATES = "candidates"
     """From a threshold alone: physiological uptake is still among them."""
     FILTERED = "filtered"
-    """A network has removed physiological uptake; no physician has reviewed them."""
+    """A network told lesions from physiological uptake; no physician has reviewed them."""
     REVIEWED = "reviewed"
     """From a mask that a person made or accepted."""
 
@@ -144,9 +144,10 @@ class Report:
 
     @property
     def threshold_suv(self) -> float | None:
-        """The SUVbw from which a voxel counted: of the reference, or the method's own; None where there is none."""
-        if self.reference.threshold is not None:
-            return self.reference.threshold
+        """The SUVbw from which a voxel counted; None where no threshold decided, as with a network.
+
+        A network is shown `reference.threshold` and applies none, unless its lesions are redrawn at it.
+        """
         own = self.method.parameters.get("threshold_suv")
         return float(own) if isinstance(own, (int, float)) else None
 

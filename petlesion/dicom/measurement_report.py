@@ -57,7 +57,7 @@ QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
 
 _REVIEW = {
     Review.CANDIDATES: "Candidates from a threshold: physiological uptake may be among them. Not reviewed.",
-    Review.FILTERED: "Physiological uptake was removed by a network. Not reviewed by a physician.",
+    Review.FILTERED: "Found by a network: physiological uptake may be among them, lesions may be missing. Not reviewed.",
     Review.REVIEWED: "Lesions drawn or accepted by a person.",
 }
 
@@ -221,7 +221,7 @@ def _totals(study: PetCt, report: Report, algorithm: AlgorithmIdentification) ->
             measurements.append(_suv(value, derivation))
     for value, name in (
         (totals.min_lesion_suv_mean, LOWEST_LESION_MEAN),
-        (report.reference.threshold, THRESHOLD),
+        (report.threshold_suv, THRESHOLD),
     ):
         if value is not None:
             measurements.append(_number(name, value, SUV_UNIT))

@@ -195,7 +195,7 @@ def algorithm_parameters(report: Report) -> dict[str, str]:
     if report.method.weights_sha256 is not None:
         parameters["weights SHA-256"] = report.method.weights_sha256
     if reference.threshold is not None:
-        parameters["threshold SUVbw"] = f"{reference.threshold:.4g}"
+        parameters["reference threshold SUVbw"] = f"{reference.threshold:.4g}"
     if reference.mean is not None:
         parameters[f"{reference.organ} mean SUVbw"] = f"{reference.mean:.4g}"
     if reference.sd is not None:

@@ -13,7 +13,7 @@ from reportlab.platypus import CondPageBreak, KeepTogether, Paragraph, Table, Ta
 
 from petlesion.present.figure import LESION_COLOR, MOST_NUMBERED, REFERENCE_COLOR
 from petlesion.present.text import BOLD, REGULAR, markup, person_name
-from petlesion.report import LesionRecord, ReferenceOrgan, Report, Review
+from petlesion.report import LesionRecord, Reference, ReferenceOrgan, Report, Review
 from petlesion.study import Patient, PetCt
 
 INK = HexColor("#1F2D3D")
@@ -45,7 +45,8 @@ NUMBER_HEAD = ParagraphStyle("number head", parent=HEAD, alignment=TA_RIGHT)
 _REVIEW = {
     Review.CANDIDATES: "Candidates, not lesions: a threshold found them, and physiological uptake is still among them. "
     "They must be reviewed by a physician.",
-    Review.FILTERED: "A network has removed physiological uptake; no physician has reviewed the result.",
+    Review.FILTERED: "A network decided: physiological uptake may be among the lesions, and lesions may be missing. "
+    "A physician must review the result.",
     Review.REVIEWED: "From a segmentation that a person made or accepted.",
 }
 
@@ -248,12 +249,16 @@ def _ct(study: PetCt) -> str:
 def _threshold(report: Report) -> str:
     threshold, organ = report.threshold_suv, report.reference.organ
     if threshold is None:
-        return "–"
-    return f"SUVbw {threshold:.2f}" + ("" if organ is ReferenceOrgan.NONE else f" ({_reference(report)})")
+        return "none: a network decided" if report.method.weights_sha256 else "–"
+    return f"SUVbw {threshold:.2f}" + ("" if organ is ReferenceOrgan.NONE else f" ({_normal_uptake(report.reference)})")
 
 
 def _reference(report: Report) -> str:
-    reference = report.reference
+    threshold = report.reference.threshold
+    return _normal_uptake(report.reference) + ("" if threshold is None else f"; threshold {threshold:.2f}")
+
+
+def _normal_uptake(reference: Reference) -> str:
     if reference.organ is ReferenceOrgan.NONE:
         return "none"
     values = [

@@ -153,10 +153,10 @@ def segment_by_network(
     task = _Task.of(study, models[0].config, scene, threshold)
     if not scene.body.any():
         notes.append("the PET shows no body: nothing was segmented")
-        return task.result(None, _method(models, options), reference, options, tuple(notes))
+        return task.result(None, _method(models, options, threshold), reference, options, tuple(notes))
     with capped_threads(options.threads):
         prediction, found = _predict(task, models, options, progress)
-    return task.result(prediction, _method(models, options), reference, options, (*notes, *found))
+    return task.result(prediction, _method(models, options, threshold), reference, options, (*notes, *found))
 
 
 def _compatible(first: ModelConfig, other: ModelConfig) -> bool:
@@ -192,7 +192,7 @@ def _input_notes(study: PetCt, config: ModelConfig) -> Iterator[str]:
         yield f"the network was not trained on {study.tracer.title} (only on {known}): check its lesions with care"
 
 
-def _method(models: Sequence[Model], options: NetworkOptions) -> MethodRecord:
+def _method(models: Sequence[Model], options: NetworkOptions, threshold: float) -> MethodRecord:
     parameters: dict[str, Any] = {
         "folds": len(models),
         "overlap": options.overlap,
@@ -200,6 +200,8 @@ def _method(models: Sequence[Model], options: NetworkOptions) -> MethodRecord:
         "refine": options.refine,
         "min_volume_ml": options.min_volume_ml,
     }
+    if options.refine:
+        parameters["threshold_suv"] = threshold
     return MethodRecord(models[0].config.name, __version__, models_sha256(models), parameters)
 
 

@@ -90,7 +90,8 @@ def test_each_lesion_has_its_measurements() -> None:
 
 
 def test_totals_and_reference_have_groups_of_their_own() -> None:
-    document, report, _ = build(reference=LIVER)
+    applied = replace(METHOD, parameters=METHOD.parameters | {"threshold_suv": 4.3})
+    document, report, _ = build(reference=LIVER, method=applied)
     totals = numbers(group(document, "All lesions"))
     assert totals["Number of lesions",] == (2, "1")
     assert totals["Metabolic Volume",] == (pytest.approx(report.totals.ttv_ml, rel=1e-6), "ml")
@@ -143,7 +144,12 @@ def test_method_and_parameters_are_told() -> None:
     assert ("Algorithm Name", METHOD.name) in told
     assert ("Algorithm Version", METHOD.version) in told
     parameters = {value for key, value in told if key == "Algorithm Parameters"}
-    assert parameters == {"min_volume_ml=0.5", "threshold SUVbw=4.3", "liver mean SUVbw=2.125", "liver SD SUVbw=0.25"}
+    assert parameters == {
+        "min_volume_ml=0.5",
+        "reference threshold SUVbw=4.3",
+        "liver mean SUVbw=2.125",
+        "liver SD SUVbw=0.25",
+    }
 
 
 def test_review_warnings_and_unknown_locations_are_comments() -> None:
@@ -154,7 +160,7 @@ def test_review_warnings_and_unknown_locations_are_comments() -> None:
         review=Review.FILTERED,
     )
     assert comments(document) == [
-        "Physiological uptake was removed by a network. Not reviewed by a physician.",
+        "Found by a network: physiological uptake may be among them, lesions may be missing. Not reviewed.",
         "Lesion 1: behind the knee",
         "Dosis geschätzt",
         "a gap",

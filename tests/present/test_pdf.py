@@ -61,7 +61,7 @@ def make_lesions(count: int, grid: Grid = GRID) -> Lesions:
     places = [(z, y, x) for z in range(1, 38, 4) for x in range(1, 46, 4) for y in range(1, 30, 4)]
     for number, (z, y, x) in enumerate(places[:count], start=1):
         labels[z : z + 2, y : y + 2, x : x + 2] = number
-    method = MethodRecord("percist", "0.1.0", "ab" * 32, {"factor": 1.5})
+    method = MethodRecord("percist", "0.1.0", None, {"factor": 1.5, "threshold_suv": 7.65})
     return Lesions(labels, grid, method, REFERENCE, warnings=("bladder & <kidneys> are avid",))
 
 
@@ -97,7 +97,7 @@ def test_page_one_names_patient_study_warnings_and_totals(tmp_path: Path) -> Non
     assert "Candidates, largest first" in page
     for text in ("SUVbw 7.65 (liver: mean 4.50, SD 0.45)", "PET/CT <whole> body & legs", "the only PET of 2 & <more>"):
         assert text in page, text
-    for text in ("ab" * 32, "0.0003876", "2021-03-14 10:31:00", "injection not known", "1.2.840.99.2", "Page 1 of 1"):
+    for text in ("no network was used", "SD 0.45; threshold 7.65", "0.0003876", "2021-03-14 10:31:00", "injection not known", "1.2.840.99.2", "Page 1 of 1"):
         assert text in page, text
     totals = report.totals
     assert f"{totals.n_lesions} {totals.ttv_ml:.1f} {totals.tlu:.1f} {totals.suv_max:.2f}" in page
@@ -109,7 +109,19 @@ def test_no_lesion_says_none(tmp_path: Path) -> None:
     (page,) = pages(tmp_path / "report.pdf")
     assert "Lesions None was found." in page
     assert "none 0.0 0.0 – – – –" in page
-    assert "no physician has reviewed" in page
+    assert "A physician must review the result." in page
+
+
+def test_a_network_is_named_and_no_threshold_is_said_to_have_been_applied(tmp_path: Path) -> None:
+    lesions = replace(
+        make_lesions(3), method=MethodRecord("unet", "1", "ab" * 32, {"refine": False}), review=Review.FILTERED
+    )
+    write(tmp_path / "report.pdf", make_study(), lesions)
+    (page,) = pages(tmp_path / "report.pdf")
+    assert "Threshold none: a network decided" in page
+    assert "SD 0.45; threshold 7.65" in page
+    assert "lesions may be missing" in page
+    assert "ab" * 32 in page
 
 
 @pytest.mark.parametrize("count", [60, 250])

@@ -369,6 +369,8 @@ def test_refinement_is_an_option(study: PetCt) -> None:
     cut = segment_by_network(graded, [lenient], replace(CPU, refine=True), reference=shrunk).lesions
     assert 0 < np.count_nonzero(cut.labels) <= np.count_nonzero(array >= 6.0)
     assert not cut.labels[array < 6.0].any()
+    assert cut.method.parameters["threshold_suv"] == 6.0
+    assert "threshold_suv" not in plain.method.parameters  # shown to the network, not applied
 
 
 def test_model_of_known_identity_is_loaded_once_for_several_studies(tmp_path: Path) -> None:
