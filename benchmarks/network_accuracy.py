@@ -10,6 +10,11 @@ Every folder of DATA that holds patients takes part. A prediction that PREDICTIO
 command can be interrupted, and repeated with more patients or models. A lesion is found when a prediction shares a
 voxel with it (`--min-iou` for another rule); intervals are 95 %, by 2,000 resamples of patients. Differences are those
 of the first method less each other one, paired by patient, with the p value of `petlesion evaluate --against`.
+
+    python benchmarks/network_accuracy.py runs/data -o PREDICTIONS --model runs/unet/model --validation --variants
+
+chooses post-processing: only the patients that the first model's card lists for validation, and every network also with
+`--refine` and with `--mirror`.
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +33,7 @@ from petlesion.evaluate.comparison import compare
 from petlesion.evaluate.patients import PatientRow, Rules, evaluate_case
 from petlesion.evaluate.resampling import Interval
 from petlesion.measure.biomarkers import measure
-from petlesion.networks.model_folder import model_identity
+from petlesion.networks.model_folder import CARD, model_identity
 from petlesion.nifti import write_labels
 from petlesion.reader import read_study
 from petlesion.segment.methods import segment
@@ -60,12 +65,21 @@ class Contender:
     folder: str
 
 
-def network(model: Path) -> Contender:
-    """A network, named as its folder, or as the run whose `model` folder it is."""
+def networks(model: Path, *, variants: bool) -> Iterator[Contender]:
+    """A network, named as its folder, or as the run whose `model` folder it is; and with its options, if asked for."""
     name = model.resolve().parent.name if model.name == MODEL_FOLDER else model.name
     sha256 = model_identity(model)
     options = SegmentOptions(method=MethodName.UNET, models=(model,), model_sha256=sha256)
-    return Contender(name, options, f"{name}-{sha256[:12]}")
+    folder = f"{name}-{sha256[:12]}"
+    yield Contender(name, options, folder)
+    if variants:
+        yield Contender(f"{name} --refine", replace(options, refine=True), f"{folder}-refine")
+        yield Contender(f"{name} --mirror", replace(options, mirror=True), f"{folder}-mirror")
+
+
+def validation_names(model: Path) -> set[str]:
+    """Cases that a model's card lists for validation."""
+    return {row["name"] for row in json.loads((model / CARD).read_text())["data"]["validation"]}
 
 
 @dataclass(frozen=True)
@@ -138,14 +152,23 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--model", type=Path, action="append", default=[], help="model folder; repeatable")
     parser.add_argument("--min-iou", type=float, default=0.0)
+    parser.add_argument("--validation", action="store_true", help="only validation patients of the first model")
+    parser.add_argument("--variants", action="store_true", help="networks also with --refine and with --mirror")
     given = parser.parse_args()
-    networks = [network(path) for path in given.model]
-    contenders = [*networks, *(Contender(str(name), SegmentOptions(method=name), str(name)) for name in THRESHOLDS)]
+    if given.validation and not given.model:
+        parser.error("--validation needs --model")
+    trained = [contender for path in given.model for contender in networks(path, variants=given.variants)]
+    contenders = [*trained, *(Contender(str(name), SegmentOptions(method=name), str(name)) for name in THRESHOLDS)]
     if len({contender.name for contender in contenders}) < len(contenders):
         parser.error("two models have the same name: copy them to folders of different names")
     patients = find_patients(given.data)
     if not patients:
         parser.error(f"{given.data} holds no simulated patient (folders with truth/truth.json; links are not followed)")
+    if given.validation:
+        names = validation_names(given.model[0])
+        patients = [patient for patient in patients if patient.folder.name in names]
+        if not patients:
+            parser.error(f"{given.data} holds no validation patient of {given.model[0]}")
     for done, patient in enumerate(patients, start=1):
         for contender in contenders:
             predict(patient, contender, given.out)
