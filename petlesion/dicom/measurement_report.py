@@ -57,7 +57,7 @@ QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
 
 _REVIEW = {
     Review.CANDIDATES: "Candidates from a threshold: physiological uptake may be among them. Not reviewed.",
-    Review.FILTERED: "Found by a network: physiological uptake may be among them, lesions may be missing. Not reviewed.",
+    Review.FILTERED: "By a network: physiological uptake may be among them, lesions may be missing. Not reviewed.",
     Review.REVIEWED: "Lesions drawn or accepted by a person.",
 }
 

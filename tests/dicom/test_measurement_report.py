@@ -160,7 +160,7 @@ def test_review_warnings_and_unknown_locations_are_comments() -> None:
         review=Review.FILTERED,
     )
     assert comments(document) == [
-        "Found by a network: physiological uptake may be among them, lesions may be missing. Not reviewed.",
+        "By a network: physiological uptake may be among them, lesions may be missing. Not reviewed.",
         "Lesion 1: behind the knee",
         "Dosis geschätzt",
         "a gap",
