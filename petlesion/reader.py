@@ -16,7 +16,7 @@ from petlesion.nifti import read_image
 from petlesion.progress import Progress, silent
 from petlesion.report import SuvRecord
 from petlesion.resample import resample
-from petlesion.study import Patient, PetCt
+from petlesion.study import Patient, PetCt, short_ct
 from petlesion.tracers import TRACERS, TracerName
 from petlesion.volume import Volume
 
@@ -141,6 +141,7 @@ def _read_ct(ct_file: Path, pet: Volume, warnings: list[str]) -> Volume | None:
     if not np.any(on_pet.array > AIR_HU):
         warnings.append(f"{ct_file.name} does not overlap the PET and is not used.")
         return None
+    warnings.extend(short_ct(pet.grid, ct.grid))
     return on_pet
 
 

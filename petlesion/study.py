@@ -10,10 +10,14 @@ import numpy as np
 
 from petlesion.report import SuvRecord
 from petlesion.tracers import Tracer
-from petlesion.volume import Volume
+from petlesion.volume import Grid, Volume
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+
+
+COMPLETE_CT = 0.95
+"""A CT that covers less than this part of the PET's length draws a warning."""
 
 
 @dataclass(frozen=True)
@@ -91,3 +95,11 @@ class PetCt:
             raise ValueError(f"PET must be float32 SUVbw, not {self.pet.array.dtype}")
         if self.ct is not None and not self.ct.grid.is_close(self.pet.grid):
             raise ValueError("CT must be on the grid of the PET")
+
+
+def short_ct(pet: Grid, ct: Grid) -> tuple[str, ...]:
+    """A warning where a CT ends before the PET does: beyond it, a method sees the PET alone."""
+    covered = pet.length_within(ct)
+    if covered >= COMPLETE_CT:
+        return ()
+    return (f"The CT covers {100 * covered:.0f} % of the PET's length; beyond it there is the PET alone.",)

@@ -107,6 +107,16 @@ class Grid:
         index = self.to_index(point_mm)
         return bool(np.all(index >= -0.5) and np.all(index <= np.array(self.shape) - 0.5))
 
+    def length_within(self, other: Grid) -> float:
+        """Part of this grid's length, along its own normal of the slices, that lies between the ends of another."""
+        ends = []
+        for grid in (self, other):
+            corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in grid.shape])).reshape(3, -1).T
+            along = grid.to_world(corners) @ self.direction[:, 0]
+            ends.append((along.min(), along.max()))
+        (low, high), (other_low, other_high) = ends
+        return float(max(0.0, min(high, other_high) - max(low, other_low)) / (high - low))
+
     def is_close(self, other: Grid, tolerance_mm: float = GRID_TOLERANCE_MM) -> bool:
         """Whether both grids have the same shape and no corner voxel differs by more than `tolerance_mm`."""
         if self.shape != other.shape:

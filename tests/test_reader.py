@@ -199,6 +199,13 @@ def test_nifti_ct_elsewhere_is_not_used(tmp_path: Path) -> None:
     assert any("does not overlap" in warning for warning in study.warnings)
 
 
+def test_nifti_ct_that_ends_before_the_pet_is_a_warning(tmp_path: Path) -> None:
+    pet = _pet()
+    short = Grid((pet.grid.shape[0] // 2, *pet.grid.shape[1:]), pet.grid.affine)
+    _write_nifti_study(tmp_path / "study", pet, Volume(np.zeros(short.shape, np.int16), short))
+    assert any("of the PET's length" in warning for warning in read_study(tmp_path / "study").warnings)
+
+
 def test_nifti_refuses_what_is_no_suv(tmp_path: Path) -> None:
     pet = _pet()
     bad = pet.array.copy()

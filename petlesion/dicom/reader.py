@@ -21,7 +21,7 @@ from petlesion.dicom.tracer import TracerIdentification, identify_tracer
 from petlesion.errors import GeometryError, NoPetError, SuvError, UsageError
 from petlesion.progress import Progress, silent
 from petlesion.resample import resample
-from petlesion.study import DicomSource, Patient, PetCt
+from petlesion.study import DicomSource, Patient, PetCt, short_ct
 from petlesion.tracers import TRACERS, TracerName
 from petlesion.volume import Grid, Volume
 
@@ -103,7 +103,7 @@ def read_dicom(
     suv = Volume(read_volume(stack, _slopes(stack) * conversion.factors, 0.0, progress), stack.grid)
     ct_stack, why_ct = choose_ct(series, stack, index.folder, choice.ct_uid) if ct else (None, ())
     if ct_stack is not None:
-        warnings += ct_stack.warnings
+        warnings += (*ct_stack.warnings, *short_ct(stack.grid, ct_stack.grid))
     elif any(each.modality == "CT" for each in series):
         warnings += why_ct
     return PetCt(

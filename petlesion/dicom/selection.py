@@ -178,7 +178,8 @@ def choose_ct(
     winner, losers = _eliminate(candidates, _ct_criteria(pet, stacks))
     stack = stacks[winner.series.uid]
     why = _why(uid, len(stacks), "fitting CT")
-    chosen = f"CT {winner.series.title}, covering {100 * _overlap(stack, pet):.0f} % of the PET's length: {why}."
+    covered = 100 * pet.grid.length_within(stack.grid)
+    chosen = f"CT {winner.series.title}, covering {covered:.0f} % of the PET's length: {why}."
     return stack, (chosen, *(f"CT {sentence}" for sentence in losers), *lost)
 
 
@@ -271,12 +272,12 @@ def _fitting_ct(series: Series, pet: Stack) -> Stack | str:
         stack = stack_slices(series.instances, series.title)
     except GeometryError as error:
         return error.what
-    return stack if _overlap(stack, pet) > 0 else "it does not overlap the PET"
+    return stack if pet.grid.length_within(stack.grid) > 0 else "it does not overlap the PET"
 
 
 def _ct_criteria(pet: Stack, stacks: dict[str, Stack]) -> tuple[_Criterion, ...]:
     def overlap(candidate: _Candidate) -> float:
-        return _overlap(stacks[candidate.series.uid], pet)
+        return pet.grid.length_within(stacks[candidate.series.uid].grid)
 
     def covers(candidate: _Candidate, remaining: Sequence[_Candidate]) -> float:
         return float(overlap(candidate) >= SAME_COVERAGE * max(overlap(other) for other in remaining))
@@ -290,14 +291,3 @@ def _ct_criteria(pet: Stack, stacks: dict[str, Stack]) -> tuple[_Criterion, ...]
         _Criterion(fineness, lambda candidate: f"its slices are {-fineness(candidate, ()):g} mm apart"),
         _Criterion(lambda candidate, _: candidate.slices, lambda candidate: f"it has {candidate.slices} slices only"),
     )
-
-
-def _overlap(ct: Stack, pet: Stack) -> float:
-    """Part of the PET's length, along its normal, that lies between the ends of the CT."""
-    ends = []
-    for grid in (pet.grid, ct.grid):
-        corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in grid.shape])).reshape(3, -1).T
-        along = grid.to_world(corners) @ pet.grid.direction[:, 0]
-        ends.append((along.min(), along.max()))
-    (low, high), (ct_low, ct_high) = ends
-    return float(max(0.0, min(high, ct_high) - max(low, ct_low)) / (high - low))

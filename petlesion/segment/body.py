@@ -16,6 +16,8 @@ AIR_RANGE = 1000.0
 """Uptake below the 99th percentile divided by this counts as none when air is told from body."""
 AIR_HU = -500.0
 """CT number between air and the body's surface, HU."""
+UNSEEN_HU = -1023.5
+"""A block at or below this lies where the CT tells nothing: outside its field of view, where it is -1024."""
 MIN_BODY_PART = 0.02
 """Separate parts smaller than this fraction of the largest one are no limbs (contamination, a urine bag, noise)."""
 CT_REACH_MM = 20.0
@@ -33,7 +35,8 @@ def body_mask(pet: Coarse, ct: Coarse | None = None) -> NDArray[np.bool_]:
     pet
         Uptake, block means of about `BODY_GRID_MM`.
     ct
-        CT numbers (HU) on the same blocks. It adds cold parts of the body and removes what does not touch the body.
+        CT numbers (HU) on the same blocks. It adds cold parts of the body and removes what does not touch the body;
+        outside its field of view (a short CT, arms beyond its edge) the PET decides alone.
 
     Returns
     -------
@@ -48,7 +51,8 @@ def body_mask(pet: Coarse, ct: Coarse | None = None) -> NDArray[np.bool_]:
         # opened: the table is thin; filled before, because so is the chest wall
         solid = _keep_parts(ndimage.binary_opening(_filled(ct.array > AIR_HU)))
         if solid.any():
-            body = _touching(body, solid, pet.spacing_mm) | solid
+            seen = _touching(body, solid, pet.spacing_mm) | solid
+            body = np.where(ct.array > UNSEEN_HU, seen, _keep_parts(body))
     return _filled(body)
 
 

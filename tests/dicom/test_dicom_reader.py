@@ -101,6 +101,17 @@ def test_ct_padding_and_surroundings_are_air(tmp_path: Path) -> None:
     assert (ct.array[:, 3:, :] == AIR_HU).all()
 
 
+def test_a_ct_that_ends_before_the_pet_is_a_warning(tmp_path: Path) -> None:
+    grid = axial_grid((12, 6, 7))
+    write_series(tmp_path / "whole" / "pet", Volume(pattern(grid), grid), pet_header(), name="pet")
+    write_series(tmp_path / "half" / "pet", Volume(pattern(grid), grid), pet_header(), name="pet")
+    half = Grid((6, 6, 7), grid.affine)
+    write_series(tmp_path / "whole" / "ct", Volume(pattern(grid), grid), ct_header(), name="ct")
+    write_series(tmp_path / "half" / "ct", Volume(pattern(half), half), ct_header(), name="ct")
+    assert not any("CT covers" in warning for warning in _read(tmp_path / "whole").warnings)
+    assert any("CT covers 50 % of the PET's length" in warning for warning in _read(tmp_path / "half").warnings)
+
+
 def test_ct_that_cannot_be_used_is_a_warning(tmp_path: Path) -> None:
     grid = axial_grid()
     volume = Volume(pattern(grid), grid)

@@ -63,6 +63,23 @@ def test_urine_bag_beside_the_patient_is_outside(body: Callable[..., Any]) -> No
     assert mask[patient.masks["bladder"]].any()
 
 
+def test_where_the_ct_does_not_reach_the_pet_decides(body: Callable[..., Any]) -> None:
+    patient = body(arms_down=True)
+    spacing = patient.study.pet.grid.spacing_mm
+    pet = Coarse.of(patient.study.pet.array, spacing, 8.0)
+    alone = body_mask(pet)
+    depth, _, width = patient.study.pet.array.shape
+    for beyond in (np.s_[: depth // 2], np.s_[:, :, : width // 3]):
+        short = patient.study.ct.array.copy()
+        short[beyond] = -1024
+        found = body_mask(pet, Coarse.of(short, spacing, 8.0))
+        unseen = Coarse.of(short, spacing, 8.0).array <= -1024
+        assert alone[unseen].any()
+        np.testing.assert_array_equal(found[unseen] | ~alone[unseen], True)
+        true = patient.masks["body"]
+        assert refine(found, pet.factors, true.shape)[true].mean() > 0.99
+
+
 def test_contour_scales_with_the_image(body: Callable[..., Any]) -> None:
     study = body(ct=False).study
     once = body_mask(Coarse.of(study.pet.array, study.pet.grid.spacing_mm, 8.0))
