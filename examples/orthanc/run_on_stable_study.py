@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import http.client
 import io
 import json
 import os
@@ -22,6 +23,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,20 @@ RUN = (
 """Command that is run; {study}, {results}, {uid}, {gid} are filled in."""
 READ = ("PT", "CT")
 """Modalities that the application reads."""
+ABOUT_THE_STUDY = frozenset({0, 2, 10, 11, 12, 13, 14, 20, 30, 40})
+"""Exit codes of the application. Others are of the engine or a signal: no image, no memory, the host going down."""
+TRIES = 5
+"""Of a study whose container or results failed; after a restart as many again."""
+PAUSE_S = 60.0
+"""After the first failure of a study; twice as long after each further one."""
+
+
+class ContainerError(Exception):
+    """The container ended with a code that says nothing about the study."""
+
+
+FAILURES = (OSError, ValueError, http.client.HTTPException, zipfile.BadZipFile, ContainerError)
+"""What may be over at the next try: Orthanc, the network, the disk, the engine (URLError is an OSError)."""
 
 
 class Orthanc:
@@ -53,17 +69,28 @@ class Orthanc:
             return bytes(answer.read())
 
 
+def modality(series: dict[str, Any]) -> str:
+    """Modality of a series; empty where its images name none."""
+    return str(series["MainDicomTags"].get("Modality", ""))
+
+
 def images_to_read(orthanc: Orthanc, study: str) -> str:
     """Fingerprint of the PET and CT images of a study; empty where there is no PET."""
-    series = [each for each in orthanc.get(f"/studies/{study}/series") if each["MainDicomTags"]["Modality"] in READ]
-    if not any(each["MainDicomTags"]["Modality"] == "PT" for each in series):
+    series = [each for each in orthanc.get(f"/studies/{study}/series") if modality(each) in READ]
+    if not any(modality(each) == "PT" for each in series):
         return ""
     instances = sorted(instance for each in series for instance in each["Instances"])
     return hashlib.sha256(" ".join(instances).encode()).hexdigest()
 
 
 def process(orthanc: Orthanc, study: str, command: str) -> int:
-    """Run the container on a study, store the DICOM results, and return the exit code."""
+    """Run the container on a study, store the DICOM results, and return the exit code.
+
+    Raises
+    ------
+    ContainerError
+        If that code is none of the application's.
+    """
     with tempfile.TemporaryDirectory(prefix="petlesion-") as folder:
         images, results = Path(folder) / "study", Path(folder) / "results"
         results.mkdir()
@@ -74,6 +101,8 @@ def process(orthanc: Orthanc, study: str, command: str) -> int:
             for word in shlex.split(command)
         ]
         code = subprocess.run(words, check=False, stdout=sys.stderr).returncode
+        if code not in ABOUT_THE_STUDY:
+            raise ContainerError(f"the container ended with code {code}")
         if code == 0:
             for path in sorted(results.rglob("*.dcm")):
                 orthanc.raw("/instances", path.read_bytes())
@@ -98,25 +127,54 @@ def look_at(orthanc: Orthanc, study: str, command: str) -> None:
     print(json.dumps({"orthanc_study": study, "exit_code": code}), flush=True)
 
 
+@dataclass(frozen=True)
+class Retry:
+    """A study that failed."""
+
+    tries: int
+    due: float
+    """When it is tried again (`time.monotonic`)."""
+
+
+def attempt(orthanc: Orthanc, study: str, command: str, waiting: dict[str, Retry]) -> None:
+    """Look at a study; one that fails waits, ever longer, and holds up no other."""
+    tries = waiting[study].tries + 1 if study in waiting else 1
+    waiting.pop(study, None)
+    try:
+        look_at(orthanc, study, command)
+    except FAILURES as error:
+        pause_s = PAUSE_S * 2 ** (tries - 1) if tries < TRIES else None
+        if pause_s is not None:
+            waiting[study] = Retry(tries, time.monotonic() + pause_s)
+        report(error, orthanc_study=study, tries=tries, again_in_s=pause_s)
+
+
+def report(error: Exception, **more: Any) -> None:
+    """Write a line to stderr."""
+    print(json.dumps({"error": str(error), **more}), file=sys.stderr, flush=True)
+
+
 def watch(orthanc: Orthanc, command: str, every_s: float, *, once: bool) -> None:
     """Follow the changes from the first on; those that have been dealt with cost one request each."""
     since = 0
+    waiting: dict[str, Retry] = {}
     while True:
         try:
             changes = orthanc.get(f"/changes?since={since}&limit=100")
-            for change in changes["Changes"]:
-                if change["ChangeType"] == "StableStudy":
-                    look_at(orthanc, change["ID"], command)
-            since = changes["Last"]
-        except urllib.error.URLError as error:
-            print(json.dumps({"error": str(error)}), file=sys.stderr, flush=True)
+        except FAILURES as error:
+            report(error)
             if once:
                 raise SystemExit(1) from error
             time.sleep(every_s)
             continue
+        stable = [change["ID"] for change in changes["Changes"] if change["ChangeType"] == "StableStudy"]
+        due = [study for study, retry in waiting.items() if retry.due <= time.monotonic()]
+        for study in dict.fromkeys([*stable, *due]):
+            attempt(orthanc, study, command, waiting)
+        since = changes["Last"]
         if changes["Done"]:
             if once:
-                return
+                raise SystemExit(1 if waiting else 0)
             time.sleep(every_s)
 
 
@@ -125,6 +183,8 @@ if __name__ == "__main__":
     parser.add_argument("--orthanc", default="http://127.0.0.1:8042", metavar="URL", help="default: %(default)s")
     parser.add_argument("--run", default=RUN, metavar="COMMAND", help="default: %(default)s")
     parser.add_argument("--every", type=float, default=5.0, metavar="SECONDS", help="default: %(default)s")
-    parser.add_argument("--once", action="store_true", help="deal with what there is, and end")
+    parser.add_argument(
+        "--once", action="store_true", help="deal with what there is, and end; 1 where something failed"
+    )
     given = parser.parse_args()
     watch(Orthanc(given.orthanc), given.run, given.every, once=given.once)

@@ -1,0 +1,110 @@
+"""The example for Orthanc, with Orthanc and a container that fails: no study is lost, and none holds up another."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import requests
+from annotation_server import Orthanc, running_orthanc, write_small_study
+from pydicom import dcmread
+from synthetic_dicom import axial_grid, ct_header, pattern, write_series
+
+from petlesion.errors import ExitCode
+from petlesion.identifiers import derived_uid
+from petlesion.volume import Volume
+
+SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "orthanc" / "run_on_stable_study.py"
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("run_on_stable_study", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "run_on_stable_study", module)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def orthanc(tmp_path: Path) -> Iterator[Orthanc]:
+    """Two stable studies, FIRST and SECOND; FIRST has a series without Modality."""
+    for name in ("FIRST", "SECOND"):
+        write_small_study(tmp_path / "studies", name)
+    header = ct_header()
+    header.PatientID = header.PatientName = "FIRST"
+    header.StudyInstanceUID = derived_uid("study", "FIRST")
+    images = Volume(pattern(axial_grid()), axial_grid())
+    for path in write_series(tmp_path / "studies" / "FIRST", images, header, name="nameless"):
+        instance = dcmread(path)
+        del instance.Modality
+        instance.save_as(path)
+    with running_orthanc(tmp_path / "orthanc", StableAge=1) as running:
+        running.store(tmp_path / "studies")
+        deadline = time.monotonic() + 60
+        while not all(study["IsStable"] for study in studies(running)):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        yield running
+
+
+def studies(orthanc: Orthanc) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = requests.get(f"{orthanc.url}/studies?expand", timeout=30).json()
+    return found
+
+
+def watch(orthanc: Orthanc, first: str, second: str = "exit 0") -> tuple[int, list[int], list[str]]:
+    """Deal with what there is; for each study the container is a line of shell in the folder of results.
+
+    Returns the exit code of the script, those of the studies that were dealt with, and the errors.
+    """
+    choose = f"cd {{results}} && if ls {{study}} | grep -q FIRST; then {first}; else {second}; fi"
+    command = [sys.executable, SCRIPT, "--orthanc", orthanc.url, "--once", "--run", f"sh -c '{choose}'"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert "Traceback" not in done.stderr, done.stderr
+    codes = [json.loads(line)["exit_code"] for line in done.stdout.splitlines()]
+    return done.returncode, codes, [json.loads(line)["error"] for line in done.stderr.splitlines()]
+
+
+def test_results_that_orthanc_refuses_hold_up_no_other_study(orthanc: Orthanc) -> None:
+    code, codes, errors = watch(orthanc, "echo junk > seg.dcm")
+    assert (code, codes) == (1, [0])
+    assert len(errors) == 1
+    assert "HTTP Error 400" in errors[0]
+    assert watch(orthanc, "exit 0") == (0, [0], [])
+
+
+def test_only_what_the_application_says_is_final(orthanc: Orthanc) -> None:
+    refused = f"exit {int(ExitCode.GEOMETRY)}"
+    assert watch(orthanc, "exit 125", refused) == (1, [ExitCode.GEOMETRY], ["the container ended with code 125"])
+    assert watch(orthanc, "exit 137") == (1, [], ["the container ended with code 137"])
+    assert watch(orthanc, "exit 0") == (0, [0], [])
+    assert watch(orthanc, "exit 1", "exit 1") == (0, [], [])
+
+
+def test_a_study_that_fails_is_tried_again_a_few_times(
+    orthanc: Orthanc, script: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, waiting = studies(orthanc)[0]["ID"], dict[str, Any]()
+    pauses = []
+    script.attempt(script.Orthanc(orthanc.url), study, "sh -c 'exit 125'", waiting)
+    while study in waiting:
+        pauses.append(waiting[study].due - time.monotonic())
+        script.attempt(script.Orthanc(orthanc.url), study, "no-such-engine", waiting)
+    assert pauses == pytest.approx([60, 120, 240, 480], abs=10)
+    last = json.loads(capsys.readouterr().err.splitlines()[-1])
+    assert (last["tries"], last["again_in_s"]) == (5, None)
+
+
+def test_codes_are_those_of_the_application(script: ModuleType) -> None:
+    assert set(ExitCode) == script.ABOUT_THE_STUDY
