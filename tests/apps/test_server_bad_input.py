@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,8 @@ TRAVERSALS = ["../../x", "/etc/passwd", "%2e%2e%2f%2e%2e%2fx", "..\\..\\x", "a/.
 
 def files_of(site: Site) -> set[Path]:
     """All files of the server but its log."""
-    return {path for path in site.server.log.parent.rglob("*") if path.suffix not in (".log", ".lock", ".dcm")}
+    found = site.server.log.parent.rglob("*")
+    return {path for path in found if path.is_file() and path.suffix not in (".log", ".lock", ".dcm")}
 
 
 def assert_refused(site: Site, answer: requests.Response, *, says: str) -> None:
@@ -112,6 +116,30 @@ def test_paths_do_not_lead_out_of_the_proxy(site: Site) -> None:
         answer = requests.get(f"{site.url}/proxy/dicom/{path}", timeout=30)
         assert answer.status_code == 404
         assert "Orthanc" not in answer.text
+
+
+def test_archives_are_not_unpacked(site: Site) -> None:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("../petlesion-leads-out"))
+    before = files_of(site)
+    answer = requests.put(
+        f"{site.url}/session/",
+        params={"uncompress": "true"},
+        files={"files": ("x.tar", content.getvalue())},
+        timeout=30,
+    )
+    assert_refused(site, answer, says="archives are not unpacked here")
+    assert files_of(site) == before
+    assert not (Path(tempfile.gettempdir()) / "petlesion-leads-out").exists()
+
+
+def test_pages_of_other_origins_are_refused(site: Site) -> None:
+    foreign = {"Origin": "https://evil.example"}
+    assert "Access-Control-Allow-Origin" not in requests.get(f"{site.url}/info/", headers=foreign, timeout=30).headers
+    query = {"image": site.studies["anna"].pet, "output": "json"}
+    answer = requests.post(f"{site.url}/infer/fixed", params=query, headers=foreign, timeout=30)
+    assert_refused(site, answer, says="a page of another origin may not use this server")
 
 
 def test_label_of_another_grid(site: Site, tmp_path: Path) -> None:

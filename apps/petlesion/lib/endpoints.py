@@ -41,6 +41,7 @@ from monailabel.utils.others.generic import get_mime_type, remove_file
 
 from lib.datastore.dicomweb import ArchiveError
 from lib.datastore.image_ids import UnknownImageError, UnknownLabelError, is_safe_name
+from lib.origins import install_origins
 from petlesion.errors import ExitCode, OutputError, PetlesionError
 
 MODULES = (info, model, infer, batch_infer, train, activelearning, scoring, datastore, session, logs)
@@ -67,6 +68,7 @@ def install(app: FastAPI) -> None:
     if getattr(app.state, "petlesion", False):
         return
     app.state.petlesion = True
+    install_origins(app)
     inferences, clicks = CapacityLimiter(CONCURRENT_INFERENCES), CapacityLimiter(CONCURRENT_CLICKS)
 
     def turn(arguments: Mapping[str, Any]) -> CapacityLimiter:
@@ -105,7 +107,7 @@ def in_thread(endpoint: Handler, turn: Callable[[Mapping[str, Any]], CapacityLim
 
     async def handler(**arguments: Any) -> Any:
         try:
-            _check_names(arguments)
+            _check(arguments)
             limiter = None if turn is None else turn(arguments)
             return await to_thread.run_sync(partial(_call, endpoint, arguments), limiter=limiter)
         except HTTPException:
@@ -159,7 +161,10 @@ def _segmentation(
     return FileResponse(path, media_type="application/dicom", filename=f"{model}.dcm")
 
 
-def _check_names(arguments: Mapping[str, Any]) -> None:
+def _check(arguments: Mapping[str, Any]) -> None:
+    if arguments.get("uncompress"):
+        # Members of an archive may lead out of its folder, and this app is code that training runs.
+        raise HTTPException(400, "archives are not unpacked here; send the image as NIfTI or NRRD")
     for key in NAMES:
         value = arguments.get(key)
         if isinstance(value, str) and value and not is_safe_name(value):
