@@ -67,6 +67,14 @@ def resample(
     return Volume(result, grid)
 
 
+def lies_apart(mask: Volume, grid: Grid) -> bool:
+    """Whether a mask has voxels that are not zero, and not one of their centres lies inside a grid."""
+    voxels = np.argwhere(mask.array)
+    index = grid.to_index(mask.grid.to_world(voxels))
+    inside = np.all((index >= -0.5) & (index <= np.array(grid.shape) - 0.5), axis=-1)
+    return len(voxels) > 0 and not inside.any()
+
+
 def _resample(
     volume: Volume, grid: Grid, interpolation: Interpolation, outside: float, dtype: np.dtype[Any]
 ) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 import petlesion.resample
-from petlesion.resample import Interpolation, resample
+from petlesion.resample import Interpolation, lies_apart, resample
 from petlesion.volume import Grid, Volume
 
 
@@ -85,6 +85,11 @@ def test_nothing_in_common() -> None:
     grid = Grid.from_geometry((4, 4, 4), (1.0, 1.0, 1.0))
     far = Grid.from_geometry((3, 3, 3), (1.0, 1.0, 1.0), (100.0, 0.0, 0.0))
     assert (resample(Volume(np.ones(grid.shape, np.float32), grid), far, outside=-1024).array == -1024).all()
+    one = np.zeros(grid.shape, np.uint8)
+    assert not lies_apart(Volume(one, grid), far)
+    one[0, 0, 0] = 1
+    assert lies_apart(Volume(one, grid), far)
+    assert not lies_apart(Volume(one, grid), Grid.from_geometry((1, 1, 1), (3.0, 3.0, 3.0)))
 
 
 def test_same_grid_is_not_touched() -> None:

@@ -16,7 +16,7 @@ from petlesion.evaluate.rating import Rating, rate
 from petlesion.evaluate.surface import surface_dice
 from petlesion.evaluate.voxels import VoxelScores, voxel_scores
 from petlesion.nifti import read_image, read_labels
-from petlesion.resample import Interpolation, resample
+from petlesion.resample import Interpolation, lies_apart, resample
 from petlesion.tracers import TracerName
 from petlesion.volume import Grid, Volume
 
@@ -122,7 +122,19 @@ def evaluate_case(name: str, predictions: Path, truth: Path, rules: Rules) -> Pa
     if predicted is None:
         if not report.is_file():
             raise UsageError(f"case {name} has no prediction", where=predictions, remedy="segment it, or leave it out")
+        if _confidences(report):
+            raise UsageError(
+                f"case {name} lists lesions in report.json and has no mask",
+                where=predictions,
+                remedy="copy its mask too",
+            )
         predicted = Volume(np.zeros(true.grid.shape, dtype=np.uint8), true.grid)
+    if lies_apart(predicted, true.grid):
+        raise UsageError(
+            f"the prediction of case {name} lies outside the image of its truth",
+            where=predictions,
+            remedy="compare masks of the same study, in the same coordinates",
+        )
     if not predicted.grid.is_close(true.grid):
         predicted = resample(predicted, true.grid, Interpolation.NEAREST)
     labels, true_labels = as_instances(predicted.array), as_instances(true.array)
@@ -206,7 +218,7 @@ def _tracer(study: Path, report: Path) -> TracerName | None:
         value: Any = _json(path)
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
-        if value in list(TracerName):
+        if value in list(TracerName) and value != TracerName.UNKNOWN:
             return TracerName(value)
     return None
 
@@ -225,11 +237,17 @@ def _candidates(report: Path, labels: NDArray[np.int32], matching: LesionMatchin
         return ()
     if not report.is_file():
         return None
+    confidences = _confidences(report)
+    if len(confidences) != len(np.unique(labels[labels > 0])):
+        return None
+    candidates = [Candidate(c, n not in matching.false) for n in predicted if (c := confidences.get(n)) is not None]
+    return tuple(candidates) if len(candidates) == len(predicted) else None
+
+
+def _confidences(report: Path) -> dict[int, float | None]:
+    """Confidence of every lesion of a `report.json` by its number."""
     try:
         rows = {int(lesion["id"]): lesion["confidence"] for lesion in _json(report)["lesions"]}
-        confidences = {number: float(value) for number, value in rows.items() if value is not None}
+        return {number: None if value is None else float(value) for number, value in rows.items()}
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError("report.json lists no lesions", where=report.parent, remedy="make it again") from error
-    if len(rows) != len(np.unique(labels[labels > 0])) or any(n not in confidences for n in predicted):
-        return None
-    return tuple(Candidate(confidences[n], n not in matching.false) for n in predicted)

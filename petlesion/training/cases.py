@@ -17,7 +17,7 @@ from petlesion.networks.model_config import BACKGROUND, LESION, PHYSIOLOGICAL, o
 from petlesion.nifti import read_labels
 from petlesion.organs import Organ, Organs, read_organs
 from petlesion.reader import read_study
-from petlesion.resample import Interpolation, resample
+from petlesion.resample import Interpolation, lies_apart, resample
 from petlesion.segment.reference import find_reference
 from petlesion.study import PetCt
 from petlesion.tracers import TracerName
@@ -193,10 +193,20 @@ def _truth(path: Path) -> Mapping[str, Any]:
 
 
 def lesion_mask(case: Case, study: PetCt) -> NDArray[np.bool_]:
-    """Labelled tumour, (z, y, x) on the grid of the PET."""
+    """Labelled tumour, (z, y, x) on the grid of the PET.
+
+    Raises
+    ------
+    UsageError
+        If there is tumour, and all of it lies outside the PET.
+    """
     path = next(path for path in case.files if path.name in LESION_FILES)
     labels = read_labels(path)
     mask = Volume(labels.array > 0, labels.grid)
+    if lies_apart(mask, study.pet.grid):
+        raise UsageError(
+            f"{path.name} lies outside the PET", where=case.folder, remedy="correct its coordinates, or remove the case"
+        )
     return resample(mask, study.pet.grid, Interpolation.NEAREST).array.astype(bool, copy=False)
 
 

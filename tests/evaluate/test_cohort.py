@@ -138,7 +138,13 @@ def test_rule_for_found_and_other_grids(tmp_path: Path) -> None:
 
 def test_refuses_what_cannot_be_compared(tmp_path: Path) -> None:
     predictions, truth = write_cohort(tmp_path)
+    far = Grid(GRID.shape, GRID.affine + np.pad([[500.0]], ((0, 3), (3, 0))))
+    write_labels(labels(a=A), far, predictions / "one" / "lesions.nii.gz")
+    with pytest.raises(UsageError, match="case one lies outside the image of its truth"):
+        evaluate_folders(predictions, truth)
     (predictions / "one" / "lesions.nii.gz").unlink()
+    with pytest.raises(UsageError, match="case one lists lesions in report.json and has no mask"):
+        evaluate_folders(predictions, truth)
     (predictions / "one" / "report.json").unlink()
     with pytest.raises(UsageError, match="case one has no prediction"):
         evaluate_folders(predictions, truth)
@@ -156,7 +162,12 @@ def test_tracers_apart_from_truth_or_report(tmp_path: Path) -> None:
     assert by_tracer(rows, Rules()) == {}
     for case, tracer in (("one", "f18-fdg"), ("missed", "ga68-psma11")):
         (truth / case / "truth" / "truth.json").write_text(json.dumps({"tracer": tracer}))
-    (predictions / "control" / "report.json").write_text(json.dumps({"study": {"tracer": "f18-fdg"}, "lesions": []}))
+    assert by_tracer(evaluate_folders(predictions, truth), Rules()).keys() == {"f18-fdg", "ga68-psma11"}
+    for tracer in ("unknown", "f18-fdg"):
+        report = {"study": {"tracer": tracer}, "lesions": []}
+        (predictions / "control" / "report.json").write_text(json.dumps(report))
+        rows = {row.case: row.tracer for row in evaluate_folders(predictions, truth)}
+        assert rows["control"] == (None if tracer == "unknown" else tracer)
     tables = by_tracer(evaluate_folders(predictions, truth), Rules())
     assert {name: [row.case for row in table.rows] for name, table in tables.items()} == {
         "f18-fdg": ["control", "one"],

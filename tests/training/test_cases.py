@@ -98,6 +98,16 @@ def test_refuses_cohorts_that_cannot_be_trained_on(tmp_path: Path) -> None:
         find_cases([cohort(tmp_path / "three")])
 
 
+def test_refuses_a_label_that_lies_outside_its_pet(tmp_path: Path) -> None:
+    write_case(tmp_path / "cases" / "a", 0)
+    path = tmp_path / "cases" / "a" / "lesions.nii.gz"
+    labels = read_labels(path)
+    write_labels(labels.array, Grid.from_geometry(labels.grid.shape, (4.0, 4.0, 4.0), (500.0, 0.0, 0.0)), path)
+    (case,) = find_cases([cohort(tmp_path / "cases")])
+    with pytest.raises(UsageError, match=r"lesions\.nii\.gz lies outside the PET"):
+        read_case(case, ("background", "lesion"))
+
+
 def test_cache_holds_what_the_network_will_see_and_repairs_itself(tmp_path: Path) -> None:
     write_simulated_case(tmp_path / "cases" / "a", 0)
     write_case(tmp_path / "cases" / "b", 1, lesion=False, ct=False)
