@@ -1,4 +1,4 @@
-# The annotation server from this repository; the context is the repository.
+# The annotation server from this repository; the context is the repository, as .dockerignore there restricts it.
 FROM docker.io/library/python:3.11-slim-bookworm
 COPY requirements.txt /opt/petlesion/
 COPY compat /opt/petlesion/compat
@@ -7,5 +7,7 @@ RUN grep -v '^\./' requirements.txt > locked.txt \
     && pip install --no-cache-dir --no-deps -r locked.txt ./compat/pydicom_seg
 COPY . /opt/petlesion
 RUN pip install --no-cache-dir --no-deps --no-build-isolation --editable .
+# An empty volume mounted here takes over what the image holds: the network that ships, to begin with.
+RUN petlesion export --model unet -o /models
 EXPOSE 8000
 ENTRYPOINT ["petlesion", "serve"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,9 @@ from manifests import application_manifest
 from settings import PREFIX, load_settings
 
 import petlesion
+from petlesion.cli import run
 from petlesion.errors import ExitCode
+from petlesion.networks.registry import Registry
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 IMAGE = f"localhost/petlesion-map:{petlesion.__version__}"
@@ -89,6 +92,43 @@ def test_argo_tries_again_only_what_may_succeed() -> None:
     codes = {int(code) for code in re.findall(r"\d+", template["retryStrategy"]["expression"].split(" in ")[1])}
     assert codes == {ExitCode.SEGMENTATION, ExitCode.OUTPUT, 137, 143}
     assert template["activeDeadlineSeconds"] > application_manifest()["timeout"]
+
+
+def test_image_of_the_annotation_server_holds_files_of_the_repository_alone(tmp_path: Path) -> None:
+    """And the folder of OHIF, where it is built."""
+    if shutil.which("buildah") is None:
+        pytest.skip("buildah is not installed: make system-tools")
+    repository = EXAMPLES.parent
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
+    image = tmp_path / "image.id"
+    output = ("--file", tmp_path / "Dockerfile", "--output", f"type=local,dest={tmp_path / 'copied'}")
+    subprocess.run(
+        ["buildah", "bud", "--isolation", "chroot", "--quiet", "--iidfile", image, *output, repository],
+        cwd=tmp_path,
+        check=True,
+        timeout=120,
+    )
+    subprocess.run(["buildah", "rmi", image.read_text()], check=True, capture_output=True, timeout=60)
+    list_files = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(list_files, cwd=repository, capture_output=True, text=True, check=True, timeout=60)
+    tracked = {Path(line) for line in listed.stdout.splitlines() if (repository / line).is_file()}
+    found = [path.relative_to(tmp_path / "copied") for path in (tmp_path / "copied").rglob("*") if path.is_file()]
+    copied = {path for path in found if path.parts[:2] != ("build", "ohif")}
+    names = {"LICENSE", "README.md", "apps", "compat", "petlesion", "pyproject.toml", "requirements.txt"}
+    assert copied == {path for path in tracked if path.parts[0] in names}
+
+
+def test_compose_volume_of_models_begins_with_the_network(tmp_path: Path) -> None:
+    """By the command that the image runs; an empty volume takes over what is there in the image."""
+    server = yaml.safe_load((EXAMPLES / "compose" / "compose.yaml").read_text())["services"]["annotation-server"]
+    folder = dict(zip(server["command"][::2], server["command"][1::2], strict=True))["--models"]
+    assert f"models:{folder}" in server["volumes"]
+    dockerfile = EXAMPLES.parent / server["build"]["dockerfile"]
+    (export,) = re.findall(r"^RUN petlesion (export .*)$", dockerfile.read_text(), re.MULTILINE)
+    arguments = [word.replace(folder, str(tmp_path / "models")) for word in export.split()]
+    assert str(tmp_path / "models") in arguments
+    assert run(arguments) == ExitCode.DONE
+    assert Registry.of(tmp_path / "models", "unet").find_current() is not None
 
 
 def test_compose_services_run_with_options_and_folders_that_exist() -> None:
