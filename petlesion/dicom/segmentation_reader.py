@@ -17,7 +17,7 @@ from petlesion.dicom.attributes import items, number, text, values
 from petlesion.dicom.frame_of_reference import frame_of_reference_warnings
 from petlesion.regions import Region, chosen, empty_region
 from petlesion.study import PetCt
-from petlesion.volume import Grid
+from petlesion.volume import GRID_TOLERANCE_MM, Grid
 
 FRACTIONAL_THRESHOLD = 0.5
 """Voxels of a FRACTIONAL segmentation at or above this share of MaximumFractionalValue belong to the segment."""
@@ -27,6 +27,8 @@ _BACKGROUND = "125040"
 """Code value of Background (DCM), the segment 0 of label maps."""
 _MAX_FRAME_PIXELS = 2**26
 _ORIENTATION_TOLERANCE = 1e-3
+_NEIGHBOURS_MM = 10.0
+"""Slices that lie farther apart than this are not neighbours: others between them were left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,15 +196,24 @@ def _geometry(frames: list[tuple[Dataset, ...]], positions: list[NDArray[np.floa
 
 
 def _slice_spacing(frame: tuple[Dataset, ...], distances: NDArray[np.float64], grid: Grid) -> float:
-    """Distance of slices, mm: as stated, unless frames lie closer; empty frames may be missing between them."""
+    """Distance of slices, mm: as stated, unless frames lie closer; empty frames may be missing between them.
+
+    A thickness is no distance: slices may be thinner than they lie apart. It is taken for one where it is that of the
+    PET, or where frames lie too far apart to be neighbours.
+    """
     gaps = np.diff(np.unique(np.round(distances, 3)))
     nearest = float(gaps.min()) if gaps.size else None
-    for keyword in ("SpacingBetweenSlices", "SliceThickness"):
-        stated = _group(frame, "PixelMeasuresSequence", keyword)
-        spacing = abs(float(stated[0])) if stated else 0.0
-        if spacing > 0 and (nearest is None or spacing < 1.5 * nearest):
-            return spacing
-    return grid.spacing_mm[0] if nearest is None else nearest
+    spacing, thickness = (
+        abs(float(stated[0])) if (stated := _group(frame, "PixelMeasuresSequence", keyword)) else 0.0
+        for keyword in ("SpacingBetweenSlices", "SliceThickness")
+    )
+    if nearest is None:
+        return spacing or thickness or grid.spacing_mm[0]
+    if 0 < spacing < 1.5 * nearest:
+        return spacing
+    of_pet = abs(thickness - grid.spacing_mm[0]) <= GRID_TOLERANCE_MM
+    is_distance = of_pet or nearest > _NEIGHBOURS_MM or thickness >= nearest
+    return thickness if is_distance and 0 < thickness < 1.5 * nearest else nearest
 
 
 def _segment_frames(

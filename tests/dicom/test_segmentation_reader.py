@@ -107,6 +107,33 @@ def test_finer_grid_is_sampled_at_pet_voxel_centres(tmp_path: Path) -> None:
     assert not np.any(lesions.labels[distance > radius + 1])
 
 
+@pytest.mark.parametrize("thickness", [5.0, 3.0, 1.0, None])
+def test_slices_may_be_thinner_than_they_lie_apart(thickness: float | None, tmp_path: Path) -> None:
+    other = Grid.from_geometry((8, 36, 40), (5, 1, 1), (-12.3, 19.7, -100.4))
+    mask = np.zeros(other.shape, dtype=np.uint16)
+    mask[1:6, 8:24, 8:24] = 1
+    dataset = seg(mask, make_study(other, name="other"))
+    measures = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    measures.SliceThickness = thickness
+    del measures.SpacingBetweenSlices
+    if thickness is None:
+        del measures.SliceThickness
+    lesions = read(dataset, tmp_path)
+    slices = np.flatnonzero(lesions.labels.any(axis=(1, 2)))
+    assert slices.tolist() == list(range(slices[0], slices[-1] + 1))
+    assert len(slices) * GRID.spacing_mm[0] == pytest.approx(25.0, abs=GRID.spacing_mm[0])
+
+
+def test_frames_left_out_between_two_slices_of_the_pet_stay_empty(tmp_path: Path) -> None:
+    labels = np.zeros(GRID.shape, dtype=np.uint16)
+    labels[[3, 5], 4:7, 3:6] = 1
+    dataset = seg(labels)
+    measures = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    measures.SliceThickness = GRID.spacing_mm[0]
+    del measures.SpacingBetweenSlices
+    np.testing.assert_array_equal(read(dataset, tmp_path).labels > 0, labels > 0)
+
+
 def test_fractional_is_cut_at_one_half(tmp_path: Path) -> None:
     share = np.zeros((*GRID.shape, 1))
     share[3, 4:7, 4, 0] = 0.49, 0.51, 1.0
