@@ -29,11 +29,11 @@ MODULE_FIELDS = {  # of mercure's class Module
 
 
 def accept(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
-    """The application must take these environment variables."""
+    """The application must take these environment variables, and choose the method itself."""
     for name, value in variables.items():
         assert name.startswith(PREFIX)
         monkeypatch.setenv(name, value)
-    load_settings()
+    assert load_settings().method is None
 
 
 def folders() -> dict[str, str]:
@@ -79,6 +79,10 @@ def test_argo_template_mounts_and_runs_what_the_image_has(monkeypatch: pytest.Mo
     variables = {each["name"]: each["value"] for each in template["container"]["env"]}
     assert variables == {"PETLESION_METHOD": "{{inputs.parameters.method}}"}
     accept(monkeypatch, {"PETLESION_METHOD": given["method"]})
+    dockerfile = (EXAMPLES.parent / "deploy_app" / "Dockerfile").read_text()
+    (entry_point,) = re.findall(r"^ENTRYPOINT (.*)$", dockerfile, re.MULTILINE)
+    assert template["container"]["command"] == json.loads(entry_point)
+    assert json.loads(template["podSpecPatch"]) == {"enableServiceLinks": False}
     security = template["container"]["securityContext"]
     assert security["readOnlyRootFilesystem"] is True
     assert security["allowPrivilegeEscalation"] is False
