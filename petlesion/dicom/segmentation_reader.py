@@ -198,8 +198,8 @@ def _geometry(frames: list[tuple[Dataset, ...]], positions: list[NDArray[np.floa
 def _slice_spacing(frame: tuple[Dataset, ...], distances: NDArray[np.float64], grid: Grid) -> float:
     """Distance of slices, mm: as stated, unless frames lie closer; empty frames may be missing between them.
 
-    A thickness is no distance: slices may be thinner than they lie apart. It is taken for one where it is that of the
-    PET, or where frames lie too far apart to be neighbours.
+    A thickness is no distance: slices may be thinner than they lie apart. It is taken for one where frames lie whole
+    slices of the PET apart and it is theirs, or where they lie too far apart to be neighbours.
     """
     gaps = np.diff(np.unique(np.round(distances, 3)))
     nearest = float(gaps.min()) if gaps.size else None
@@ -211,7 +211,8 @@ def _slice_spacing(frame: tuple[Dataset, ...], distances: NDArray[np.float64], g
         return spacing or thickness or grid.spacing_mm[0]
     if 0 < spacing < 1.5 * nearest:
         return spacing
-    of_pet = abs(thickness - grid.spacing_mm[0]) <= GRID_TOLERANCE_MM
+    slices = nearest / grid.spacing_mm[0]
+    of_pet = max(abs(thickness - grid.spacing_mm[0]), abs(slices - round(slices))) <= GRID_TOLERANCE_MM
     is_distance = of_pet or nearest > _NEIGHBOURS_MM or thickness >= nearest
     return thickness if is_distance and 0 < thickness < 1.5 * nearest else nearest
 
