@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +25,7 @@ from petlesion.errors import ModelError, UsageError
 from petlesion.networks.installed import MODELS_VARIABLE, verified_model
 from petlesion.networks.registry import Registry
 from petlesion.segment.options import MethodName, SegmentOptions
+from petlesion.server.viewer import VARIABLE as OHIF_VARIABLE
 from petlesion.tracers import TracerName
 
 PREFIX: Final = "PETLESION_"
@@ -54,6 +56,8 @@ FILES: Final[Mapping[OutputName, str]] = {
     OutputName.NIFTI: "lesions.nii.gz",
 }
 """File of each result."""
+_OF_A_SERVICE: Final = re.compile(rf"{PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_\w+)")
+"""What Kubernetes sets in each pod of a namespace for a Service named `petlesion` or `petlesion-…`."""
 _NOT_HERE: Final = (MethodName.NNUNET,)
 """Methods whose packages the image does not hold."""
 _METHODS: Final = tuple(name for name in MethodName if name not in _NOT_HERE)
@@ -261,10 +265,11 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
     """A misspelt variable must not pass for the default."""
     known = [*(f"{PREFIX}{name.upper()}" for name in Settings.model_fields), MODELS_VARIABLE]
     for variable in environment:
-        if variable.startswith(PREFIX) and variable not in known:
-            close = difflib.get_close_matches(variable, known, n=1)
-            remedy = f"did you mean {close[0]}?" if close else f"options are {', '.join(known)}"
-            raise UsageError(f"environment variable {variable} is no option", remedy=remedy)
+        if not variable.startswith(PREFIX) or variable in (*known, OHIF_VARIABLE) or _OF_A_SERVICE.fullmatch(variable):
+            continue
+        close = difflib.get_close_matches(variable, known, n=1)
+        remedy = f"did you mean {close[0]}?" if close else f"options are {', '.join(known)}"
+        raise UsageError(f"environment variable {variable} is no option", remedy=remedy)
 
 
 def _lower(message: str) -> str:

@@ -81,6 +81,26 @@ def test_tracer_and_outputs_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    "variable",
+    [
+        "PETLESION_OHIF",
+        # of Kubernetes, for Services named petlesion and petlesion-orthanc
+        "PETLESION_SERVICE_HOST",
+        "PETLESION_SERVICE_PORT",
+        "PETLESION_SERVICE_PORT_HTTP",
+        "PETLESION_PORT",
+        "PETLESION_PORT_8000_TCP",
+        "PETLESION_PORT_8000_TCP_ADDR",
+        "PETLESION_ORTHANC_SERVICE_HOST",
+        "PETLESION_ORTHANC_PORT_8042_TCP_PROTO",
+    ],
+)
+def test_variables_of_others_are_no_mistake(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "tcp://10.0.0.1:8000")
+    load_settings()
+
+
+@pytest.mark.parametrize(
     ("name", "value", "words"),
     [
         ("METHOD", "magic", "PETLESION_METHOD"),
