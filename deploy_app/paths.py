@@ -31,7 +31,10 @@ class Paths:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message, remedy="see python deploy_app --help")
+        what, _, given = message.partition(":")  # such as the name of a folder, which is not for the log
+        raise UsageError(
+            f"wrong command line, {what}", where=given.strip() or None, remedy="see python deploy_app --help"
+        )
 
 
 def add_path_options(parser: argparse.ArgumentParser) -> None:

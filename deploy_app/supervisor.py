@@ -150,5 +150,5 @@ def _check_input(folder: Path) -> None:
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
         raise UsageError(
-            f"input {folder} {what}", remedy="give a folder of DICOM files with -i, or HOLOSCAN_INPUT_PATH"
+            f"input {what}", where=folder, remedy="give a folder of DICOM files with -i, or HOLOSCAN_INPUT_PATH"
         )

@@ -241,10 +241,23 @@ def test_bad_option_ends_at_once(study: Path, out: Path, variables: dict[str, st
     assert not out.exists()
 
 
-def test_input_that_does_not_exist(out: Path) -> None:
-    result = run(out.parent / "nowhere", out)
+def test_input_that_does_not_exist_is_named_in_metadata_alone(out: Path) -> None:
+    result = run(out.parent / MARK, out)
     assert result.returncode == ExitCode.USAGE
-    assert metadata(out)["exception"] == "UsageError"
+    assert any("input does not exist" in line.get("message", "") for line in lines(result.stdout))
+    assert MARK in metadata(out)["exception_message"]
+    for text in (result.stdout, result.stderr, (out / "result.json").read_text()):
+        assert MARK not in text
+
+
+@pytest.mark.parametrize("more", [[MARK], ["show", MARK], [f"--{MARK}"]])
+def test_wrong_command_line_is_not_repeated_in_the_log(study: Path, out: Path, more: list[str]) -> None:
+    result = subprocess.run(
+        [*command(study, out), *more], env=environment(), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert result.returncode == ExitCode.USAGE
+    assert "wrong command line" in lines(result.stdout)[-1]["message"]
+    assert MARK not in result.stdout + result.stderr
 
 
 def test_results_of_an_earlier_run_stay(study: Path, out: Path) -> None:
