@@ -9,10 +9,12 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 from logs import Log, take_stdout
 from paths import Paths, parse_paths
-from petlesion.errors import SegmentationError, UsageError
+from petlesion.errors import OutputError, SegmentationError, UsageError
+from petlesion.output import reason
 from preflight import load_cuda_runtime
 from results import Outcome, error_outcome, place_machine_results, run_outcome, write_failure
 from settings import Settings, load_settings
@@ -45,7 +47,7 @@ def run_graph(paths: Paths, settings: Settings, log: Log) -> Outcome:
         If the model is missing or altered.
     SegmentationError
         If the graph cannot run on this machine, or ends early.
-    OSError
+    OutputError
         If the list of several studies cannot be written.
     """
     import logging
@@ -68,8 +70,19 @@ def run_graph(paths: Paths, settings: Settings, log: Log) -> Outcome:
         raise SegmentationError("the graph ended without a result", remedy="run again with PETLESION_DEBUG=true")
     outcome = run_outcome(outcomes)
     if len(outcomes) > 1:
-        place_machine_results(outcome, paths.output)
+        _write_list(outcome, paths.output)
     return outcome
+
+
+def _write_list(outcome: Outcome, folder: Path) -> None:
+    try:
+        place_machine_results(outcome, folder)
+    except OSError as error:
+        raise OutputError(
+            f"the list of studies cannot be written ({reason(error)})",
+            where=folder,
+            remedy="give a folder with -o that is writable and has space; the studies' own results are complete",
+        ) from error
 
 
 if __name__ == "__main__":

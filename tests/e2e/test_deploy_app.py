@@ -204,6 +204,17 @@ def test_several_studies_fail_on_their_own(phantom: Path, tmp_path: Path, out: P
     assert [study["folder"] for study in metadata(out)["studies"]] == sorted(damages)
 
 
+def test_list_of_studies_that_cannot_be_written_has_the_code_of_outputs(
+    phantom: Path, tmp_path: Path, out: Path
+) -> None:
+    for uid in ("1.2.1", "1.2.2"):
+        edit(Path(shutil.copytree(phantom, tmp_path / "input" / uid)), partial(give_uid, uid=uid))
+    (out / "metadata.json").mkdir(parents=True)
+    result = run(tmp_path / "input", out)
+    assert result.returncode == ExitCode.OUTPUT, result.stdout
+    assert names(out / "1.2.2") == RESULTS | MACHINE_RESULTS
+
+
 @pytest.mark.parametrize(
     ("prepare", "code"),
     [
