@@ -41,33 +41,32 @@ export class Casework {
   async open(): Promise<void> {
     this.store.set({ name: storedName() });
     this.polling = window.setInterval(() => void this.status(), POLL_MS);
-    const known = await this.editor.attempt(texts.connecting, async () => {
-      const [info, caseInfo] = await Promise.all([server.info(), server.caseInfo(this.editor.image)]);
-      const model = this.store.state.model || Object.keys(info.models).find((name) => name !== 'click') || '';
-      this.store.set({ info, caseInfo, model, holder: await server.reserve(this.editor.image, this.client) });
-      return caseInfo;
-    });
-    if (!known) {
-      return;
-    }
-    if (known.problem) {
-      this.store.set({ problem: { text: known.problem } });
+    await this.editor.attempt(texts.opening, () => this.enter(), true);
+  }
+
+  /** All of it is one attempt: a case without its stored label must not be worked on. */
+  private async enter(): Promise<void> {
+    const { image } = this.editor;
+    const [info, caseInfo] = await Promise.all([server.info(), server.caseInfo(image)]);
+    const model = this.store.state.model || Object.keys(info.models).find((name) => name !== 'click') || '';
+    this.store.set({ info, caseInfo, model, holder: await server.reserve(image, this.client) });
+    if (caseInfo.problem) {
+      this.editor.report({ asked: texts.opening, text: caseInfo.problem });
       return;
     }
     await this.editor.open();
+    const tag = newest(caseInfo.labels);
+    if (tag) {
+      await this.editor.load(await server.storedLabel(image, tag));
+      const { annotator = '', comment = '' } = caseInfo.labels[tag] ?? {};
+      this.store.set({ unsaved: false, comment, note: texts.continued(tag, annotator) });
+    }
     const reason = sessionStorage.getItem(REASON);
     sessionStorage.removeItem(REASON);
     if (reason) {
-      this.store.set({ note: texts.nextBecause(reason) });
+      this.store.set({ note: [texts.nextBecause(reason), this.store.state.note].filter(Boolean).join(' ') });
     }
-    const tag = newest(known.labels);
-    if (tag && this.store.state.ready) {
-      await this.editor.attempt(texts.opening, async () => {
-        await this.editor.load(await server.storedLabel(this.editor.image, tag));
-        const { annotator = '', comment = '' } = known.labels[tag] ?? {};
-        this.store.set({ unsaved: false, comment, note: texts.continued(tag, annotator) });
-      });
-    }
+    this.store.set({ ready: true });
   }
 
   rename(name: string): void {
@@ -77,67 +76,72 @@ export class Casework {
 
   /** Keeps the lesions as a draft, from which nothing is learned. */
   async draft(): Promise<void> {
-    await this.send('draft', texts.drafted);
+    await this.editor.attempt(texts.draft, () => this.send('draft', texts.drafted), true);
   }
 
   async submit(): Promise<void> {
-    if (this.editor.empty) {
-      this.store.set({ note: texts.emptySubmit });
-      return;
-    }
-    await this.send('final');
+    const work = async () => {
+      if (this.editor.empty) {
+        this.store.set({ note: texts.emptySubmit });
+      } else {
+        await this.send('final');
+      }
+    };
+    await this.editor.attempt(texts.submit, work, true);
   }
 
   /** Submits an empty label: a case without lesion is learned from, too. */
   async noLesion(): Promise<void> {
     if (window.confirm(texts.noLesionAsk)) {
-      const { lesions } = this.store.state;
-      this.editor.remove(lesions.map((lesion) => lesion.value));
-      await this.send('final');
+      this.editor.clear();
+      // Not where lesions were drawn before the server was back.
+      await this.editor.attempt(texts.submit, async () => this.editor.empty && this.send('final'), true);
     }
   }
 
   /** Opens the case that active learning chooses. */
   async next(strategy: string): Promise<void> {
-    if (this.store.state.unsaved && !window.confirm(texts.unsaved)) {
-      return;
-    }
-    const chosen = await this.editor.attempt(texts.next, () => server.nextCase(strategy, this.client));
-    if (chosen?.study_uid) {
-      sessionStorage.setItem(REASON, chosen.reason ?? '');
-      this.left = true;
-      window.location.assign(`/pet-lesions?StudyInstanceUIDs=${encodeURIComponent(chosen.study_uid)}`);
-    } else if (chosen) {
-      this.store.set({ note: texts.noNext });
-    }
+    await this.editor.attempt(texts.next, async () => {
+      if (this.store.state.unsaved && !window.confirm(texts.unsaved)) {
+        return;
+      }
+      const chosen = await server.nextCase(strategy, this.client);
+      if (chosen.study_uid) {
+        sessionStorage.setItem(REASON, chosen.reason ?? '');
+        this.left = true;
+        window.location.assign(`/pet-lesions?StudyInstanceUIDs=${encodeURIComponent(chosen.study_uid)}`);
+      } else {
+        this.store.set({ note: texts.noNext });
+      }
+    });
   }
 
   private async send(tag: 'draft' | 'final', note?: string): Promise<void> {
-    await this.editor.attempt(tag === 'final' ? texts.submit : texts.draft, async () => {
-      const map = await this.editor.labelmap();
-      const { comment, name, model } = this.store.state;
-      const params = { client_id: this.client, name, comment, seconds: this.clock.seconds, pre_label: model };
-      await server.submit(this.editor.image, tag, await map.encode(), params);
-      const [info, caseInfo] = await Promise.all([server.info(), server.caseInfo(this.editor.image)]);
-      const holder = tag === 'draft' ? { holder: await server.reserve(this.editor.image, this.client) } : {};
-      const version = caseInfo.labels[tag]?.version ?? 1;
-      this.store.set({ info, caseInfo, ...holder, unsaved: false, note: note ?? texts.submitted(version) });
-    });
+    const map = await this.editor.labelmap();
+    const { edits } = this.editor;
+    const { comment, name, model } = this.store.state;
+    const params = { client_id: this.client, name, comment, seconds: this.clock.seconds, pre_label: model };
+    await server.submit(this.editor.image, tag, await map.encode(), params);
+    const [info, caseInfo] = await Promise.all([server.info(), server.caseInfo(this.editor.image)]);
+    const holder = tag === 'draft' ? { holder: await server.reserve(this.editor.image, this.client) } : {};
+    const version = caseInfo.labels[tag]?.version ?? 1;
+    const unsaved = edits !== this.editor.edits || comment !== this.store.state.comment;
+    this.editor.solved(texts.draft); // a draft that could not be sent is out of date
+    this.store.set({ info, caseInfo, ...holder, unsaved, note: note ?? texts.submitted(version) });
   }
 
   /** Looks how many cases are labelled and how far training is; a server that is away, or back, is noticed here. */
   private async status(): Promise<void> {
-    const { problem, busy } = this.store.state;
     try {
-      const info = await server.info();
-      this.store.set({ info });
-      if (problem?.text === texts.away && !busy) {
-        this.store.set({ problem: undefined });
-        problem.retry?.();
-      }
-    } catch (error) {
-      if (!busy && !problem) {
-        this.editor.fail(error, () => void this.status());
+      this.store.set({ info: await server.info(), away: false });
+    } catch {
+      this.store.set({ away: true });
+    }
+    const { away, problems } = this.store.state;
+    for (const problem of away ? [] : problems) {
+      const { busy, problems: left } = this.store.state;
+      if (problem.again && !busy && left.includes(problem)) {
+        await problem.retry?.();
       }
     }
   }

@@ -5,7 +5,7 @@ import { Labelmap } from './labelmap';
 import { type Geometry, type Vector, decode } from './nrrd';
 import { type Any, type Ohif, core } from './ohif';
 import * as server from './server';
-import type { Lesion, State, Store } from './state';
+import type { Lesion, Problem, State, Store } from './state';
 import { texts } from './texts';
 import { DRAWS, type Tool, activate, brush } from './tools';
 import type { Viewports } from './viewports';
@@ -18,8 +18,9 @@ export class Editor {
   private making?: Promise<Labelmap>;
   private grid?: Geometry;
   private timer = 0;
-  /** How often the map has changed, its checksum, and after which change the list was right. */
-  private edits = 0;
+  /** How often the map has changed. */
+  edits = 0;
+  /** Checksum of the map, and after which change the list was right. */
   private sum = 0;
   private listed = 0;
   /** Centre of the reference sphere that the annotator has placed. */
@@ -55,44 +56,60 @@ export class Editor {
     return this.making;
   }
 
-  /** Runs something that takes time; what goes wrong is shown, with a way to try again. */
-  async attempt<T>(busy: string, work: () => Promise<T>): Promise<T | undefined> {
-    this.store.set({ busy, problem: undefined });
+  /**
+   * Runs something that takes time; what goes wrong is shown, with a way to try again. `again` says that it may be tried
+   * again unasked: it takes nothing from what was drawn meanwhile.
+   */
+  async attempt(asked: string, work: () => Promise<unknown>, again = false): Promise<void> {
+    this.store.set({ busy: asked });
+    this.solved(asked);
     const began = Date.now();
     const ticking = window.setInterval(
-      () => this.store.set({ busy: `${busy} (${Math.round((Date.now() - began) / 1000)} s)` }),
+      () => this.store.set({ busy: `${asked} (${Math.round((Date.now() - began) / 1000)} s)` }),
       1000,
     );
     try {
-      return await work();
+      await work();
+      this.store.set({ away: false });
     } catch (error) {
-      this.fail(error, () => void this.attempt(busy, work));
-      return undefined;
+      this.fail(asked, error, () => this.attempt(asked, work, again), again);
     } finally {
       window.clearInterval(ticking);
       this.store.set({ busy: '' });
     }
   }
 
-  fail(error: unknown, retry?: () => void): void {
-    const reason = error instanceof Error ? error.message : String(error);
-    const away = error instanceof server.ServerAway;
-    this.store.set({ problem: { text: away ? reason : texts.failed(reason), ...(retry ? { retry } : {}) } });
+  private fail(asked: string, error: unknown, retry: () => Promise<void>, again: boolean): void {
+    if (error instanceof server.ServerAway) {
+      this.store.set({ away: true });
+      this.report({ asked, text: again ? texts.follows(asked) : texts.notDone(asked), retry, again });
+    } else {
+      this.report({ asked, text: texts.failed(asked, error instanceof Error ? error.message : String(error)), retry });
+    }
+  }
+
+  report(problem: Problem): void {
+    this.solved(problem.asked);
+    this.store.set({ problems: [...this.store.state.problems, problem] });
+  }
+
+  /** Forgets what went wrong with something. */
+  solved(asked: string): void {
+    this.store.set({ problems: this.store.state.problems.filter((problem) => problem.asked !== asked) });
   }
 
   /** Lets the server read the PET, so that the first click is not the one that waits for it. */
   async open(): Promise<void> {
-    await this.attempt(texts.opening, async () => {
-      const map = await this.labelmap();
-      await this.measure(map);
-      this.store.set({ ready: true });
-    });
+    await this.measure(await this.labelmap());
   }
 
-  /** Runs a model; what it finds takes the place of what was drawn. */
+  /** Runs a model; what it finds takes the place of what was drawn, for which it asks first. */
   async run(model: string): Promise<void> {
     const options = this.store.state.options[model] ?? {};
     await this.attempt(model, async () => {
+      if (!this.empty && !window.confirm(texts.replace)) {
+        return;
+      }
       const { label, result } = await server.infer(model, this.image, { ...options, ...this.placed, instances: true });
       const lesions = result.lesions.map((lesion) => ({ ...lesion, value: lesion.id }));
       // More cannot be told apart in the map: the server says what they have become.
@@ -185,6 +202,14 @@ export class Editor {
     this.store.set({ marked: new Set() });
     const next = left[Math.min(Math.max(at, 0), left.length - 1)];
     this.select(next?.value ?? 0, false);
+  }
+
+  /** Empties the map, also of what is not listed yet. */
+  clear(): void {
+    if (this.map) {
+      this.edit(this.map, change(this.map, () => 0), []);
+      this.store.set({ active: 0, marked: new Set() });
+    }
   }
 
   merge(values: readonly number[]): void {
@@ -338,7 +363,7 @@ export class Editor {
       try {
         await this.measure(this.map);
       } catch (error) {
-        this.fail(error, () => void this.settled());
+        this.fail(texts.measure, error, () => this.settled(), true);
       }
     }
   }
@@ -361,9 +386,8 @@ export class Editor {
       return { ...lesion, value, location, confidence };
     });
     this.list(lesions);
-    if (this.store.state.problem?.text === texts.away) {
-      this.store.set({ problem: undefined });
-    }
+    this.store.set({ away: false });
+    this.solved(texts.measure);
   }
 
   /** Whether any voxel is lesion. */

@@ -7,9 +7,13 @@ export interface Lesion extends LesionRecord {
 }
 
 export interface Problem {
+  /** What could not be done; the next attempt at it takes the place of this problem. */
+  asked: string;
   text: string;
   /** Makes the request again, where that can help. */
-  retry?: () => void;
+  retry?: () => Promise<void>;
+  /** Whether that is done as soon as the server answers. */
+  again?: boolean;
 }
 
 export interface State {
@@ -20,7 +24,9 @@ export interface State {
   ready: boolean;
   /** What takes time just now. */
   busy: string;
-  problem?: Problem;
+  /** Whether the server does not answer. */
+  away: boolean;
+  problems: readonly Problem[];
   note: string;
   model: string;
   /** Values that were changed, by model. */
@@ -44,6 +50,8 @@ export interface State {
 export const initial: State = {
   ready: false,
   busy: '',
+  away: false,
+  problems: [],
   note: '',
   model: '',
   options: {},

@@ -8,8 +8,7 @@ export const texts = {
   panel: 'Lesions',
   research: 'Research software, not a medical device.',
 
-  connecting: 'Connecting to the annotation server …',
-  opening: 'The server reads the PET …',
+  opening: 'Opening the case',
   away: 'The annotation server does not answer. Your lesions are safe in this window; do not close it.',
   retry: 'Try again',
   dismiss: 'Close',
@@ -18,7 +17,9 @@ export const texts = {
   noSuv: 'No SUV for this PET: it is shown in the units of its pixels (mostly Bq/mL), and the server takes no lesions of it.',
   notLoaded: (share: number) => `The PET is loading: ${Math.round(100 * share)} %`,
   heldBy: (who: string, until: string) => `${who || 'Somebody else'} has this case until ${until}. You may look; agree before you submit.`,
-  failed: (reason: string) => `This did not work: ${reason}`,
+  failed: (asked: string, reason: string) => `${asked} did not work: ${reason}`,
+  follows: (asked: string) => `${asked}: follows once the server answers.`,
+  notDone: (asked: string) => `${asked}: not done.`,
 
   you: 'Your name',
   status: (done: number, all: number) => `${done} of ${all} cases labelled`,
@@ -96,6 +97,7 @@ export const texts = {
   totals: (count: number, volume: number, tlu: number) =>
     `${count} lesion${count === 1 ? '' : 's'}, ${ml(volume)}, TLU ${tlu.toFixed(1)}`,
   measuring: 'measuring …',
+  measure: 'Measuring',
 
   view: 'View',
   preset: (upper: number) => `0–${upper}`,

@@ -5,17 +5,22 @@ import { useCase } from './context';
 
 export function Messages() {
   const { state, editor } = useCase();
-  const { problem, holder, busy, note } = state;
+  const { away, problems, holder, busy, note } = state;
   const until = holder && new Date(holder.until * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
   return (
     <div className="messages">
-      {problem && (
+      {(away || problems.length > 0) && (
         <div role="alert" className="problem">
-          {problem.text}
-          <span>
-            {problem.retry && <button onClick={problem.retry}>{texts.retry}</button>}
-            <button onClick={() => editor.store.set({ problem: undefined })}>{texts.dismiss}</button>
-          </span>
+          {away && <p>{texts.away}</p>}
+          {problems.map(({ asked, text, retry }) => (
+            <p key={asked}>
+              {text}
+              <span>
+                {retry && <button disabled={Boolean(busy)} onClick={() => void retry()}>{texts.retry}</button>}
+                <button onClick={() => editor.solved(asked)}>{texts.dismiss}</button>
+              </span>
+            </p>
+          ))}
         </div>
       )}
       {!hasSuv(editor.pet) && <div className="warning">{texts.noSuv}</div>}

@@ -8,13 +8,8 @@ const OWN = new Set(['instances']);
 
 export function Models() {
   const { state, editor } = useCase();
-  const { info, model, busy, ready, lesions } = state;
+  const { info, model, busy, ready } = state;
   const names = Object.keys(info?.models ?? {}).filter((name) => name !== 'click');
-  const run = () => {
-    if (lesions.length === 0 || window.confirm(texts.replace)) {
-      void editor.run(model);
-    }
-  };
   return (
     <section>
       <h3>{texts.models}</h3>
@@ -29,7 +24,7 @@ export function Models() {
             <option key={name}>{name}</option>
           ))}
         </select>
-        <button className="main" disabled={!ready || Boolean(busy) || !model} onClick={run}>
+        <button className="main" disabled={!ready || Boolean(busy) || !model} onClick={() => void editor.run(model)}>
           {texts.run}
         </button>
       </div>

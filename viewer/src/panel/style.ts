@@ -19,7 +19,7 @@ export const style = `
 .petlesion .quiet { color: #a9bad0; }
 .petlesion details summary { cursor: pointer; color: #a9bad0; }
 .petlesion .problem, .petlesion .warning { background: #5a2a00; border: 1px solid #e69f00; border-radius: 4px; padding: 6px; margin-bottom: 4px; }
-.petlesion .problem span { display: flex; gap: 4px; margin-top: 4px; }
+.petlesion .problem span { display: flex; gap: 4px; margin: 4px 0; }
 .petlesion .note { min-height: 1.4em; color: #cfe3fa; overflow-wrap: anywhere; max-height: 6em; overflow-y: auto; }
 .petlesion .busy::before { content: "◌ "; }
 .petlesion .mark { color: #e69f00; font-weight: 400; }

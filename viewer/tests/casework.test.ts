@@ -1,0 +1,116 @@
+import { describe, expect, it, vi } from 'vitest';
+import { texts } from '../src/texts';
+import { POLL_MS, Server, opened, until, voxels } from './opened';
+
+/** A server that has a label of two lesions. */
+function labelled(): Server {
+  const server = new Server();
+  server.stored.push({ tag: 'final', voxels: voxels(1, 2) });
+  server.labels.final = { version: 1, annotator: 'ada', time: '1' };
+  return server;
+}
+
+describe('a case that could not be opened', () => {
+  for (const path of ['/info/', '/lesions/measure', '/lesions/label']) {
+    it(`opens with its stored label once ${path} answers`, async () => {
+      const { server, store, casework, map } = opened(labelled());
+      server.away = [path];
+      await casework.open();
+      expect(store.state.ready).toBe(false);
+      server.away = [];
+      await store.state.problems[0]!.retry!();
+      expect(store.state).toMatchObject({ ready: true, unsaved: false, problems: [], away: false });
+      expect(store.state.note).toContain('submitted label of ada');
+      expect(map()).toEqual(voxels(1, 2));
+      casework.close();
+    });
+  }
+
+  it('is gone to when the next one could not be asked for at first', async () => {
+    const { server, store, casework, assign } = opened();
+    server.next = { id: 'other', study_uid: '1.2', reason: 'any' };
+    server.away = ['/activelearning'];
+    await casework.next('first');
+    expect(assign).not.toHaveBeenCalled();
+    server.away = [];
+    await store.state.problems[0]!.retry!();
+    expect(assign).toHaveBeenCalledOnce();
+    casework.close();
+  });
+});
+
+describe('what could not be done while the server was away', () => {
+  it('is a Submit that is made once it is back, though an edit could not be measured either', async () => {
+    const { server, store, casework, draw } = opened();
+    await casework.open();
+    draw(1);
+    await until(() => store.state.lesions.length === 1);
+    server.away = ['/'];
+    await casework.submit();
+    draw(1, 2);
+    await until(() => store.state.problems.length === 2);
+    expect(store.state.away).toBe(true);
+    server.away = [];
+    await vi.advanceTimersByTimeAsync(POLL_MS);
+    await until(() => !store.state.unsaved && store.state.lesions.length === 2);
+    expect(server.stored).toEqual([{ tag: 'final', voxels: voxels(1, 2) }]);
+    expect(store.state).toMatchObject({ problems: [], away: false });
+    casework.close();
+  });
+
+  it('is a Submit that stays where an edit is measured after all', async () => {
+    const { server, store, casework, draw } = opened();
+    await casework.open();
+    draw(1);
+    server.away = ['/datastore/label'];
+    await casework.submit();
+    draw(1, 2);
+    await until(() => store.state.lesions.length === 2);
+    expect(store.state.problems.map((problem) => problem.asked)).toEqual([texts.submit]);
+    casework.close();
+  });
+
+  it('is a Run, which replaces nothing unasked', async () => {
+    const { server, store, editor, casework, draw, map, confirm } = opened();
+    await casework.open();
+    server.away = ['/'];
+    await editor.run('fixed');
+    draw(7, 7);
+    server.away = [];
+    await vi.advanceTimersByTimeAsync(2 * POLL_MS);
+    await until(() => !store.state.away);
+    expect(server.asked.filter((path) => path.includes('/infer'))).toHaveLength(1);
+    confirm.mockReturnValueOnce(false);
+    await store.state.problems.find((problem) => problem.asked === 'fixed')!.retry!();
+    expect(confirm).toHaveBeenCalledWith(texts.replace);
+    expect(map()).toEqual(voxels(7, 7));
+    casework.close();
+  });
+});
+
+describe('a label that is sent', () => {
+  it('leaves as not saved what was drawn or written meanwhile', async () => {
+    for (const meanwhile of ['draw', 'write']) {
+      const { server, store, casework, draw } = opened();
+      await casework.open();
+      draw(1);
+      server.onStore = () => (meanwhile === 'draw' ? draw(1, 2) : store.set({ comment: 'more' }));
+      await casework.draft();
+      expect(server.stored[0]!.voxels).toEqual(voxels(1));
+      expect(store.state.unsaved).toBe(true);
+      server.onStore = () => {};
+      await casework.draft();
+      expect(store.state.unsaved).toBe(false);
+      casework.close();
+    }
+  });
+
+  it('is empty for "No lesion", though the last stroke is not listed yet', async () => {
+    const { server, casework, draw } = opened();
+    await casework.open();
+    draw(1);
+    await casework.noLesion();
+    expect(server.stored).toEqual([{ tag: 'final', voxels: voxels() }]);
+    casework.close();
+  });
+});

@@ -1,0 +1,157 @@
+/** A case as the panel opens it. OHIF and the annotation server, which need a browser and Python, are replaced. */
+import { afterEach, vi } from 'vitest';
+import { Casework } from '../src/casework';
+import { Editor } from '../src/editor';
+import { decode, encode } from '../src/nrrd';
+import { Store } from '../src/state';
+import { Viewports } from '../src/viewports';
+
+const SIZE = 4;
+const GEOMETRY = { size: [SIZE, SIZE, SIZE], origin: [0, 0, 0], axes: [[1, 0, 0], [0, 1, 0], [0, 0, 1]] } as never;
+/** Time between two looks at the server. */
+export const POLL_MS = 10_000;
+
+/** The annotation server: what was stored, and which requests fail. */
+export class Server {
+  labels: Record<string, { version: number; annotator: string; time: string }> = {};
+  /** Voxels of what was stored, newest last. */
+  stored: { tag: string; voxels: Uint8Array | Uint16Array }[] = [];
+  holder?: string;
+  /** Beginnings of the paths that do not answer. */
+  away: string[] = [];
+  asked: string[] = [];
+  next = {};
+  /** Called before a label is stored. */
+  onStore: () => Promise<void> | void = () => {};
+
+  fetch = async (address: string, init: RequestInit = {}): Promise<Response> => {
+    const url = new URL(address, 'http://server');
+    this.asked.push(`${init.method ?? 'GET'} ${url.pathname}${url.search}`);
+    if (this.away.some((path) => url.pathname.startsWith(path))) {
+      throw new TypeError('Failed to fetch');
+    }
+    const tag = url.searchParams.get('tag') ?? '';
+    const client = url.searchParams.get('client_id') ?? '';
+    switch (url.pathname) {
+      case '/info/':
+        return Response.json({ models: { fixed: {} }, strategies: {}, train_stats: {}, datastore: {} });
+      case '/datastore/image/info':
+        return Response.json({ labels: this.labels });
+      case '/lesions/reservation':
+        this.holder ??= client;
+        return Response.json({ client: this.holder, until: 0, own: this.holder === client });
+      case '/lesions/measure':
+        return Response.json({ lesions: lesionsOf((await decode(await (init.body as Blob).arrayBuffer())).voxels) });
+      case '/lesions/label':
+        return new Response(await this.file(this.stored.filter((label) => label.tag === tag).at(-1)!.voxels));
+      case '/datastore/label':
+        await this.onStore();
+        return this.store(tag, await decode(await ((init.body as FormData).get('label') as File).arrayBuffer()));
+      case '/infer/fixed': {
+        const body = new FormData();
+        body.set('params', JSON.stringify({ lesions: [{ id: 1 }], reference: { spheres: [] }, warnings: [] }));
+        body.set('image', await this.file(voxels(1)));
+        return new Response(body);
+      }
+      default:
+        return Response.json(this.next);
+    }
+  };
+
+  private store(tag: string, { voxels }: { voxels: Uint8Array | Uint16Array }): Response {
+    this.stored.push({ tag, voxels });
+    const time = String(this.stored.length);
+    this.labels[tag] = { version: (this.labels[tag]?.version ?? 0) + 1, annotator: '', time };
+    return Response.json({});
+  }
+
+  private file(values: ArrayLike<number>): Promise<Blob> {
+    return encode(GEOMETRY, [Uint8Array.from(values)]);
+  }
+}
+
+/** A map in which the first voxels have these values. */
+export function voxels(...first: number[]): Uint8Array {
+  const all = new Uint8Array(SIZE ** 3);
+  all.set(first);
+  return all;
+}
+
+const lesionsOf = (values: ArrayLike<number>) =>
+  [...new Set(Array.from(values))].filter(Boolean).map((value) => ({ id: value, value, volume_ml: 1, suv_mean: 1 }));
+
+function storage() {
+  const values = new Map<string, string>();
+  return {
+    getItem: (key: string) => values.get(key) ?? null,
+    setItem: (key: string, value: string) => void values.set(key, value),
+    removeItem: (key: string) => void values.delete(key),
+  };
+}
+
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.useRealTimers();
+});
+
+/** Opens a case. `draw` paints its first voxels as one of OHIF's tools does. */
+export function opened(server = new Server()) {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
+  const slices = Array.from({ length: SIZE }, () => new Uint8Array(SIZE ** 2));
+  const eventTarget = new EventTarget();
+  const confirm = vi.fn(() => true);
+  const assign = vi.fn();
+  const cornerstone = {
+    eventTarget,
+    Enums: { BlendModes: {} },
+    cache: { getImage: (n: number) => ({ voxelManager: { getScalarData: () => slices[n] }, referencedImageId: n }) },
+    metaData: {
+      get: (_: string, n: number) => ({
+        imagePositionPatient: [0, 0, n],
+        rowCosines: [1, 0, 0],
+        columnCosines: [0, 1, 0],
+        columnPixelSpacing: 1,
+        rowPixelSpacing: 1,
+        columns: SIZE,
+        rows: SIZE,
+      }),
+    },
+    utilities: { HistoryMemo: { DefaultHistoryMemo: { push: () => {} } } },
+  };
+  const cornerstoneTools = {
+    Enums: { Events: { SEGMENTATION_DATA_MODIFIED: 'modified', SEGMENTATION_RENDERED: 'rendered' } },
+    segmentation: {
+      state: { getSegmentation: () => ({ representationData: { Labelmap: { imageIds: [0, 1, 2, 3] } } }) },
+      config: { color: { addColorLUT: () => 0 }, style: { setStyle: () => {} } },
+    },
+  };
+  const window = { setTimeout, clearTimeout, setInterval, clearInterval, confirm, cornerstone, cornerstoneTools };
+  vi.stubGlobal('window', Object.assign(new EventTarget(), window, { location: { assign } }));
+  vi.stubGlobal('requestAnimationFrame', () => 0);
+  vi.stubGlobal('localStorage', storage());
+  vi.stubGlobal('sessionStorage', storage());
+  vi.stubGlobal('fetch', server.fetch);
+  const services = {
+    segmentationService: { createLabelmapForDisplaySet: async () => {} },
+    viewportGridService: { getState: () => ({ viewports: new Map() }) },
+    cornerstoneViewportService: { getCornerstoneViewport: () => undefined },
+  };
+  const ohif = { servicesManager: { services }, commandsManager: undefined, extensionManager: undefined };
+  const store = new Store();
+  const editor = new Editor(ohif, store, new Viewports(ohif), { SeriesInstanceUID: 'pet' });
+  const casework = new Casework(editor);
+  const draw = (...first: number[]) => {
+    slices[0]!.set(first);
+    eventTarget.dispatchEvent(Object.assign(new Event('modified'), { detail: { segmentationId: 'petlesion' } }));
+  };
+  const map = () => Uint8Array.from(slices.flatMap((slice) => [...slice]));
+  return { server, store, editor, casework, draw, map, confirm, assign };
+}
+
+/** Lets time pass until a condition holds. */
+export const until = (holds: () => boolean) =>
+  vi.waitFor(() => {
+    if (!holds()) {
+      throw new Error(`never so: ${holds}`);
+    }
+  });
