@@ -167,14 +167,13 @@ def segment(
     """
     from petlesion.organs import read_organs
     from petlesion.pipeline import OutputOptions, segment_to_folder
-    from petlesion.segment.methods import default_method
 
     point_mm = option.parse_point(point, "--point")
     liver_sphere_mm = option.parse_point(liver_sphere, "--liver-sphere")
     with display() as progress:
         petct = _read(study, progress, tracer, weight, dose, injection_time, pet_series, study_uid)
         options = SegmentOptions(
-            method=method or default_method(),
+            method=method or option.default_method(),
             models=tuple(model or ()),
             network=NetworkOptions(device=device, mirror=mirror, refine=refine, maps=maps),
             suv=suv,
@@ -186,7 +185,8 @@ def segment(
             liver_sphere_mm=liver_sphere_mm,
             organs=None if organs is None else read_organs(organs, petct),
         )
-        report = segment_to_folder(petct, options, output, OutputOptions(seg_type, nifti, overwrite), progress.step)
+        outputs = OutputOptions(seg_type, nifti, overwrite)
+        report = segment_to_folder(petct, options, output, outputs, progress.step, progress.count)
     _print_report(report, output, explain, as_json)
 
 

@@ -25,7 +25,8 @@ def batch(
         typer.Option("--method", "-m", help="How lesions are found. [default: unet if installed, else percist]"),
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="unet: model folder, instead of the installed one.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="unet: instead of the installed model. nnunet: its trained model."),
     ] = None,
     tracer: option.Tracer = None,
     suv: Annotated[float, typer.Option(min=0.0, help="fixed: SUVbw from which a voxel counts.")] = 3.0,
@@ -54,11 +55,10 @@ def batch(
     from petlesion.batch import process_batch
     from petlesion.batch_tasks import BatchOptions
     from petlesion.pipeline import OutputOptions
-    from petlesion.segment.methods import default_method
 
     options = BatchOptions(
         SegmentOptions(
-            method=method or default_method(),
+            method=method or option.default_method(),
             models=() if model is None else (model,),
             suv=suv,
             fraction=fraction,

@@ -10,6 +10,7 @@ import typer
 
 from petlesion.dicom.seg_type import SegType
 from petlesion.errors import UsageError
+from petlesion.segment.options import MethodName
 from petlesion.tracers import TracerName
 
 Study = Annotated[
@@ -70,3 +71,13 @@ def parse_point(text: str | None, option: str) -> tuple[float, float, float] | N
             f"{option} {text!r} is not a point", remedy="give three numbers x,y,z in LPS mm, as report.json writes them"
         ) from None
     return x, y, z
+
+
+def default_method() -> MethodName:
+    """Method where none is named; says so where a network is there and cannot run."""
+    from petlesion.networks.installed import installed_model
+    from petlesion.segment import methods
+
+    if methods.lacks_packages() and installed_model(MethodName.UNET) is not None:
+        typer.echo('the network needs more packages (pip install "petlesion[network]"): thresholds are used', err=True)
+    return methods.default_method()

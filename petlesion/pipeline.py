@@ -10,6 +10,7 @@ from petlesion.dicom.seg_type import SegType
 from petlesion.lesions import Lesions
 from petlesion.measure.biomarkers import measure
 from petlesion.output import staged_results
+from petlesion.progress import Progress, silent
 from petlesion.report import Report
 from petlesion.segment.methods import SegmentOptions, segment
 from petlesion.study import PetCt
@@ -28,7 +29,12 @@ class OutputOptions:
 
 
 def segment_to_folder(
-    study: PetCt, options: SegmentOptions, out: Path, output: OutputOptions | None = None, step: Step = lambda _: None
+    study: PetCt,
+    options: SegmentOptions,
+    out: Path,
+    output: OutputOptions | None = None,
+    step: Step = lambda _: None,
+    progress: Progress = silent,
 ) -> Report:
     """Segment, measure and write all results of a study.
 
@@ -45,6 +51,8 @@ def segment_to_folder(
         What to write and how.
     step
         Told the name of each step as it begins.
+    progress
+        Told how many windows of a network are done.
 
     Returns
     -------
@@ -59,7 +67,7 @@ def segment_to_folder(
     output = output or OutputOptions()
     with staged_results(out, overwrite=output.overwrite) as staging:
         step("segment")
-        lesions = segment(study, options)
+        lesions = segment(study, options, progress)
         return _measure_and_write(study, lesions, staging, output, step)
 
 

@@ -58,6 +58,14 @@ def test_maps_lie_beside_the_results_and_go_with_them(study: PetCt, folds: tuple
     assert not {"probability.nii.gz", "entropy.nii.gz"} & {path.name for path in out.iterdir()}
 
 
+def test_windows_of_the_network_are_counted(study: PetCt, folds: tuple[Path, Path], tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    segment_to_folder(
+        study, options(folds[0]), tmp_path / "out", progress=lambda done, total: told.append((done, total))
+    )
+    assert told[-1][0] == told[-1][1] > 0
+
+
 def test_folds_are_averaged(study: PetCt, folds: tuple[Path, Path], tmp_path: Path) -> None:
     maps = {}
     for name, models in (("first", folds[:1]), ("second", folds[1:]), ("both", folds)):

@@ -16,6 +16,7 @@ import petlesion
 from petlesion.errors import ModelError, UsageError
 from petlesion.lesions import ENTROPY_MAP, LABEL_DTYPE, PROBABILITY_MAP, Lesions
 from petlesion.networks.installed import installed_model
+from petlesion.progress import Progress, silent
 from petlesion.report import NO_REFERENCE, MethodRecord, Reference, Review
 from petlesion.segment.body import remove_outside
 from petlesion.segment.click import Grown, check_point, grow_at_threshold, grow_to_edge, grow_to_fraction
@@ -23,10 +24,11 @@ from petlesion.segment.coarse import refine
 from petlesion.segment.components import label_components, number_by_volume
 from petlesion.segment.gradient import gradient_edges
 from petlesion.segment.options import MethodName as MethodName
+from petlesion.segment.options import NetworkOptions
 from petlesion.segment.options import SegmentOptions as SegmentOptions
 from petlesion.segment.organ_search import Scene
 from petlesion.segment.orientation import Orientation
-from petlesion.segment.peaks import split_touching
+from petlesion.segment.peaks import split_lesions
 from petlesion.segment.reference import find_reference
 from petlesion.segment.relative import detected_contours, incremental_contours
 from petlesion.study import PetCt
@@ -34,9 +36,6 @@ from petlesion.volume import Volume
 
 if TYPE_CHECKING:
     from petlesion.networks.model_folder import Model
-
-Progress = Callable[[str], None]
-"""Called with the name of each step as it begins."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +46,10 @@ class Case:
     ----------
     study, options
         As given to `segment`.
-    progress
-        Told the name of each step.
     """
 
     study: PetCt
     options: SegmentOptions
-    progress: Progress
 
     @cached_property
     def orientation(self) -> Orientation:
@@ -75,7 +71,6 @@ class Case:
         """Reference region and what to know about it."""
         if self.options.reference is not None:
             return self.options.reference, ()
-        self.progress("find the reference region")
         return find_reference(
             self.study,
             organs=self.options.organs,
@@ -91,7 +86,6 @@ class Case:
 
     def detect(self, threshold: float) -> NDArray[np.uint16]:
         """Components of the body at or above `threshold`, numbered by volume, the small ones removed."""
-        self.progress("detect uptake above the threshold")
         mask = self.pet.array >= np.float32(threshold)
         remove_outside(mask, self.scene.body, self.scene.search_factors)
         return label_components(mask, self.pet.grid.voxel_ml, self.options.min_volume_ml)
@@ -122,8 +116,8 @@ class Method:
     from_point: Callable[[Case, tuple[float, float, float]], Outcome] | None = None
 
 
-def segment(study: PetCt, options: SegmentOptions, progress: Progress | None = None) -> Lesions:
-    """Find lesions by a threshold, a contour or an edge.
+def segment(study: PetCt, options: SegmentOptions, progress: Progress = silent) -> Lesions:
+    """Find lesions by a threshold, a contour, an edge or a network.
 
     Parameters
     ----------
@@ -132,12 +126,12 @@ def segment(study: PetCt, options: SegmentOptions, progress: Progress | None = N
     options
         Method and its parameters; with `point_mm`, one lesion is grown there.
     progress
-        Called with the name of each step as it begins.
+        Told how many windows of the network are done.
 
     Returns
     -------
     Lesions
-        On the grid of the PET, numbered by decreasing volume. They are candidates: physiological uptake is among them.
+        On the grid of the PET, numbered by decreasing volume; how far they may be trusted is in their `review`.
 
     Raises
     ------
@@ -149,11 +143,11 @@ def segment(study: PetCt, options: SegmentOptions, progress: Progress | None = N
         If there is no lesion at the point, or more regions than a label map can hold.
     """
     if options.method is MethodName.UNET:
-        return _by_network(study, options)
+        return _by_network(study, options, progress)
+    case = Case(study, options)
     if options.method is MethodName.NNUNET:
-        return _by_nnunet(Case(study, options, progress or (lambda _: None)))
+        return _by_nnunet(case)
     method = METHODS[options.method]
-    case = Case(study, options, progress or (lambda _: None))
     if options.point_mm is None:
         outcome = method.whole_body(case)
     elif method.from_point is None:
@@ -175,12 +169,15 @@ def segment(study: PetCt, options: SegmentOptions, progress: Progress | None = N
 
 def default_method() -> MethodName:
     """The network where it and a model of it are installed, else the threshold from normal liver."""
-    if any(find_spec(package) is None for package in _NETWORK_PACKAGES):
-        return MethodName.PERCIST
-    return MethodName.PERCIST if installed_model(MethodName.UNET) is None else MethodName.UNET
+    return MethodName.PERCIST if installed_model(MethodName.UNET) is None or lacks_packages() else MethodName.UNET
 
 
-def _by_network(study: PetCt, options: SegmentOptions) -> Lesions:
+def lacks_packages() -> bool:
+    """Whether packages that a network needs are not installed."""
+    return any(find_spec(package) is None for package in _NETWORK_PACKAGES)
+
+
+def _by_network(study: PetCt, options: SegmentOptions, progress: Progress) -> Lesions:
     """Run the network of a model folder; torch is imported here and not before."""
     if options.point_mm is not None:
         raise UsageError("unet grows no lesion from a point", remedy="use a threshold method")
@@ -193,13 +190,18 @@ def _by_network(study: PetCt, options: SegmentOptions) -> Lesions:
     found = segment_by_network(
         study,
         load_models(models) if options.model_sha256 is None else _kept_models(models, options.model_sha256),
-        replace(options.network, min_volume_ml=options.min_volume_ml),
+        _network_options(options),
         organs=options.organs,
         liver_sphere_mm=options.liver_sphere_mm,
         reference=options.reference,
+        progress=progress,
     )
     maps = {PROBABILITY_MAP: found.probability, ENTROPY_MAP: found.entropy}
     return replace(found.lesions, maps={name: volume for name, volume in maps.items() if volume is not None})
+
+
+def _network_options(options: SegmentOptions) -> NetworkOptions:
+    return replace(options.network, min_volume_ml=options.min_volume_ml, split_touching=options.split_touching)
 
 
 @lru_cache(maxsize=1)
@@ -224,11 +226,10 @@ def _by_nnunet(case: Case) -> Lesions:
     if options.model_sha256 not in (None, model.sha256):
         raise ModelError(f"model has SHA-256 {model.sha256}, not {options.model_sha256}", remedy="restore its files")
     reference, warnings = case.reference
-    case.progress("run nnU-Net")
     lesions = segment_by_nnunet(
         case.study,
         model,
-        replace(options.network, min_volume_ml=options.min_volume_ml),
+        _network_options(options),
         scene=case.scene,
         reference=reference,
         threshold=case.threshold,
@@ -252,12 +253,10 @@ def _relative(case: Case) -> Outcome:
     options = case.options
     body = refine(case.scene.body, case.scene.search_factors, case.pet.array.shape)
     if options.incremental:
-        case.progress("draw contours from the highest maximum down")
         found = incremental_contours(case.pet.array, options.fraction, options.min_suv_max, body)
         parameters = _parameters(case, fraction=options.fraction, incremental=True, min_suv_max=options.min_suv_max)
         return Outcome(_split(case, case.number(found.labels)), parameters, warnings=(CANDIDATES_WARNING,))
     detected = case.detect(case.threshold)
-    case.progress("draw contours at a fraction of each maximum")
     found = detected_contours(
         case.pet.array, detected, case.threshold, options.fraction, body, case.pet.grid.spacing_mm
     )
@@ -273,7 +272,6 @@ def _relative(case: Case) -> Outcome:
 
 def _gradient(case: Case) -> Outcome:
     detected = _split(case, case.detect(case.threshold))
-    case.progress("find the edges of uptake")
     edges = gradient_edges(case.pet.array, detected, case.pet.grid.spacing_mm)
     reference, warnings = case.reference
     if edges.without_edge:
@@ -331,9 +329,7 @@ _NO_EDGE = "have no edge against their surroundings; they are drawn at the detec
 def _split(case: Case, labels: NDArray[np.uint16]) -> NDArray[np.uint16]:
     if not case.options.split_touching:
         return labels
-    case.progress("separate touching lesions")
-    voxel_ml = case.pet.grid.voxel_ml
-    return case.number(split_touching(case.pet.array, labels, voxel_ml, case.options.min_volume_ml))
+    return split_lesions(case.pet.array, labels, case.pet.grid.voxel_ml, case.options.min_volume_ml)
 
 
 def _parameters(case: Case, **values: float | int | str | bool | None) -> dict[str, float | int | str | bool | None]:

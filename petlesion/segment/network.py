@@ -30,6 +30,7 @@ from petlesion.segment.computing import attempts, capped_threads, choose_device,
 from petlesion.segment.options import NetworkOptions as NetworkOptions
 from petlesion.segment.organ_search import Scene
 from petlesion.segment.orientation import Orientation
+from petlesion.segment.peaks import split_lesions
 from petlesion.segment.reference import find_reference
 from petlesion.segment.refinement import AVID_CLASSES, refine_to_threshold
 from petlesion.segment.windows import BACKGROUND_MARGIN, Prediction, Subject, predict
@@ -192,6 +193,13 @@ def _input_notes(study: PetCt, config: ModelConfig) -> Iterator[str]:
         yield f"the network was not trained on {study.tracer.title} (only on {known}): check its lesions with care"
 
 
+def number_lesions(mask: NDArray[np.bool_], pet: Volume, options: NetworkOptions) -> NDArray[np.uint16]:
+    """Connected lesions of a mask, or touching ones apart, numbered by decreasing volume."""
+    voxel_ml = pet.grid.voxel_ml
+    labels = label_components(mask, voxel_ml, options.min_volume_ml)
+    return split_lesions(pet.array, labels, voxel_ml, options.min_volume_ml) if options.split_touching else labels
+
+
 def _method(models: Sequence[Model], options: NetworkOptions, threshold: float) -> MethodRecord:
     parameters: dict[str, Any] = {
         "folds": len(models),
@@ -199,6 +207,7 @@ def _method(models: Sequence[Model], options: NetworkOptions, threshold: float) 
         "mirror": options.mirror,
         "refine": options.refine,
         "min_volume_ml": options.min_volume_ml,
+        "split_touching": options.split_touching,
     }
     if options.refine:
         parameters["threshold_suv"] = threshold
@@ -276,7 +285,7 @@ class _Task:
             entropy = None if prediction.entropy is None else self._image(prediction.entropy, 0.0)
         mask = np.zeros(self.pet.grid.shape, dtype=bool) if margin is None else margin > 0
         mask = self._post_process(mask, classes, options)
-        labels = label_components(mask, self.pet.grid.voxel_ml, options.min_volume_ml)
+        labels = number_lesions(mask, self.pet, options)
         lesions = Lesions(
             labels=self._back(labels),
             grid=self.study.pet.grid,

@@ -17,9 +17,8 @@ from petlesion.networks.nnunet_folder import NnunetModel
 from petlesion.networks.sampling import canonical
 from petlesion.report import MethodRecord, Reference, Review
 from petlesion.segment.body import remove_outside
-from petlesion.segment.components import label_components
 from petlesion.segment.computing import capped_threads, choose_device, is_memory_error
-from petlesion.segment.network import check_finite, finite_ct, mean_probabilities
+from petlesion.segment.network import check_finite, finite_ct, mean_probabilities, number_lesions
 from petlesion.segment.options import NetworkOptions
 from petlesion.segment.orientation import Orientation
 from petlesion.study import PetCt
@@ -71,7 +70,7 @@ def segment_by_nnunet(
         remove_outside(mask, scene.body, scene.search_factors)
     else:
         notes.append("the PET shows no body: nothing was segmented")
-    labels = label_components(mask, pet.grid.voxel_ml, options.min_volume_ml)
+    labels = number_lesions(mask, pet, options)
     back = Orientation.of(study.pet.grid).back
     return Lesions(
         labels=back(labels),
@@ -92,6 +91,7 @@ def _method(model: NnunetModel, options: NetworkOptions) -> MethodRecord:
         "folds": len(model.weights),
         "mirror": options.mirror,
         "min_volume_ml": options.min_volume_ml,
+        "split_touching": options.split_touching,
     }
     return MethodRecord(NAME, __version__, model.sha256, parameters)
 

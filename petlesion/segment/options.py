@@ -55,6 +55,8 @@ class NetworkOptions:
         Redraw lesions at the patient's threshold (`segment.refinement`).
     min_volume_ml
         Smaller lesions are removed.
+    split_touching
+        Separate touching lesions by a watershed from their peaks.
     maps
         Whether maps of probability and entropy are wanted.
     """
@@ -65,6 +67,7 @@ class NetworkOptions:
     mirror: bool = False
     refine: bool = False
     min_volume_ml: float = MIN_VOLUME_ML
+    split_touching: bool = False
     maps: bool = False
 
     def __post_init__(self) -> None:
@@ -107,7 +110,7 @@ class SegmentOptions:
     model_sha256
         Identity that the model must have, and by which it is loaded once for several studies; None accepts any.
     network
-        How `unet` and `nnunet` are run; `min_volume_ml` is that of the other methods.
+        How `unet` and `nnunet` are run; `min_volume_ml` and `split_touching` are those of the other methods.
     reference
         A reference found before for the same study, so that a click need not search the whole PET again.
 

@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs PyTorch (pip install petlesion[network])")
 
+from petlesion import cli_options
 from petlesion.errors import ModelError
 from petlesion.networks import installed
 from petlesion.networks.installed import MODELS_VARIABLE, installed_model, models_folder, verified_model
@@ -93,3 +94,15 @@ def test_the_record_of_an_identity_may_be_anything(tmp_path: Path) -> None:
     (tmp_path / "unet" / "model.sha256").write_text("x" * 10_000)
     with pytest.raises(ModelError, match="not xxxx"):
         verified_model(tmp_path, "unet")
+
+
+def test_the_command_line_says_that_packages_of_the_network_are_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(methods, "_NETWORK_PACKAGES", ("a_package_that_nobody_has",))
+    assert cli_options.default_method() is MethodName.PERCIST
+    assert capsys.readouterr().err == ""
+    write(tmp_path / "unet", "as it came")
+    assert cli_options.default_method() is MethodName.PERCIST
+    assert 'pip install "petlesion[network]"' in capsys.readouterr().err

@@ -339,6 +339,25 @@ def test_models_on_disk_are_run_and_identified(tmp_path: Path, study: PetCt) -> 
     assert channel_count(CONFIG) == 7
 
 
+# --- touching lesions
+
+
+def test_touching_lesions_are_split_if_asked_for() -> None:
+    pair = (((20.0, 0.0, 60.0), 12.0), ((40.0, 0.0, 60.0), 12.0))
+    base = make_study(GRID, lesions=pair)
+    points = GRID.to_world(np.stack(np.indices(GRID.shape), axis=-1))
+    distance = np.min([np.linalg.norm(points - np.array(center), axis=-1) for center, _ in pair], axis=0)
+    peaked = np.where(base.pet.array == 8.0, 12.0 - distance / 3, base.pet.array).astype(np.float32)
+    touching = replace(base, pet=Volume(peaked, GRID))
+    models = [model(RatioNetwork())]
+    one = segment_by_network(touching, models, CPU, reference=REFERENCE).lesions
+    two = segment_by_network(touching, models, replace(CPU, split_touching=True), reference=REFERENCE).lesions
+    assert (one.count, two.count) == (1, 2)
+    np.testing.assert_array_equal(one.labels > 0, two.labels > 0)
+    assert two.confidences.keys() == {1, 2}
+    assert two.method.parameters["split_touching"] is True
+
+
 # --- refinement
 
 
