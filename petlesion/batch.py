@@ -128,17 +128,19 @@ def _study_folders(studies: Path, out: Path) -> list[Path]:
 
 
 def _with_identified_model(options: BatchOptions) -> BatchOptions:
-    """Fix the model of `unet` by its hash: all studies get the same, and each process loads it once."""
+    """Fix the model of a network by its hash: all studies get the same, and each process loads it once."""
     segment = options.segment
-    if segment.method is not MethodName.UNET or segment.model_sha256 is not None:
+    if segment.method not in (MethodName.UNET, MethodName.NNUNET) or segment.model_sha256 is not None:
         return options
     from petlesion.networks.installed import installed_model
     from petlesion.networks.model_folder import model_identity
+    from petlesion.networks.nnunet_folder import nnunet_identity
 
-    model = segment.models[0] if segment.models else installed_model(MethodName.UNET)
+    model = segment.models[0] if segment.models else installed_model(segment.method)
     if model is None:
         raise ModelError("no model is installed", remedy="name a model folder with --model")
-    return replace(options, segment=replace(segment, models=(model.resolve(),), model_sha256=model_identity(model)))
+    sha256 = nnunet_identity(model) if segment.method is MethodName.NNUNET else model_identity(model)
+    return replace(options, segment=replace(segment, models=(model.resolve(),), model_sha256=sha256))
 
 
 def _same_options(path: Path, options: BatchOptions) -> None:

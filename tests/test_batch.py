@@ -8,6 +8,7 @@ import json
 import shutil
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -17,7 +18,7 @@ import pytest
 from petlesion.batch import BatchResult, process_batch
 from petlesion.batch_tasks import BatchOptions, Task, run_in_processes
 from petlesion.cli import run as command_line
-from petlesion.errors import ExitCode, UsageError
+from petlesion.errors import ExitCode, ModelError, UsageError
 from petlesion.pipeline import OutputOptions
 from petlesion.report import Report
 from petlesion.segment.options import MethodName, SegmentOptions
@@ -105,6 +106,26 @@ def test_network_is_known_by_its_identity_wherever_it_lies(studies: Path, tmp_pa
     write_model(tmp_path / "other", build_unet(config).state_dict(), config, {"note": "another"})
     with pytest.raises(UsageError, match="other options"):
         run("other")
+
+
+def test_model_of_nnunet_is_known_by_its_identity(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    for name in ("plans.json", "dataset.json", "fold_0/checkpoint_final.pth"):
+        (model / name).parent.mkdir(parents=True, exist_ok=True)
+        (model / name).write_text("{}")
+    (tmp_path / "studies" / "a").mkdir(parents=True)
+    options = BatchOptions(SegmentOptions(MethodName.NNUNET, models=(model,)), OutputOptions())
+    process_batch(tmp_path / "studies", tmp_path / "out", options)
+    shutil.copytree(model, tmp_path / "moved" / "model")
+    moved = replace(options, segment=replace(options.segment, models=(tmp_path / "moved" / "model",)))
+    process_batch(tmp_path / "studies", tmp_path / "out", moved)
+    (tmp_path / "moved" / "model" / "fold_0" / "checkpoint_final.pth").write_text("[]")
+    with pytest.raises(UsageError, match="other options"):
+        process_batch(tmp_path / "studies", tmp_path / "out", moved)
+    with pytest.raises(ModelError, match="--model"):
+        process_batch(
+            tmp_path / "studies", tmp_path / "out", BatchOptions(SegmentOptions(MethodName.NNUNET), OutputOptions())
+        )
 
 
 class _Fatal:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -83,6 +84,8 @@ class NnunetModel:
 def load_nnunet(folder: Path) -> NnunetModel:
     """Read a trained model folder of nnU-Net v2, all folds of it.
 
+    The model that was read last is kept for the next study, while its files stay as they are.
+
     Parameters
     ----------
     folder
@@ -96,10 +99,14 @@ def load_nnunet(folder: Path) -> NnunetModel:
     """
     if find_spec("nnunetv2") is None:
         raise ModelError("nnU-Net is not installed", remedy="pip install nnunetv2")
+    return _load(folder.absolute(), tuple(_stamp(file) for file in _files(folder)))
+
+
+@lru_cache(maxsize=1)
+def _load(folder: Path, _: tuple[tuple[int, int], ...]) -> NnunetModel:
     plans, dataset = _read_json(folder / PLANS), _read_json(folder / DATASET)
     channels, lesion = _channels(dataset, folder), _lesion_label(dataset, folder)
-    files = list(_checkpoints(folder))
-    checkpoints = [_read_checkpoint(file) for file in files]
+    checkpoints = [_read_checkpoint(file) for file in _checkpoints(folder)]
     try:
         configuration = str(checkpoints[0]["init_args"]["configuration"])
         trainer = str(checkpoints[0]["trainer_name"])
@@ -120,15 +127,51 @@ def load_nnunet(folder: Path) -> NnunetModel:
         weights=weights,
         trainer=trainer,
         mirror_axes=None if axes is None else tuple(int(axis) for axis in axes),
-        sha256=_identity([folder / PLANS, folder / DATASET, *files]),
+        sha256=nnunet_identity(folder),
     )
+
+
+def nnunet_identity(folder: Path) -> str:
+    """SHA-256 over plans, data set and the checkpoints that are used, without loading them.
+
+    Raises
+    ------
+    ModelError
+        If a file is missing or cannot be read.
+    """
+    digest = hashlib.sha256()
+    for file in _files(folder):
+        try:
+            digest.update(f"{file.parent.name}/{file.name} {file.stat().st_size}\n".encode())
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        except OSError as error:
+            raise _unreadable(file, error) from error
+    return digest.hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    return [folder / PLANS, folder / DATASET, *_checkpoints(folder)]
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    """Time of the last change and size; other ones tell that the file is another."""
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    return status.st_mtime_ns, status.st_size
+
+
+def _unreadable(file: Path, error: OSError) -> ModelError:
+    return ModelError(f"the file cannot be read ({error.strerror})", where=file, remedy=_REMEDY)
 
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ModelError(f"the file cannot be read ({error.strerror})", where=file, remedy=_REMEDY) from error
+        raise _unreadable(file, error) from error
     except (ValueError, RecursionError) as error:
         raise ModelError("the file is no JSON", where=file, remedy=_REMEDY) from error
     if not isinstance(data, dict):
@@ -235,12 +278,3 @@ def _only_known(network: str, layers: Mapping[str, str | None]) -> None:
     for name, layer in layers.items():
         if layer is not None and not layer.startswith(_LAYERS):
             raise ValueError(f"{name} {layer} is no layer of PyTorch")
-
-
-def _identity(files: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.parent.name}/{file.name} {file.stat().st_size}\n".encode())
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()

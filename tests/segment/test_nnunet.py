@@ -15,7 +15,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs PyTorch (pip install petlesion[network])")
 
 from petlesion.errors import ModelError, NoCtError  # noqa: E402
-from petlesion.networks.nnunet_folder import load_nnunet  # noqa: E402
+from petlesion.networks.nnunet_folder import load_nnunet, nnunet_identity  # noqa: E402
 from petlesion.networks.sampling import canonical  # noqa: E402
 from petlesion.segment.methods import MethodName, SegmentOptions, segment  # noqa: E402
 from petlesion.segment.options import NetworkOptions  # noqa: E402
@@ -151,6 +151,15 @@ def test_mask_is_that_of_the_predictor_of_nnunet(
     assert np.count_nonzero(found) > 0.5 * np.count_nonzero(expected)  # the rest lies outside the body
     assert lesions.method.weights_sha256 == load_nnunet(model).sha256
     assert all(0.5 <= confidence <= 1 for confidence in lesions.confidences.values())
+
+
+def test_model_is_read_once_while_its_files_stay_as_they_are(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model")
+    first = load_nnunet(folder)
+    assert first.sha256 == nnunet_identity(folder)
+    assert load_nnunet(folder) is first
+    (folder / "dataset.json").write_text((folder / "dataset.json").read_text() + " ")
+    assert load_nnunet(folder).sha256 != first.sha256
 
 
 def test_a_model_that_needs_a_ct_says_so(body: Callable[..., Any], model: Path) -> None:
