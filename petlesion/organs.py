@@ -54,6 +54,11 @@ TOTALSEGMENTATOR_VALUES: Mapping[Organ, tuple[int, ...]] = {
 """Numbers of the task `total` of TotalSegmentator 2 (Wasserthal et al., Radiology: AI 2023;5:e230024)."""
 
 
+_SYNONYMS: Mapping[Organ, tuple[str, ...]] = {Organ.BOWEL: ("colon", "duodenum", "intestine")}
+_NO_ORGAN = {"lesion", "lesions", "metastasis", "metastases", "tumor", "tumors", "tumour", "tumours", "cyst", "adrenal"}
+"""Words of names that name more than the organ, or another one: "liver metastasis", "adrenal_gland_left"."""
+
+
 @dataclass(frozen=True, eq=False)
 class Organs:
     """A label map of organs.
@@ -106,7 +111,7 @@ def read_organs(path: Path, study: PetCt) -> Organs:
     labels = np.zeros(study.pet.grid.shape, dtype=np.uint16)
     values: dict[Organ, tuple[int, ...]] = {}
     for number, region in enumerate(file.regions, start=1):
-        organ = Organ.LIVER if file.kind == "NIfTI" and len(file.regions) == 1 else _organ_named(region.name)
+        organ = Organ.LIVER if file.kind == "NIfTI" and len(file.regions) == 1 else organ_named(region.name)
         if organ is not None:
             labels[region.box][region.mask] = number
             values[organ] = (*values.get(organ, ()), number)
@@ -120,9 +125,17 @@ def read_organs(path: Path, study: PetCt) -> Organs:
     return Organs(labels, study.pet.grid, values)
 
 
-def _organ_named(name: str) -> Organ | None:
-    """The organ whose number this is, or whose word stands in the name."""
+def organ_named(name: str) -> Organ | None:
+    """The organ whose number this is, or whose word stands in the name; a lesion in an organ is none.
+
+    Examples
+    --------
+    >>> organ_named("kidney_left"), organ_named("Liver metastasis"), organ_named("5")
+    (<Organ.KIDNEYS: 'kidneys'>, None, <Organ.LIVER: 'liver'>)
+    """
     if name.isdecimal():
         return next((organ for organ, values in TOTALSEGMENTATOR_VALUES.items() if int(name) in values), None)
     words = set(re.findall(r"[a-z]+", name.lower()))
-    return next((organ for organ in Organ if words & {organ, organ.removesuffix("s")}), None)
+    if words & _NO_ORGAN:
+        return None
+    return next((organ for organ in Organ if words & {organ, organ.removesuffix("s"), *_SYNONYMS.get(organ, ())}), None)

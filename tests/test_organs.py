@@ -9,7 +9,7 @@ import pytest
 
 from petlesion.errors import UsageError
 from petlesion.nifti import write_labels
-from petlesion.organs import Organ, read_organs
+from petlesion.organs import Organ, organ_named, read_organs
 from petlesion.report import SuvRecord
 from petlesion.study import Patient, PetCt
 from petlesion.tracers import TRACERS, TracerName
@@ -60,6 +60,24 @@ def test_numbers_of_nothing_known_are_refused(study: PetCt, tmp_path: Path) -> N
     write_labels(labels, GRID, tmp_path / "other.nii.gz")
     with pytest.raises(UsageError, match="no known organ among '400', '500'"):
         read_organs(tmp_path / "other.nii.gz", study)
+
+
+@pytest.mark.parametrize(
+    ("name", "organ"),
+    [
+        ("Liver", Organ.LIVER),
+        ("kidney_left", Organ.KIDNEYS),
+        ("colon", Organ.BOWEL),
+        ("parotid gland", Organ.GLANDS),
+        ("21", Organ.BLADDER),
+        ("Liver metastasis", None),
+        ("Left kidney cyst", None),
+        ("adrenal_gland_left", None),
+        ("Lesion 3", None),
+    ],
+)
+def test_names_of_segments(name: str, organ: Organ | None) -> None:
+    assert organ_named(name) is organ
 
 
 def test_missing_file_is_a_usage_error(study: PetCt, tmp_path: Path) -> None:

@@ -108,11 +108,6 @@ _ONLY_RADIONUCLIDE = {
 """Ligands that are made with one radionuclide for PET, which a header then need not name."""
 
 
-def tracer_of(header: Dataset) -> Tracer:
-    """Tracer that a PET header names; the unknown one where it names none, or contradicts itself."""
-    return identify_tracer(header).tracer
-
-
 def identify_tracer(header: Dataset) -> TracerIdentification:
     """Tracer that a PET header names, and why.
 

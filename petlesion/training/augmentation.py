@@ -120,11 +120,30 @@ class Augmentation:
         """Blur, noise that grows with the square root of uptake, and calibration."""
         options = self.options
         sigma_mm = draw.fraction() * options.pet_blur_mm / FWHM_PER_SIGMA * draw.happens(options.pet_blur)
-        suv = _blurred(suv, sigma_mm, self.spacing_mm)
-        noise = _blurred(draw.normal(suv.shape), sigma_mm.clamp(min=min(self.spacing_mm) / 2), self.spacing_mm)
+        suv = self._blurred(suv, sigma_mm)
+        noise = self._blurred(draw.normal(suv.shape), sigma_mm.clamp(min=min(self.spacing_mm) / 2))
+        noise = noise / _each(noise.flatten(1).std(dim=1))
         level = draw.fraction() * options.pet_noise_level * draw.happens(options.pet_noise)
         suv = (suv + _each(level) * noise * suv.clamp(min=0).sqrt()).clamp(min=0)
         return suv * _each(1 + draw.uniform(options.calibration))
+
+    def _blurred(self, volume: Tensor, sigma_mm: Tensor) -> Tensor:
+        """Gaussian smoothing with one sigma a patch; axis by axis, patches as groups of one convolution."""
+        import torch
+        from torch.nn.functional import conv3d
+
+        result = volume[None]
+        count = len(volume)
+        most_mm = max(self.options.pet_blur_mm / FWHM_PER_SIGMA, min(self.spacing_mm) / 2)
+        for axis, step in enumerate(self.spacing_mm):
+            radius = int(3 * most_mm / step) + 1
+            offsets = torch.arange(-radius, radius + 1, device=volume.device) * step
+            kernel = torch.exp(-0.5 * (offsets / sigma_mm.clamp(min=step / 10)[:, None]) ** 2)
+            kernel = kernel / kernel.sum(dim=1, keepdim=True)
+            shape, padding = [count, 1, 1, 1, 1], [0, 0, 0]
+            shape[axis + 2], padding[axis] = 2 * radius + 1, radius
+            result = conv3d(result, kernel.reshape(shape), padding=padding, groups=count)
+        return result[0]
 
     def _vary_ct(self, ct: Tensor, draw: _Draw) -> Tensor:
         """Gamma between -1024 and 1024 HU, noise, or no CT at all."""
@@ -191,21 +210,3 @@ def _rotation(angles: Tensor) -> Tensor:
         turn[:, first, second], turn[:, second, first] = -sin, sin
         result = turn @ result
     return result
-
-
-def _blurred(volume: Tensor, sigma_mm: Tensor, spacing_mm: tuple[float, float, float]) -> Tensor:
-    """Gaussian smoothing with one sigma a patch; axis by axis, patches as groups of one convolution."""
-    import torch
-    from torch.nn.functional import conv3d
-
-    result = volume[None]
-    count = len(volume)
-    for axis, step in enumerate(spacing_mm):
-        radius = int(3 * 6.0 / FWHM_PER_SIGMA / step) + 1
-        offsets = torch.arange(-radius, radius + 1, device=volume.device) * step
-        kernel = torch.exp(-0.5 * (offsets / sigma_mm.clamp(min=step / 10)[:, None]) ** 2)
-        kernel = kernel / kernel.sum(dim=1, keepdim=True)
-        shape, padding = [count, 1, 1, 1, 1], [0, 0, 0]
-        shape[axis + 2], padding[axis] = 2 * radius + 1, radius
-        result = conv3d(result, kernel.reshape(shape), padding=padding, groups=count)
-    return result[0]

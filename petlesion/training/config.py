@@ -90,7 +90,7 @@ class AugmentationConfig(_Data):
     threshold
         The reference threshold alone is scaled by up to this share: reference regions vary.
     pet_noise, pet_noise_level
-        Correlated noise, in units of the square root of SUV.
+        Correlated noise whose standard deviation is up to that many times the square root of SUV.
     pet_blur, pet_blur_mm
         Smoothing up to that FWHM: other scanners and reconstructions.
     ct_noise, ct_noise_hu, ct_gamma, ct_gamma_range
@@ -111,7 +111,7 @@ class AugmentationConfig(_Data):
     calibration: float = Field(default=0.1, ge=0, le=0.1)
     threshold: float = Field(default=0.1, ge=0, le=0.5)
     pet_noise: Share = 0.3
-    pet_noise_level: float = Field(default=0.2, ge=0)
+    pet_noise_level: float = Field(default=0.1, ge=0)
     pet_blur: Share = 0.2
     pet_blur_mm: float = Field(default=6.0, ge=0)
     ct_noise: Share = 0.2

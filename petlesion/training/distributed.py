@@ -6,9 +6,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 T = TypeVar("T")
+LONGEST_WAIT = timedelta(days=1)
+"""Of the others while the leading process fills the cache; that takes more than PyTorch's default of 10 minutes."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def process_group(*, gpu: bool) -> Iterator[Group]:
     group = Group(int(os.environ["RANK"]), size, int(os.environ.get("LOCAL_RANK", "0")))
     if gpu:
         torch.cuda.set_device(group.local_rank)
-    distributed.init_process_group("nccl" if gpu else "gloo")
+    distributed.init_process_group("nccl" if gpu else "gloo", timeout=LONGEST_WAIT)
     try:
         yield group
     finally:

@@ -14,7 +14,7 @@ from petlesion.dicom.radionuclide import (
     radionuclide_in_text,
     radionuclide_of_half_life,
 )
-from petlesion.dicom.tracer import _CODES, Ligand, identify_tracer, tracer_of
+from petlesion.dicom.tracer import _CODES, Ligand, identify_tracer
 from petlesion.tracers import TRACERS, TracerName
 
 F18, GA68, CU64 = "6586.2", "4057.74", "45723.6"
@@ -81,7 +81,7 @@ def header(
     ],
 )
 def test_names_of_vendors_and_sites(text: str, half_life: str, expected: str) -> None:
-    assert tracer_of(header(text, half_life)) is TRACERS[TracerName(expected)]
+    assert identify_tracer(header(text, half_life)).tracer is TRACERS[TracerName(expected)]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_what_is_not_clear_stays_unknown(text: str, half_life: str) -> None:
 )
 def test_codes_of_the_radiopharmaceutical(scheme: str, value: str, expected: str) -> None:
     coded = header("Solution", pharmaceutical=code_item(scheme, value))
-    assert tracer_of(coded).name == expected
+    assert identify_tracer(coded).tracer.name == expected
 
 
 def test_codes_are_those_of_the_standard() -> None:
@@ -151,24 +151,29 @@ def test_codes_are_those_of_the_standard() -> None:
 
 def test_code_and_text_must_agree() -> None:
     fdg = code_item("SRT", "C-B1031")
-    assert tracer_of(header("68Ga-DOTATATE", GA68, pharmaceutical=fdg)).name is TracerName.UNKNOWN
-    assert tracer_of(header("DOTATATE", CU64, code_item("SRT", "C-127A2"))).name is TracerName.CU64_DOTATATE
-    assert tracer_of(header("DOTATATE", GA68, code_item("SRT", "C-127A2"))).name is TracerName.UNKNOWN
-    assert tracer_of(header("", F18, pharmaceutical=code_item("99GE", "Y-X1743", "FDG"))).name is TracerName.F18_FDG
+    assert identify_tracer(header("68Ga-DOTATATE", GA68, pharmaceutical=fdg)).tracer.name is TracerName.UNKNOWN
+    assert (
+        identify_tracer(header("DOTATATE", CU64, code_item("SRT", "C-127A2"))).tracer.name is TracerName.CU64_DOTATATE
+    )
+    assert identify_tracer(header("DOTATATE", GA68, code_item("SRT", "C-127A2"))).tracer.name is TracerName.UNKNOWN
+    assert (
+        identify_tracer(header("", F18, pharmaceutical=code_item("99GE", "Y-X1743", "FDG"))).tracer.name
+        is TracerName.F18_FDG
+    )
 
 
 def test_the_private_tracer_name_of_ge_counts_as_text() -> None:
     image = header("", GA68)
     image.add_new(Tag(0x0009, 0x0010), "LO", "GEMS_PETD_01")
     image.add_new(Tag(0x0009, 0x1036), "UN", b"DOTATATE")
-    assert tracer_of(image).name is TracerName.GA68_DOTATATE
+    assert identify_tracer(image).tracer.name is TracerName.GA68_DOTATATE
 
 
 def test_descriptions_name_no_tracer() -> None:
     described = header("Solution", GA68)
     described.SeriesDescription = "68Ga-PSMA-11 WB"
-    assert tracer_of(described).name is TracerName.UNKNOWN
-    assert tracer_of(Dataset()).name is TracerName.UNKNOWN
+    assert identify_tracer(described).tracer.name is TracerName.UNKNOWN
+    assert identify_tracer(Dataset()).tracer.name is TracerName.UNKNOWN
 
 
 STANDARD_RADIONUCLIDE = {

@@ -25,7 +25,7 @@ from skimage.draw import polygon2mask
 from petlesion.dicom.attributes import number
 from petlesion.dicom.decay import average_count_rate_time_s
 from petlesion.dicom.suv import SuvConversion, SuvOverrides, SuvScale, suv_conversion, suv_scale_factor
-from petlesion.dicom.tracer import tracer_of
+from petlesion.dicom.tracer import identify_tracer
 from petlesion.errors import SuvError
 from petlesion.tracers import TracerName
 
@@ -82,8 +82,8 @@ def test_reference_objects(read_object: ReadObject, shared_data: Path, name: str
 
 
 def test_tracers_of_reference_objects(read_object: ReadObject) -> None:
-    assert tracer_of(read_object("0_0")[0]).name is TracerName.F18_FDG
-    assert tracer_of(read_object("5_0")[0]).name is TracerName.GA68_PSMA11
+    assert identify_tracer(read_object("0_0")[0]).tracer.name is TracerName.F18_FDG
+    assert identify_tracer(read_object("5_0")[0]).tracer.name is TracerName.GA68_PSMA11
 
 
 def scale_stored(slices: list[Dataset], factor: float) -> None:
@@ -347,7 +347,7 @@ def test_unprocessed_whole_body(whole_body: list[Dataset], gross_tumour: NDArray
     assert 5.9 <= maximum(SuvScale.LBM_JAMES) <= 6.1
     assert 5.8 <= maximum(SuvScale.LBM_JANMAHASATIAN) <= 5.9
     assert 6.6 <= maximum(SuvScale.IBW) <= 6.7
-    assert tracer_of(whole_body[0]).name is TracerName.F18_FDG
+    assert identify_tracer(whole_body[0]).tracer.name is TracerName.F18_FDG
 
 
 def test_beds_with_times_of_their_own_refer_to_the_start(whole_body: list[Dataset]) -> None:
@@ -377,4 +377,4 @@ def test_processed_series_are_suv_already(shared_data: Path, patient: str) -> No
     assert "do not change SUV" in record.warnings[0]
     assert record.injection_time is not None
     assert f"{record.injection_time:%Y%m%d}" == headers[0].AcquisitionDate
-    assert tracer_of(headers[0]).name is TracerName.F18_FDG
+    assert identify_tracer(headers[0]).tracer.name is TracerName.F18_FDG

@@ -213,6 +213,7 @@ def test_noise_grows_with_the_square_root_of_uptake_and_has_no_bias() -> None:
     difference = after.suv - before.suv
     cold, hot = before.suv == 1, before.suv == 5
     assert abs(float(difference[cold].mean())) < 0.01
+    assert float(difference[cold].std()) == pytest.approx(0.3 / math.sqrt(3), rel=0.1)  # levels are even from 0 to 0.3
     assert float(difference[hot].std() / difference[cold].std()) == pytest.approx(math.sqrt(5), rel=0.1)
 
 
