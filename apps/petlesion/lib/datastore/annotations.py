@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
+from lib.datastore.backoff import Backoff
+from lib.datastore.cases import Case, FoundLabel
+from lib.datastore.dicomweb import ArchiveError, DicomWeb
 from lib.datastore.image_ids import UnknownImageError
 from lib.datastore.labels import FINAL, ORIGINAL, LabelVersion
 from lib.datastore.stores import Stores
@@ -21,7 +25,7 @@ from petlesion import __version__
 from petlesion.dicom.attributes import items, text
 from petlesion.dicom.frame_of_reference import referenced_series
 from petlesion.dicom.segmentation import build_segmentation
-from petlesion.errors import PetlesionError, UsageError
+from petlesion.errors import OutputError, PetlesionError, UsageError
 from petlesion.masks import read_mask
 from petlesion.measure.biomarkers import measure
 from petlesion.report import MethodRecord
@@ -43,12 +47,16 @@ class Annotations:
     ----------
     stores
         Images, labels and, where images come from one, the DICOMweb server.
+    clock
+        Seconds since some moment; says when to try again what failed.
     """
 
-    def __init__(self, stores: Stores) -> None:
+    def __init__(self, stores: Stores, clock: Callable[[], float] = time.monotonic) -> None:
         self.stores = stores
-        self._refused: set[str] = set()
-        self._unsent: dict[tuple[str, int], LabelVersion] | None = None
+        self._later = Backoff(clock)
+        self._refused: dict[str, tuple[str, tuple[Case, ...]]] = {}
+        self._unsent: dict[str, LabelVersion] | None = None
+        self._sending: set[str] = set()
         self._lock = threading.Lock()
         self._watching = threading.Lock()
 
@@ -113,6 +121,8 @@ class Annotations:
     def watch(self) -> None:
         """Look for new images, send what the DICOMweb server lacks, and take in labels that others stored.
 
+        A label that cannot be sent or taken in is logged and holds up no other.
+
         Raises
         ------
         PetlesionError
@@ -121,9 +131,9 @@ class Annotations:
         with self._watching:
             self.stores.cases.refresh()
             for label in self._waiting():
-                self._send_or_remember(label, self.stores.cases.load(label.image_id))
+                self._send_or_remember(label)
             for found in self.stores.cases.source.segmentations(self._known()):
-                self._take_in(found.key, found.path)
+                self._take_in(found)
 
     def _read(self, path: Path, study: PetCt, named: Grid | None) -> NDArray[np.uint16]:
         """Read a label drawn on the image that the client named, or on the other one of PET and CT."""
@@ -140,25 +150,32 @@ class Annotations:
         view = self.stores.cases.ct_view(uid) if uid else None
         return view.grid if view else None
 
-    def _send_or_remember(self, label: LabelVersion, study: PetCt) -> None:
+    def _send_or_remember(self, label: LabelVersion, study: PetCt | None = None) -> None:
         """Store the SEG of a label in the DICOMweb server; what does not arrive now is sent by `watch`."""
         archive = self.stores.archive
         if archive is None or label.tag != FINAL or not label.lesions or label.source == "dicom":
             return
-        key = (label.image_id, label.version)
-        try:
-            dataset = segmentation_of(label, study)
-            archive.store(dataset)
-            self.stores.labels.note_dicom(label, str(dataset.SOPInstanceUID))
-        except PetlesionError as error:
-            logger.warning("label version %d of %s will be sent later: %s", label.version, label.image_id, error)
-            with self._lock:
-                if self._unsent is not None:
-                    self._unsent[key] = label
-            return
+        key = f"{label.image_id} {label.version}"
+        what = f"label version {label.version} of {label.image_id} was not sent"
+        sent = self._later.attempt(key, what, lambda: self._send(archive, label, study))
         with self._lock:
-            if self._unsent is not None:
+            if self._unsent is None:
+                return
+            if sent:
                 self._unsent.pop(key, None)
+            else:
+                self._unsent[key] = label
+
+    def _send(self, archive: DicomWeb, label: LabelVersion, study: PetCt | None) -> bool:
+        dataset = segmentation_of(label, study or self.stores.cases.load(label.image_id))
+        uid = str(dataset.SOPInstanceUID)
+        self._sending.add(uid)
+        try:
+            archive.store(dataset)
+            self.stores.labels.note_dicom(label, uid)
+        finally:
+            self._sending.discard(uid)
+        return True
 
     def _waiting(self) -> list[LabelVersion]:
         """Final labels that the DICOMweb server lacks, also those of a server that was killed."""
@@ -168,36 +185,61 @@ class Annotations:
             if self._unsent is None:
                 labels = self.stores.labels
                 self._unsent = {
-                    (label.image_id, label.version): label
+                    f"{label.image_id} {label.version}": label
                     for label in labels.everything()
                     if label.tag == FINAL and label.lesions and not labels.dicom_uid(label)
                 }
             return list(self._unsent.values())
 
     def _known(self) -> set[str]:
-        """Keys of stored objects that need not be looked at."""
+        """Keys of stored objects that need not be looked at: labels, and what was none of images as they are."""
         labels = self.stores.labels
         known = {labels.dicom_uid(label) for label in labels.everything()}
-        return known | self._refused
+        return known | {key for key, (study, cases) in self._refused.items() if self._cases_of(study) == cases}
 
-    def _take_in(self, key: str, path: Path) -> None:
+    def _cases_of(self, study: str) -> tuple[Case, ...]:
+        """Images of a study, or the one of that id."""
+        return tuple(case for case in self.stores.cases.cases() if study in (case.study_uid, case.image_id))
+
+    def _take_in(self, found: FoundLabel) -> None:
         """Make a label of a file that another program stored, or say in the log why it is none."""
+        if self._later.waits(found.key):
+            return
+        study = found.path.name.partition(".")[0]
+        cases: tuple[Case, ...] = ()
         try:
-            if path.suffix == ".dcm":
-                header = dcmread(path, stop_before_pixels=True)
-                image_id, tag = self._image_of(header), _tag_of(header)
-                annotator = str(header.get("ContentCreatorName") or "")
-                source, info = "dicom", {"sop_instance_uid": key, "series": text(header, "SeriesDescription")}
-            else:
-                image_id, tag, annotator, source = path.name.partition(".")[0], FINAL, "", "file"
-                info = {"sop_instance_uid": key, "file": path.name}
-            self.submit(image_id, path, tag=tag, annotator=annotator, source=source, info=info)
+            header = dcmread(found.path, stop_before_pixels=True) if found.path.suffix == ".dcm" else None
+            if header is not None:
+                study = text(header, "StudyInstanceUID")
+            cases = self._cases_of(study)
+            self._submit_found(found, header)
+        except (ArchiveError, OutputError) as error:
+            pause_s = self._later.failed(found.key)
+            logger.warning("%s is taken in later, not before %.0f s: %s", found.path.name, pause_s, error)
+            return
         except PetlesionError as error:
-            logger.warning("%s is no label: %s", path.name, error)
-            self._refused.add(key)
+            logger.warning("%s is no label: %s", found.path.name, error)
         except Exception:
-            logger.exception("%s cannot be read as a label", path.name)
-            self._refused.add(key)
+            logger.exception("%s cannot be read as a label", found.path.name)
+        else:
+            self._later.succeeded(found.key)
+            return
+        self._refused[found.key] = study, cases
+
+    def _submit_found(self, found: FoundLabel, header: Dataset | None) -> None:
+        """Submit a stored file: a DICOM SEG, whose header is given, or another."""
+        if header is None:
+            info = {"sop_instance_uid": found.key, "file": found.path.name}
+            self.submit(found.path.name.partition(".")[0], found.path, source="file", info=info)
+            return
+        image_id, tag = self._image_of(header), _tag_of(header)
+        # One of our own may have arrived there since the known ones were counted.
+        ours = (self.stores.labels.dicom_uid(label) for label in self.stores.labels.versions(image_id))
+        if found.key in self._sending or found.key in ours:
+            return
+        annotator = str(header.get("ContentCreatorName") or "")
+        info = {"sop_instance_uid": found.key, "series": text(header, "SeriesDescription")}
+        self.submit(image_id, found.path, tag=tag, annotator=annotator, source="dicom", info=info)
 
     def _image_of(self, header: Dataset) -> str:
         """The PET that a SEG was drawn on: referred to by it or by way of its CT, or the only one of its study."""

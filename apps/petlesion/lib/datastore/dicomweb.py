@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import tempfile
 import threading
+import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +18,7 @@ import requests
 from dicomweb_client import DICOMwebClient
 from pydicom import Dataset
 
+from lib.datastore.backoff import Backoff
 from lib.datastore.cases import Case, CtView, FoundLabel
 from lib.datastore.local import case_of, ct_view_in
 from petlesion.dicom.attributes import text
@@ -23,7 +26,7 @@ from petlesion.dicom.header import PARSE_ERRORS, Instance, read_instance
 from petlesion.dicom.reader import SeriesChoice, read_dicom
 from petlesion.dicom.scan import Series, scan
 from petlesion.dicom.selection import why_unusable_pet
-from petlesion.errors import ExitCode, GeometryError, PetlesionError
+from petlesion.errors import ExitCode, GeometryError, OutputError, PetlesionError
 from petlesion.study import PetCt
 
 TIMEOUTS_S = (10.0, 120.0)
@@ -64,6 +67,8 @@ class DicomWeb:
         User and password, if the server wants them.
     prefixes
         Parts of the URL before QIDO, WADO and STOW paths, where the server has such.
+    clock
+        Seconds since some moment; says when to ask again for a series or object that could not be fetched.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class DicomWeb:
         folder: Path,
         credentials: tuple[str, str] | None = None,
         prefixes: tuple[str | None, str | None, str | None] = (None, None, None),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         session = requests.Session()
         if credentials is not None:
@@ -83,11 +89,14 @@ class DicomWeb:
         self._client.set_http_retry_params(retry=False)
         self._cases: dict[str, Case] = {}
         self._unusable: dict[str, _Unusable] = {}
-        self._counted: dict[str, str] = {}
+        self._taken: dict[str, tuple[str, frozenset[str]]] = {}
+        self._later = Backoff(clock)
         self._refreshing = threading.Lock()
 
     def refresh(self) -> None:
         """Ask for PET series; a new one is looked at by fetching one of its images.
+
+        One that cannot be fetched hides no other.
 
         Raises
         ------
@@ -102,10 +111,11 @@ class DicomWeb:
                 if known is not None and known.revision == revision:
                     found[uid] = known
                 elif uid not in self._unusable or self._unusable[uid].revision != revision:
-                    looked_at = self._look_at(_value(row, "0020000D"), uid, revision)
+                    look = partial(self._look_at, _value(row, "0020000D"), uid, revision)
+                    looked_at = self._later.attempt(uid, f"PET {uid} could not be looked at", look) or known
                     if isinstance(looked_at, _Unusable):
                         self._unusable[uid] = looked_at
-                    else:
+                    elif looked_at is not None:
                         found[uid] = looked_at
             self._cases = found
 
@@ -117,7 +127,7 @@ class DicomWeb:
     def why_not(self, image_id: str) -> str:
         """Why a PET is no case, as the end of a sentence; empty where there is no such PET."""
         unusable = self._unusable.get(image_id)
-        return "" if unusable is None else unusable.reason
+        return self._later.reason(image_id) if unusable is None else unusable.reason
 
     def load(self, case: Case) -> PetCt:
         """Fetch what is missing of a PET and the CTs in its space, and read them."""
@@ -143,21 +153,30 @@ class DicomWeb:
         return ct_view_in(scan(self._series_folder(study_uid, series_uid).parent), series_uid, self.cases())
 
     def segmentations(self, known: Collection[str]) -> Iterator[FoundLabel]:
-        """SEGs of studies with a PET, but for those whose SOPInstanceUID is known."""
-        studies = {case.study_uid for case in self.cases()}
+        """SEGs of studies with a PET, but for those whose SOPInstanceUID is known.
+
+        A series all of whose objects are known is not asked for again until it, or the images of its study, change.
+        """
+        images: dict[str, set[str]] = defaultdict(set)
+        for case in self.cases():
+            images[case.study_uid].add(case.revision)
         for row in self.search_series({"Modality": "SEG"}):
             study_uid, series_uid = _value(row, "0020000D"), _value(row, "0020000E")
-            if study_uid not in studies or self._counted.get(series_uid) == _value(row, "00201209"):
+            state = _value(row, "00201209"), frozenset(images.get(study_uid, ()))
+            if study_uid not in images or self._taken.get(series_uid) == state:
                 continue
-            for uid in self.instances(study_uid, series_uid):
-                if uid not in known:
-                    try:
-                        dataset = self.retrieve(study_uid, series_uid, uid)
-                    except GeometryError as error:
-                        logger.warning("%s", error)
-                    else:
-                        yield FoundLabel(uid, self._keep(self._series_folder(study_uid, series_uid), dataset))
-            self._counted[series_uid] = _value(row, "00201209")
+            ask = partial(self.instances, study_uid, series_uid)
+            uids = self._later.attempt(series_uid, f"SEG series {series_uid} could not be looked at", ask)
+            if uids is None:
+                continue
+            new = [uid for uid in uids if uid not in known]
+            for uid in new:
+                fetch = partial(self._object, study_uid, series_uid, uid)
+                path = self._later.attempt(uid, f"SEG {uid} could not be fetched", fetch)
+                if path is not None:
+                    yield FoundLabel(uid, path)
+            if not new:
+                self._taken[series_uid] = state
 
     def search_series(self, filters: dict[str, str], study_uid: str | None = None) -> list[dict[str, Any]]:
         """QIDO: series as the server's JSON."""
@@ -233,6 +252,12 @@ class DicomWeb:
         instance = read_instance(path)
         return instance if isinstance(instance, Instance) else None
 
+    def _object(self, study_uid: str, series_uid: str, uid: str) -> Path:
+        """File of an object, which is fetched once."""
+        folder = self._series_folder(study_uid, series_uid)
+        path = folder / f"{uid}.dcm"
+        return path if path.is_file() else self._keep(folder, self.retrieve(study_uid, series_uid, uid))
+
     def _fetch(self, study_uid: str, series_uid: str) -> None:
         """Bring the folder of a series up to date: fetch what is missing, remove what is gone."""
         folder = self._series_folder(study_uid, series_uid)
@@ -255,11 +280,16 @@ class DicomWeb:
 
     def _keep(self, folder: Path, dataset: Dataset) -> Path:
         path = folder / f"{_checked_uid(str(dataset.SOPInstanceUID))}.dcm"
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor, draft = tempfile.mkstemp(prefix=".fetching-", dir=folder)
-        with os.fdopen(descriptor, "wb") as stream:
-            dataset.save_as(stream)
-        Path(draft).replace(path)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as staging:
+                draft = Path(staging) / path.name
+                dataset.save_as(draft)
+                draft.replace(path)
+        except OSError as error:
+            raise OutputError(
+                f"image cannot be kept ({error.strerror or error})", where=folder, remedy="free space or permissions"
+            ) from error
         return path
 
     def _series_folder(self, study_uid: str, series_uid: str) -> Path:

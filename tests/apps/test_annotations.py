@@ -1,0 +1,189 @@
+"""Labels on their way in and out while something fails: the rest goes on, and what failed is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+from annotation_server import PET_GRID, Orthanc, SmallStudy, running_orthanc, write_small_study
+from faulty_archive import FaultyArchive, faulty
+from pydicom.uid import generate_uid
+
+pytest.importorskip("dicomweb_client", reason="the annotation server is not installed here")
+
+from lib.datastore.annotations import Annotations
+from lib.datastore.cases import CaseStore
+from lib.datastore.dicomweb import DicomWeb
+from lib.datastore.labels import LabelStore, LabelVersion
+from lib.datastore.stores import Stores
+
+from petlesion.dicom.reader import read_dicom
+from petlesion.dicom.scan import scan
+from petlesion.dicom.segmentation import build_segmentation
+from petlesion.masks import read_mask
+from petlesion.measure.biomarkers import measure
+from petlesion.nifti import write_labels
+
+
+class Site:
+    """Annotations of a DICOMweb server, in a time of their own."""
+
+    def __init__(self, folder: Path, orthanc: Orthanc, archive: FaultyArchive) -> None:
+        self.folder, self.orthanc, self.archive = folder, orthanc, archive
+        self.now = 0.0
+        source = DicomWeb(archive.url, folder / "cache", clock=lambda: self.now)
+        self.labels = LabelStore(folder / "labels")
+        self.annotations = Annotations(Stores(CaseStore(source), self.labels, source), clock=lambda: self.now)
+
+    def study(self, name: str, *, stored: bool = True) -> SmallStudy:
+        study = write_small_study(self.folder / "dicom", name)
+        if stored:
+            self.orthanc.store(study.folder)
+        return study
+
+    def label(self, study: SmallStudy) -> LabelVersion:
+        """A label that was kept while the DICOMweb server was away."""
+        return self.labels.save(study.pet, mask(), PET_GRID, annotator="ada")
+
+    def watch(self, after_s: float = 0.0) -> None:
+        self.now += after_s
+        self.annotations.watch()
+
+    def offered(self) -> list[str]:
+        return [case.image_id for case in self.annotations.stores.cases.cases()]
+
+
+def mask() -> np.ndarray:
+    labels = np.zeros(PET_GRID.shape, dtype=np.uint16)
+    labels[8:11, 20:25, 12:17] = 1
+    return labels
+
+
+def write_seg(study: SmallStudy, folder: Path) -> Path:
+    """A SEG by another program."""
+    folder.mkdir()
+    pet = read_dicom(scan(study.folder))
+    write_labels(mask(), PET_GRID, folder / "mask.nii.gz")
+    lesions = read_mask(folder / "mask.nii.gz", pet)
+    seg = build_segmentation(pet, lesions, measure(pet, lesions))
+    seg.SOPInstanceUID = seg.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    seg.SeriesInstanceUID, seg.ContentCreatorName = generate_uid(), "Grace^Hopper"
+    seg.save_as(folder / "theirs.dcm", enforce_file_format=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as orthanc:
+        yield orthanc
+
+
+@pytest.fixture
+def site(tmp_path: Path, orthanc: Orthanc) -> Iterator[Site]:
+    for patient in requests.get(f"{orthanc.url}/patients", timeout=30).json():
+        requests.delete(f"{orthanc.url}/patients/{patient}", timeout=30).raise_for_status()
+    with faulty(orthanc.dicomweb) as archive:
+        yield Site(tmp_path, orthanc, archive)
+
+
+def test_pet_that_cannot_be_fetched_hides_no_other(site: Site) -> None:
+    anna, ben = site.study("anna"), site.study("ben")
+    site.archive.fails = lambda request: f"{ben.pet}/instances/" in request
+    site.watch()
+    assert site.offered() == [anna.pet]
+    with pytest.raises(Exception, match="is not offered: the DICOMweb server answers 500"):
+        site.annotations.open(ben.pet)
+    site.archive.fails = lambda _: False
+    site.watch()
+    assert site.offered() == [anna.pet]
+    site.watch(after_s=10)
+    assert site.offered() == sorted([anna.pet, ben.pet])
+
+
+def test_label_of_a_study_that_is_gone_stops_nothing(site: Site) -> None:
+    anna, ben, carl = (site.study(name) for name in ("anna", "ben", "carl"))
+    for study in (anna, ben):
+        site.label(study)
+    (found,) = requests.post(f"{site.orthanc.url}/tools/lookup", data=anna.study, timeout=30).json()
+    requests.delete(f"{site.orthanc.url}{found['Path']}", timeout=30).raise_for_status()
+    site.orthanc.store(write_seg(carl, site.folder / "seg"))
+    site.watch()
+    assert len(site.orthanc.segmentations(ben.study)) == 1
+    assert site.labels.current(carl.pet).annotator == "Grace^Hopper"
+
+
+def test_refused_seg_is_sent_again_after_growing_pauses(site: Site) -> None:
+    anna = site.study("anna")
+    site.label(anna)
+    site.archive.fails = lambda request: request.startswith("POST")
+
+    def attempts(after_s: float) -> int:
+        site.watch(after_s)
+        return sum(request.startswith("POST") for request in site.archive.asked)
+
+    assert [attempts(after_s) for after_s in (0, 5, 5, 10, 10, 10)] == [1, 1, 2, 2, 3, 3]
+    site.archive.fails = lambda _: False
+    site.watch(after_s=600)
+    assert len(site.orthanc.segmentations(anna.study)) == 1
+
+
+def test_seg_is_taken_in_once_the_disk_takes_it(site: Site) -> None:
+    anna = site.study("anna")
+    site.orthanc.store(write_seg(anna, site.folder / "seg"))
+    site.labels.folder.mkdir()
+    (site.labels.folder / anna.pet).write_text("in the way")
+    site.watch()
+    (site.labels.folder / anna.pet).unlink()
+    site.watch(after_s=10)
+    assert site.labels.current(anna.pet).source == "dicom"
+
+
+def test_seg_is_taken_in_once_the_server_hands_it_over(site: Site) -> None:
+    anna, ben = site.study("anna"), site.study("ben")
+    for study in (anna, ben):
+        site.orthanc.store(write_seg(study, site.folder / study.pet))
+    (uid,) = site.orthanc.segmentations(anna.study)
+    site.archive.fails = lambda request: request.startswith("GET") and request.endswith(f"/instances/{uid}")
+    site.watch()
+    assert [label.image_id for label in site.labels.snapshot().labels] == [ben.pet]
+    site.archive.fails = lambda _: False
+    site.watch(after_s=10)
+    assert len(site.labels.snapshot().labels) == 2
+
+
+def test_seg_is_taken_in_once_its_pet_is_whole(site: Site) -> None:
+    anna = site.study("anna", stored=False)
+    files = sorted(anna.folder.glob("PT*"))
+    assert len(files) == 30
+    halves = [site.folder / "first", site.folder / "second"]
+    for folder, some in zip(halves, (files[15:], files[:15]), strict=True):
+        folder.mkdir()
+        for path in some:
+            (folder / path.name).write_bytes(path.read_bytes())
+    site.orthanc.store(halves[0])
+    site.orthanc.store(write_seg(anna, site.folder / "seg"))
+    site.watch()
+    assert site.labels.snapshot().labels == ()
+    site.orthanc.store(halves[1])
+    site.watch()
+    assert site.labels.current(anna.pet).annotator == "Grace^Hopper"
+
+
+def test_label_submitted_while_the_server_is_asked_is_not_taken_in_again(site: Site) -> None:
+    anna = site.study("anna")
+    site.watch()
+    write_labels(mask(), PET_GRID, site.folder / "label.nii.gz")
+
+    def submit_first(request: str) -> bool:
+        if "Modality=SEG" in request and not site.labels.versions(anna.pet):
+            site.annotations.submit(anna.pet, site.folder / "label.nii.gz", annotator="ada")
+        return False
+
+    site.archive.fails = submit_first
+    site.watch()
+    site.watch()
+    assert len(site.orthanc.segmentations(anna.study)) == 1
+    assert [label.annotator for label in site.labels.versions(anna.pet)] == ["ada"]
