@@ -154,6 +154,25 @@ def test_server_that_does_not_answer_costs_nothing(site: Site, study: SmallStudy
         np.testing.assert_array_equal(stored(site, study, tmp_path, "draft"), panel.voxels(GRID.shape))
 
 
+def test_lesions_outlive_a_folded_panel_and_the_way_to_the_list_of_studies(
+    site: Site, study: SmallStudy, tmp_path: Path
+) -> None:
+    with browser_page() as page:
+        panel = LesionsPanel(page, site.url, study.study)
+        panel.run("relative")
+        panel.wait_for_lesions(3)
+        drawn, fold = panel.voxels(GRID.shape), page.locator('[data-cy$="lesions-btn"]')
+        fold.click()
+        page.locator(".petlesion").wait_for(state="detached")
+        fold.click()
+        panel.wait_for_lesions(3)
+        assert panel.unsaved
+        assert panel.trouble == []
+        with page.expect_response(lambda answer: "/lesions/reservation" in answer.url):
+            page.locator('[data-cy="return-to-work-list"]').click()
+        np.testing.assert_array_equal(stored(site, study, tmp_path, "draft"), drawn)
+
+
 def test_reference_is_placed_by_hand_and_dragged(site: Site, study: SmallStudy) -> None:
     even, ball = (GRID.to_world(np.array(voxel, dtype=float)) for voxel in ((15, 22, 14), (14, 15, 19)))
     with browser_page() as page:

@@ -29,12 +29,25 @@ export class Casework {
     return clientId(this.store.state.name);
   }
 
-  close(): void {
+  async close(): Promise<void> {
     window.clearInterval(this.polling);
     for (const name of ['pointerdown', 'keydown', 'wheel']) {
       window.removeEventListener(name, this.clock.tick);
     }
+    await this.keep();
     window.removeEventListener('beforeunload', this.guard);
+  }
+
+  /** Keeps what would be lost: OHIF's ways to the list of studies ask nothing. */
+  private async keep(): Promise<void> {
+    const { ready, unsaved } = this.store.state;
+    if (ready && unsaved && window.confirm(texts.keep)) {
+      do {
+        await this.draft();
+      } while (this.store.state.unsaved && window.confirm(texts.keepAgain));
+    } else {
+      this.left = true;
+    }
   }
 
   /** Connects, says who has the case, and goes on from what is stored. */

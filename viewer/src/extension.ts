@@ -1,21 +1,27 @@
 /** The extension: the hanging protocol and the panel. */
 import type { Ohif } from './ohif';
-import { PANEL, lesionsPanel } from './panel/host';
+import { LesionsHost, PANEL } from './panel/host';
 import { PROTOCOL, protocol } from './protocol';
 import { texts } from './texts';
 
 export const ID = 'petlesion.extension';
 
+let host: LesionsHost;
+
 export default {
   id: ID,
+  preRegistration: (ohif: Ohif) => {
+    host = new LesionsHost(ohif);
+  },
+  onModeExit: () => host.leave(),
   getHangingProtocolModule: () => [{ name: PROTOCOL, protocol }],
-  getPanelModule: (ohif: Ohif) => [
+  getPanelModule: () => [
     {
       name: PANEL,
       iconName: 'tab-segmentation',
       iconLabel: texts.panel,
       label: texts.panel,
-      component: lesionsPanel(ohif),
+      component: host.component,
     },
   ],
 };

@@ -3,11 +3,17 @@ import type { Casework } from './casework';
 import type { Editor } from './editor';
 import { PRESETS } from './viewports';
 
+/** Keys that go on while they are held down; others act once. */
+const HELD = ['[', ']', 'n', 'p', 'arrowdown', 'arrowup', 'z', 'y'];
 /** Where keys write something. A box that is ticked takes no letters. */
 const TYPING = 'input:not([type="checkbox"]), textarea, select, [contenteditable]';
 
 export function listen(editor: Editor, casework: Casework): () => void {
+  const views: Record<string, () => void> = Object.fromEntries(
+    PRESETS.map((upper, n) => [String(n + 1), () => preset(editor, upper)]),
+  );
   const plain: Record<string, () => void> = {
+    ...views,
     w: () => void editor.use('window'),
     c: () => void editor.use('click'),
     b: () => void editor.use('brush'),
@@ -26,24 +32,26 @@ export function listen(editor: Editor, casework: Casework): () => void {
     delete: () => remove(editor),
     x: () => remove(editor),
     m: () => editor.merge([...editor.store.state.marked]),
-    ...Object.fromEntries(PRESETS.map((upper, n) => [String(n + 1), () => preset(editor, upper)])),
   };
-  const control: Record<string, () => void> = {
+  const control: Record<string, () => unknown> = {
     z: () => editor.undo(),
     y: () => editor.redo(),
-    s: () => void casework.draft(),
-    enter: () => void casework.submit(),
+    s: () => editor.store.state.busy || casework.draft(),
+    enter: () => editor.store.state.busy || casework.submit(),
   };
   const listener = (event: KeyboardEvent) => {
     const typing = event.target instanceof Element && event.target.closest(TYPING);
     const held = event.ctrlKey || event.metaKey;
-    const action = (held ? control : plain)[event.key.toLowerCase()];
+    const key = event.key.toLowerCase();
+    const action = (held ? control : plain)[key];
     if (!action || event.altKey || (typing && !(held && event.key === 'Enter'))) {
       return;
     }
     event.preventDefault();
     event.stopImmediatePropagation();
-    action();
+    if ((editor.store.state.ready || key in views) && (!event.repeat || HELD.includes(key))) {
+      action();
+    }
   };
   window.addEventListener('keydown', listener, { capture: true });
   return () => window.removeEventListener('keydown', listener, { capture: true });

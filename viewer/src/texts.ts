@@ -113,6 +113,8 @@ export const texts = {
   nextBecause: (reason: string) => `This case was chosen: ${reason}`,
   noNext: 'All cases are labelled or in the hands of others.',
   unsaved: 'There are changes that are neither submitted nor saved as a draft. Leave all the same?',
+  keep: 'There are changes that are neither submitted nor saved as a draft. Save them as a draft?',
+  keepAgain: 'The draft could not be saved. Try again? Otherwise the changes are lost.',
   unsavedMark: 'not saved',
   emptySubmit: 'There is no lesion: press “No lesion” to say so.',
   submitted: (version: number) => `Submitted, version ${version}.`,

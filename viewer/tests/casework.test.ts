@@ -13,7 +13,7 @@ function labelled(): Server {
 describe('a case that could not be opened', () => {
   for (const path of ['/info/', '/lesions/measure', '/lesions/label']) {
     it(`opens with its stored label once ${path} answers`, async () => {
-      const { server, store, casework, map } = opened(labelled());
+      const { server, store, casework, map, end } = opened(labelled());
       server.away = [path];
       await casework.open();
       expect(store.state.ready).toBe(false);
@@ -22,12 +22,12 @@ describe('a case that could not be opened', () => {
       expect(store.state).toMatchObject({ ready: true, unsaved: false, problems: [], away: false });
       expect(store.state.note).toContain('submitted label of ada');
       expect(map()).toEqual(voxels(1, 2));
-      casework.close();
+      await end();
     });
   }
 
   it('is gone to when the next one could not be asked for at first', async () => {
-    const { server, store, casework, assign } = opened();
+    const { server, store, casework, assign, end } = opened();
     server.next = { id: 'other', study_uid: '1.2', reason: 'any' };
     server.away = ['/activelearning'];
     await casework.next('first');
@@ -35,13 +35,13 @@ describe('a case that could not be opened', () => {
     server.away = [];
     await store.state.problems[0]!.retry!();
     expect(assign).toHaveBeenCalledOnce();
-    casework.close();
+    await end();
   });
 });
 
 describe('what could not be done while the server was away', () => {
   it('is a Submit that is made once it is back, though an edit could not be measured either', async () => {
-    const { server, store, casework, draw } = opened();
+    const { server, store, casework, draw, end } = opened();
     await casework.open();
     draw(1);
     await until(() => store.state.lesions.length === 1);
@@ -55,11 +55,11 @@ describe('what could not be done while the server was away', () => {
     await until(() => !store.state.unsaved && store.state.lesions.length === 2);
     expect(server.stored).toEqual([{ tag: 'final', voxels: voxels(1, 2) }]);
     expect(store.state).toMatchObject({ problems: [], away: false });
-    casework.close();
+    await end();
   });
 
   it('is a Submit that stays where an edit is measured after all', async () => {
-    const { server, store, casework, draw } = opened();
+    const { server, store, casework, draw, end } = opened();
     await casework.open();
     draw(1);
     server.away = ['/datastore/label'];
@@ -67,11 +67,11 @@ describe('what could not be done while the server was away', () => {
     draw(1, 2);
     await until(() => store.state.lesions.length === 2);
     expect(store.state.problems.map((problem) => problem.asked)).toEqual([texts.submit]);
-    casework.close();
+    await end();
   });
 
   it('is a Run, which replaces nothing unasked', async () => {
-    const { server, store, editor, casework, draw, map, confirm } = opened();
+    const { server, store, editor, casework, draw, map, confirm, end } = opened();
     await casework.open();
     server.away = ['/'];
     await editor.run('fixed');
@@ -84,14 +84,14 @@ describe('what could not be done while the server was away', () => {
     await store.state.problems.find((problem) => problem.asked === 'fixed')!.retry!();
     expect(confirm).toHaveBeenCalledWith(texts.replace);
     expect(map()).toEqual(voxels(7, 7));
-    casework.close();
+    await end();
   });
 });
 
 describe('a label that is sent', () => {
   it('leaves as not saved what was drawn or written meanwhile', async () => {
     for (const meanwhile of ['draw', 'write']) {
-      const { server, store, casework, draw } = opened();
+      const { server, store, casework, draw, end } = opened();
       await casework.open();
       draw(1);
       server.onStore = () => (meanwhile === 'draw' ? draw(1, 2) : store.set({ comment: 'more' }));
@@ -101,16 +101,45 @@ describe('a label that is sent', () => {
       server.onStore = () => {};
       await casework.draft();
       expect(store.state.unsaved).toBe(false);
-      casework.close();
+      await end();
     }
   });
 
   it('is empty for "No lesion", though the last stroke is not listed yet', async () => {
-    const { server, casework, draw } = opened();
+    const { server, casework, draw, end } = opened();
     await casework.open();
     draw(1);
     await casework.noLesion();
     expect(server.stored).toEqual([{ tag: 'final', voxels: voxels() }]);
+    await end();
+  });
+});
+
+describe('a case that is left', () => {
+  it('asks whether to keep what is not saved, and asks again while that fails', async () => {
+    const { server, store, casework, draw, confirm } = opened();
+    await casework.open();
+    draw(1);
+    server.away = ['/'];
+    confirm.mockImplementation(() => {
+      server.away = confirm.mock.calls.length === 2 ? [] : server.away;
+      return true;
+    });
     casework.close();
+    await until(() => !store.state.unsaved);
+    expect(confirm.mock.calls).toEqual([[texts.keep], [texts.keepAgain]]);
+    expect(server.stored).toEqual([{ tag: 'draft', voxels: voxels(1) }]);
+  });
+
+  it('asks nothing where all is saved, and stores nothing that is not wanted', async () => {
+    const { server, casework, draw, confirm } = opened();
+    await casework.open();
+    casework.close();
+    expect(confirm).not.toHaveBeenCalled();
+    draw(1);
+    confirm.mockReturnValue(false);
+    casework.close();
+    await vi.advanceTimersByTimeAsync(POLL_MS);
+    expect(server.stored).toEqual([]);
   });
 });

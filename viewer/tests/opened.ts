@@ -78,7 +78,7 @@ export function voxels(...first: number[]): Uint8Array {
 }
 
 const lesionsOf = (values: ArrayLike<number>) =>
-  [...new Set(Array.from(values))].filter(Boolean).map((value) => ({ id: value, value, volume_ml: 1, suv_mean: 1 }));
+  [...new Set(Array.from(values))].filter(Boolean).map((value) => ({ id: value, value, volume_ml: 1, suv_mean: 1, centroid_mm: [0, 0, 0] }));
 
 function storage() {
   const values = new Map<string, string>();
@@ -94,7 +94,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** Opens a case. `draw` paints its first voxels as one of OHIF's tools does. */
+/** Opens a case. `draw` paints its first voxels as one of OHIF's tools does; `end` leaves it, and keeps nothing. */
 export function opened(server = new Server()) {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
   const slices = Array.from({ length: SIZE }, () => new Uint8Array(SIZE ** 2));
@@ -122,12 +122,14 @@ export function opened(server = new Server()) {
     Enums: { Events: { SEGMENTATION_DATA_MODIFIED: 'modified', SEGMENTATION_RENDERED: 'rendered' } },
     segmentation: {
       state: { getSegmentation: () => ({ representationData: { Labelmap: { imageIds: [0, 1, 2, 3] } } }) },
+      segmentIndex: { setActiveSegmentIndex: () => {} },
       config: { color: { addColorLUT: () => 0 }, style: { setStyle: () => {} } },
     },
   };
   const window = { setTimeout, clearTimeout, setInterval, clearInterval, confirm, cornerstone, cornerstoneTools };
   vi.stubGlobal('window', Object.assign(new EventTarget(), window, { location: { assign } }));
   vi.stubGlobal('requestAnimationFrame', () => 0);
+  vi.stubGlobal('Element', class {});
   vi.stubGlobal('localStorage', storage());
   vi.stubGlobal('sessionStorage', storage());
   vi.stubGlobal('fetch', server.fetch);
@@ -145,7 +147,11 @@ export function opened(server = new Server()) {
     eventTarget.dispatchEvent(Object.assign(new Event('modified'), { detail: { segmentationId: 'petlesion' } }));
   };
   const map = () => Uint8Array.from(slices.flatMap((slice) => [...slice]));
-  return { server, store, editor, casework, draw, map, confirm, assign };
+  const end = () => {
+    confirm.mockReturnValue(false);
+    return casework.close();
+  };
+  return { server, store, editor, casework, draw, map, confirm, assign, end };
 }
 
 /** Lets time pass until a condition holds. */

@@ -12,52 +12,72 @@ import { Store } from '../state';
 import { texts } from '../texts';
 import { Viewports } from '../viewports';
 import { LesionsPanel } from './LesionsPanel';
+import type { Case } from './context';
 import { style } from './style';
 
 export const PANEL = 'lesions';
 const WAIT_MS = 200;
 
-/** A React component without hooks, which OHIF's React renders as well as ours. */
-export function lesionsPanel(ohif: Ohif): () => unknown {
-  let end: (() => void) | undefined;
-  const attach = (element: HTMLElement | null) => {
-    end?.();
-    end = element ? mount(element, ohif) : undefined;
-  };
-  return () => createElement('div', { ref: attach, style: { height: '100%' } });
-}
+/** The case that is open, from its first sight until the mode is left: the panel itself goes whenever it is folded. */
+export class LesionsHost {
+  private open?: Case & { end: () => void };
+  private unmount?: () => void;
 
-function mount(element: HTMLElement, ohif: Ohif): () => void {
-  const root: Root = createRoot(element.appendChild(document.createElement('div')));
-  const sheet = element.appendChild(document.createElement('style'));
-  sheet.textContent = style;
-  const { displaySetService } = ohif.servicesManager.services;
-  const viewports = new Viewports(ohif);
-  const ends: (() => void)[] = [];
-  const say = (text: string) => root.render(createElement('p', { className: 'petlesion', role: 'status' }, text));
-  say(texts.notLoaded(0));
-  // OHIF says when viewports are ready, but only once, and perhaps before this panel is there.
-  const waiting = window.setInterval(() => {
-    const shown = displaySetService.getActiveDisplaySets() as never[];
+  constructor(private readonly ohif: Ohif) {}
+
+  /** A React component without hooks, which OHIF's React renders as well as ours. */
+  readonly component = (): unknown => createElement('div', { ref: this.attach, style: { height: '100%' } });
+
+  /** Ends work on the case. */
+  leave(): void {
+    this.open?.end();
+    this.open = undefined;
+  }
+
+  private attach = (element: HTMLElement | null): void => {
+    this.unmount?.();
+    this.unmount = element ? this.mount(element) : undefined;
+  };
+
+  private mount(element: HTMLElement): () => void {
+    const root: Root = createRoot(element.appendChild(document.createElement('div')));
+    const sheet = element.appendChild(document.createElement('style'));
+    sheet.textContent = style;
+    const show = (): boolean => {
+      const said = this.open ? undefined : this.begin();
+      root.render(
+        this.open
+          ? createElement(LesionsPanel, { open: this.open })
+          : createElement('p', { className: 'petlesion', role: 'status' }, said),
+      );
+      return Boolean(this.open);
+    };
+    // OHIF says when viewports are ready, but only once, and perhaps before this panel is there.
+    const waiting = window.setInterval(() => show() && window.clearInterval(waiting), WAIT_MS);
+    show();
+    return () => {
+      window.clearInterval(waiting);
+      root.unmount();
+      element.replaceChildren();
+    };
+  }
+
+  /** Opens the case once its PET is shown; says what it waits for. */
+  private begin(): string {
+    const shown = this.ohif.servicesManager.services.displaySetService.getActiveDisplaySets() as never[];
+    const viewports = new Viewports(this.ohif);
     const pet = choosePet(shown);
     // Cornerstone's MIP of a map is a copy of the PET, too: it must be complete.
     const share = pet ? loadedShare(pet) : 0;
     if (!pet || share < 1 || !viewports.shown()) {
-      say(pet || shown.length === 0 ? texts.notLoaded(share) : texts.noPet);
-      return;
+      return pet || shown.length === 0 ? texts.notLoaded(share) : texts.noPet;
     }
-    window.clearInterval(waiting);
-    keepOpacity(ohif);
-    const editor = new Editor(ohif, new Store(), viewports, pet);
+    keepOpacity(this.ohif);
+    const editor = new Editor(this.ohif, new Store(), viewports, pet);
     const casework = new Casework(editor);
-    ends.push(() => editor.close(), () => casework.close(), listen(editor, casework));
-    root.render(createElement(LesionsPanel, { open: { editor, casework } }));
+    const ends = [listen(editor, casework), () => editor.close(), () => void casework.close()];
+    this.open = { editor, casework, end: () => ends.forEach((end) => end()) };
     void casework.open();
-  }, WAIT_MS);
-  ends.push(() => window.clearInterval(waiting));
-  return () => {
-    ends.forEach((each) => each());
-    root.unmount();
-    element.replaceChildren();
-  };
+    return '';
+  }
 }
