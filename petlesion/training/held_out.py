@@ -54,9 +54,14 @@ def score_held_out(
 
 
 def trained_on(cards: Iterable[Mapping[str, Any]], key: str) -> frozenset[str]:
-    """`name` or `sha256` of all cases that the models with these cards were trained on."""
-    rows = (row for card in cards for row in dict(card.get("data", {})).get("training", ()))
-    return frozenset(str(row.get(key)) for row in rows)
+    """`name` or `sha256` of all cases that the models with these cards were trained on; hashes of ancestors' too."""
+    found: set[str] = set()
+    for card in cards:
+        found.update(str(row.get(key)) for row in dict(card.get("data", {})).get("training", ()))
+        if key == "sha256":
+            for ancestor in card.get("ancestors", ()):
+                found.update(dict(ancestor.get("data", {})).get("training_sha256") or ())
+    return frozenset(found)
 
 
 def _score(case: Case, models: Sequence[Model], options: NetworkOptions | None) -> list[VoxelScores]:

@@ -194,17 +194,19 @@ class _Retraining:
                 f"all {len(cases)} labelled cases belong to held-out patients",
                 remedy="label more patients, or lower held_out before the first retraining",
             )
-        held_out = self._unseen(held_out, find_cases(self.config.test_cohorts))
+        tests = find_cases(self.config.test_cohorts)
+        judging = self._unseen(held_out, tests, [*training, *find_cases(self.config.cohorts)])
+        left_out = len(held_out) + len(tests) - len(judging)
         parent = self._parent()
         self.report(
             training_cases=len(training),
-            held_out_cases=len(held_out),
+            held_out_cases=len(judging),
             parent=None if parent is None else parent.number,
         )
         challenger = self.run / OUT / MODEL_FOLDER
         if self.before is None or self.before.stage is not Stage.JUDGE:
             self._train(training, parent)
-        status = self._end(self._judged(challenger, held_out))
+        status = self._end(self._judged(challenger, judging, left_out))
         for name in ("training", "cache"):
             shutil.rmtree(self.run / name, ignore_errors=True)
         return status
@@ -217,16 +219,20 @@ class _Retraining:
             return self.registry.version(self.before.parent)
         return self.registry.current()
 
-    def _unseen(self, held_out: Sequence[Case], tests: Sequence[Case]) -> list[Case]:
-        """Held-out cases that no version was ever trained on: the share may have been another then."""
+    def _unseen(self, held_out: Sequence[Case], tests: Sequence[Case], training: Sequence[Case]) -> list[Case]:
+        """Cases that neither this run nor any version before was trained on; the share may have been another then.
+
+        A case of the annotators keeps its name while its label, and with it its content, changes.
+        """
         cards = [_card(version) for version in self.registry.versions()]
         names, contents = trained_on(cards, "name"), trained_on(cards, "sha256")
-        unseen = [case for case in held_out if case.name not in names]
-        unseen += [case for case in tests if case.content_sha256() not in contents]
-        left_out = len(held_out) + len(tests) - len(unseen)
-        if left_out:
-            self.report(message=f"{left_out} held-out cases were trained on before and judge nothing")
-        return unseen
+        contents |= {case.content_sha256() for case in training}
+        patients = {case.patient_id for case in training}
+        return [
+            case
+            for case in [*(case for case in held_out if case.name not in names), *tests]
+            if case.patient_id not in patients and case.content_sha256() not in contents
+        ]
 
     def _train(self, cases: Sequence[Case], parent: Version | None) -> None:
         if parent is not None:
@@ -252,7 +258,7 @@ class _Retraining:
 
         train_on_this_machine(path, watch=watch, progress=prepared, jobs=self.jobs)
 
-    def _judged(self, folder: Path, held_out: Sequence[Case]) -> Version:
+    def _judged(self, folder: Path, held_out: Sequence[Case], left_out: int) -> Version:
         """The new version; one that was judged before the run was killed is not judged again."""
         self.report(stage=Stage.JUDGE, done=0, total=len(held_out), seconds_left=None, message="")
         sha256 = model_identity(folder)
@@ -276,12 +282,14 @@ class _Retraining:
             "champion": None if found is None else {"version": found.number, "sha256": found.sha256},
             "labels_sha256": self.config.labels_sha256,
             "held_out_share": self.config.held_out,
+            "left_out": left_out,
         }
         return self.registry.add(folder, record)
 
     def _end(self, version: Version) -> RetrainStatus:
         """Publish an accepted version, once: a person may have rolled it back since."""
-        accepted = version.gate["accepted"] is True
+        accepted, left_out = version.gate["accepted"] is True, version.gate.get("left_out")
+        seen = f"; held-out cases left out because they were trained on: {left_out}" if left_out else ""
         if accepted and version.number not in {change.version for change in self.registry.history()}:
             self.registry.publish(version.number)
         if accepted and self.config.export is not None:
@@ -291,7 +299,7 @@ class _Retraining:
             done=0,
             total=0,
             seconds_left=None,
-            message=str(version.gate["verdict"]),
+            message=f"{version.gate['verdict']}{seen}",
             version=version.number,
         )
 

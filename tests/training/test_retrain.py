@@ -178,6 +178,24 @@ def test_what_was_trained_on_never_judges(tmp_path: Path, models: Path) -> None:
     assert not judged & {row["name"] for row in trained}
 
 
+def test_cases_of_this_very_training_do_not_judge_it(tmp_path: Path, models: Path) -> None:
+    """A cohort that is both trained on and judged by, and a second scan of a patient who is trained on."""
+    write_labelled(tmp_path / "run" / "cases", 10)
+    write_labelled(tmp_path / "own", 3, first=20)
+    write_labelled(tmp_path / "test", 3, first=30)
+    (tmp_path / "test" / "case-30" / "case.json").write_text(json.dumps({"patient_id": "p20", "tracer": "f18-fdg"}))
+    cohorts = [{"folder": str(tmp_path / "own")}]
+    tests = [{"folder": str(tmp_path / "test")}]
+    short = {**STEPS, "steps": 1, "validate_every": 1}
+    folder = write_run(tmp_path / "run", models, run=short, cohorts=cohorts, test_cohorts=tests, held_out=0.0)
+    status = retrain(folder)
+    assert {row["case"] for row in Registry.of(models, "unet").version(1).gate["cases"]} == {"case-31", "case-32"}
+    assert "left out because they were trained on: 1" in status.message
+    folder = write_run(tmp_path / "again", models, run=short, cohorts=cohorts, test_cohorts=cohorts, held_out=0.0)
+    shutil.copytree(tmp_path / "run" / "cases", folder / "cases")
+    assert "0 held-out patients" in retrain(folder).message
+
+
 def test_refuses_what_makes_no_sense(tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_labelled(tmp_path / "run" / "cases", 2)
     folder = write_run(tmp_path / "run", models, held_out=1.0)
