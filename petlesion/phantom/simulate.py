@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -31,11 +31,14 @@ from petlesion.volume import Grid, Volume
 
 MANIFEST = "manifest.jsonl"
 """One line of JSON a scan: everything that was drawn."""
+SIMULATOR = 1
+"""Raised with each change of the code that gives other patients for the same options, so that `resume` mixes none."""
 FOLLOW_UP_AFTER = timedelta(days=90)
 """Between the scans of a patient."""
 
 _FIRST_DAY = datetime(2000, 1, 1, 9)
 _PARTIAL = ".partial-"
+_TRUTH = "truth/truth.json"
 _COHORT_SCANNER = {
     Cohort.S1_LIVER: ScannerName.GE_DISCOVERY_STE_256,
     Cohort.S2: ScannerName.SIEMENS_BIOGRAPH_FINE,
@@ -139,7 +142,7 @@ class SimulateOptions:
         given = asdict(self)
         for name in ("patients", "seed", "jobs", "resume"):
             del given[name]
-        return {**given, "scanner": self.chosen_scanner().name.value}
+        return {**given, "scanner": self.chosen_scanner().name.value, "simulator": SIMULATOR}
 
 
 def simulate_cohort(options: SimulateOptions, out: Path, progress: Progress = silent) -> Path:
@@ -153,7 +156,7 @@ def simulate_cohort(options: SimulateOptions, out: Path, progress: Progress = si
         What to simulate.
     out
         Folder of the cohort: `<patient>/pet.nii.gz` (SUVbw), `ct.nii.gz` (HU), `truth/`, with DICOM `dicom/`, and
-        `manifest.jsonl`.
+        `manifest.jsonl` of all patients in it.
     progress
         Told how many patients are done.
 
@@ -167,18 +170,17 @@ def simulate_cohort(options: SimulateOptions, out: Path, progress: Progress = si
     OutputError
         If `out` cannot be written, or holds something already and `options.resume` is False.
     UsageError
-        If `out` holds patients of other options.
+        If `out` holds these patients with other options, or by another version of the simulator.
     """
     seeds = range(options.seed, options.seed + options.patients)
     try:
         _prepare(out, resume=options.resume)
-        rows: dict[int, list[dict[str, Any]]] = {seed: _finished(options, seed, out) for seed in seeds}
-        missing = [seed for seed in seeds if not rows[seed]]
-        progress(options.patients - len(missing), options.patients)
-        for seed, found in _simulate_all(options, missing, out):
-            rows[seed] = found
-            progress(sum(map(bool, rows.values())), options.patients)
-        return _write_manifest([row for seed in seeds for row in rows[seed]], out)
+        missing = [seed for seed in seeds if not _finished(options, seed, out)]
+        kept = options.patients - len(missing)
+        progress(kept, options.patients)
+        for done, _ in enumerate(_simulate_all(options, missing, out), start=kept + 1):
+            progress(done, options.patients)
+        return _write_manifest(out)
     except OSError as error:
         raise OutputError(
             f"patients cannot be written ({error.strerror or error})",
@@ -206,27 +208,28 @@ def _visits(options: SimulateOptions, seed: int) -> list[str]:
     return [name, f"{name}-visit1"] if options.followup else [name]
 
 
-def _finished(options: SimulateOptions, seed: int, out: Path) -> list[dict[str, Any]]:
-    """Manifest lines of a patient whose scans are all there; else none."""
-    rows = []
+def _finished(options: SimulateOptions, seed: int, out: Path) -> bool:
+    """Whether all scans of a patient are there."""
+    identity = json.loads(json.dumps(options.identity()))
     for name in _visits(options, seed):
-        path = out / name / "truth" / "truth.json"
+        path = out / name / _TRUTH
         if not (out / name).exists():
-            return []
+            return False
         if not path.exists():
             raise OutputError(
                 f"{name} is not complete", where=out, remedy="remove that folder, or give another with -o"
             )
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["options"] != json.loads(json.dumps(options.identity())):
+        # Patients of before there was such a number count as those of simulator 1.
+        if {"simulator": 1, **_manifest_line(path)["options"]} != identity:
             raise UsageError(
-                f"{name} was simulated with other options", where=out, remedy="give another folder with -o"
+                f"{name} was simulated with other options, or by another version of the simulator",
+                where=out,
+                remedy="remove that folder, or give another with -o",
             )
-        rows.append({key: value for key, value in record.items() if key not in ("schema", "labels")})
-    return rows
+    return True
 
 
-def _simulate_all(options: SimulateOptions, seeds: list[int], out: Path) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+def _simulate_all(options: SimulateOptions, seeds: list[int], out: Path) -> Iterator[list[dict[str, Any]]]:
     """Simulate in processes that start afresh, so that threads of the caller cannot deadlock them.
 
     One patient, too, is simulated in a process of its own: with one thread for linear algebra, as in any other number
@@ -238,11 +241,8 @@ def _simulate_all(options: SimulateOptions, seeds: list[int], out: Path) -> Iter
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(min(options.jobs, len(seeds)), mp_context=context)
         try:
-            futures: dict[Future[list[dict[str, Any]]], int] = {
-                pool.submit(simulate_seed, options, seed, out): seed for seed in seeds
-            }
-            for future in as_completed(futures):
-                yield futures[future], future.result()
+            for future in as_completed([pool.submit(simulate_seed, options, seed, out) for seed in seeds]):
+                yield future.result()
         except BrokenProcessPool as error:
             remedy = "take fewer --jobs, or guard what a script of yours runs by if __name__ == '__main__'"
             raise OutputError("a process ended before its patient", where=out, remedy=remedy) from error
@@ -374,9 +374,16 @@ def _write_dicom(
         segmentation.save_as(folder / "SEG" / "truth.dcm", enforce_file_format=True)
 
 
-def _write_manifest(rows: list[dict[str, Any]], out: Path) -> Path:
+def _manifest_line(path: Path) -> dict[str, Any]:
+    record = json.loads(path.read_text(encoding="utf-8"))
+    return {key: value for key, value in record.items() if key not in ("schema", "labels")}
+
+
+def _write_manifest(out: Path) -> Path:
+    """List all patients of the folder, those of earlier runs too."""
+    lines = [json.dumps(_manifest_line(path)) + "\n" for path in sorted(out.glob(f"*/{_TRUTH}"))]
     manifest = out / MANIFEST
     partial = manifest.with_suffix(".partial")
-    partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    partial.write_text("".join(lines), encoding="utf-8")
     partial.replace(manifest)
     return manifest

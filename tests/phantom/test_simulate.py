@@ -15,6 +15,7 @@ import pytest
 
 from petlesion.errors import OutputError, UsageError
 from petlesion.nifti import read_image, read_labels
+from petlesion.phantom import simulate
 from petlesion.phantom.cohort import Cohort
 from petlesion.phantom.scanner import ScannerName, Vendor
 from petlesion.phantom.simulate import SimulateOptions, simulate_cohort, simulate_seed
@@ -145,6 +146,29 @@ def test_resume_keeps_complete_patients(cohort: Path) -> None:
     assert (second / "pet.nii.gz").read_bytes() == content
     assert len(manifest.read_text().splitlines()) == 2
     assert not list(cohort.glob(".partial*"))
+
+
+def test_resume_lists_patients_of_earlier_runs(cohort: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(cohort, tmp_path / "cohort"))
+    manifest = simulate_cohort(replace(COARSE, dicom=True, resume=True, patients=1, seed=7), out)
+    assert [json.loads(line)["seed"] for line in manifest.read_text().splitlines()] == [5, 6, 7]
+
+
+def test_resume_refuses_patients_of_another_simulator(cohort: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulate, "SIMULATOR", simulate.SIMULATOR + 1)
+    with pytest.raises(UsageError, match="another version of the simulator"):
+        simulate_cohort(replace(COARSE, dicom=True, resume=True), cohort)
+
+
+def test_patients_are_those_of_this_simulator(cohort: Path) -> None:
+    """Where this fails on purpose, raise `SIMULATOR` along with these numbers."""
+    found = []
+    for folder in patients_of(cohort):
+        pet, ct = read_image(folder / "pet.nii.gz").array, read_image(folder / "ct.nii.gz").array
+        lesions = read_labels(folder / "truth" / "lesions.nii.gz").array > 0
+        found.append((pet.mean(), pet.max(), ct.mean(), np.count_nonzero(lesions)))
+    assert simulate.SIMULATOR == 1
+    np.testing.assert_allclose(found, [(0.16940, 36.240, -722.62, 105), (0.12066, 28.097, -722.84, 68)], rtol=1e-3)
 
 
 def test_resume_refuses_other_options(cohort: Path) -> None:
