@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
 
-import numpy as np
-from numpy.typing import NDArray
-
 from petlesion.organs import Organ
 
 
@@ -287,8 +284,6 @@ _BONE_HU = {
 }
 """Trabecular bone, HU, by the first part of the label's name; 160 HU elsewhere. The cortex is drawn on top."""
 
-SIDES = ("left", "right")
-
 
 def _bone(label: Label) -> Structure:
     """Row of a bone, named after its label: RIB_LEFT_3 is "left rib 3", ILIUM_RIGHT "right ilium", T4 "T4"."""
@@ -315,19 +310,3 @@ VERTEBRAE = tuple(label for label in Label if Label.C1 <= label <= Label.L5)
 def labels_of(organ: Organ) -> tuple[Label, ...]:
     """Labels that count as `organ`."""
     return tuple(label for label, row in STRUCTURES.items() if row.organ is organ)
-
-
-def lookup(values: Mapping[Label, float], default: float = 0.0) -> NDArray[np.float32]:
-    """(256,) float32 table from label value to number, for indexing with a label map.
-
-    Parameters
-    ----------
-    values
-        Number of each label.
-    default
-        Number of the labels that `values` does not hold.
-    """
-    table = np.full(256, default, dtype=np.float32)
-    for label, value in values.items():
-        table[label] = value
-    return table

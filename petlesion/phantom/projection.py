@@ -62,11 +62,6 @@ class Lines:
         if self.n_angles % self.n_subsets:
             raise ValueError(f"{self.n_angles} angles cannot be split into {self.n_subsets} subsets")
 
-    @property
-    def rows_per_subset(self) -> int:
-        """Rows of a sinogram that belong to one subset."""
-        return self.n_angles // self.n_subsets * self.n_bins
-
 
 @dataclass(frozen=True, eq=False)
 class Projector:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,8 +61,3 @@ def label_map(parts: Iterable[Part], shape: tuple[int, int, int]) -> NDArray[np.
         limit = round(255 * THIN.get(part.label, 0.5))
         np.copyto(labels[part.block], np.uint8(part.label), where=part.occupancy >= limit)
     return labels
-
-
-def by_label(values: Mapping[Label, float], default: float = 0.0) -> Callable[[Part], float]:
-    """Give each part the number of its label."""
-    return lambda part: values.get(part.label, default)

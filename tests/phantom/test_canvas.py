@@ -10,7 +10,7 @@ from petlesion.phantom.anatomy import Layer
 from petlesion.phantom.body.canvas import Canvas
 from petlesion.phantom.body.implicit import Points, capsule, curve, ellipsoid, plate, rotation, union
 from petlesion.phantom.draws import lognormal, smooth_noise, stream, truncated_normal
-from petlesion.phantom.labels import BONES, STRUCTURES, VERTEBRAE, Label, Tissue, labels_of, lookup
+from petlesion.phantom.labels import BONES, STRUCTURES, VERTEBRAE, Label, Tissue, labels_of
 from petlesion.phantom.render import composite, label_map
 from petlesion.volume import Grid
 
@@ -127,6 +127,3 @@ def test_labels_are_complete() -> None:
     assert max(Label) == 255
     for organ in Organ:
         assert labels_of(organ)
-    table = lookup({Label.LIVER_LEFT: 5.0}, default=1.0)
-    assert table[Label.LIVER_LEFT] == 5.0
-    assert table[Label.FAT] == 1.0

@@ -55,7 +55,6 @@ class Body:
 
     anatomy: Anatomy
     habitus: Habitus
-    mass_in_view_kg: float
 
 
 def build_body(seed: int, tracer: TracerName, options: CohortOptions) -> Body:
@@ -90,7 +89,7 @@ def build_body(seed: int, tracer: TracerName, options: CohortOptions) -> Body:
         parts=tuple(canvas.parts),
         landmarks=canvas.landmarks,
     )
-    return Body(anatomy, habitus, mass)
+    return Body(anatomy, habitus)
 
 
 def _grid(habitus: Habitus, spacing: float) -> Grid:

@@ -6,7 +6,7 @@ import numpy as np
 
 from petlesion.phantom.body.canvas import Canvas, mirrored
 from petlesion.phantom.body.habitus import Outline
-from petlesion.phantom.body.implicit import Box, Floats, Points, Solid, ellipsoid, rotation, smooth_max, union
+from petlesion.phantom.body.implicit import Floats, Points, ellipsoid, rotation, smooth_max, union
 from petlesion.phantom.body.trunk import outline_solid
 from petlesion.phantom.draws import stream, truncated_normal
 from petlesion.phantom.labels import Label
@@ -147,12 +147,3 @@ def paint_great_vessels(canvas: Canvas) -> None:
         canvas.mark(f"jugular {name}", jugular)
         arm = s([(22, -34, 525), (70, -24, 536), (120, 0, 520), (150, 14, 500)])
         canvas.paint(Label.VESSELS, canvas.tube(np.column_stack([arm, (7, 6, 5, 4.5)])))
-
-
-def chest_floor(dome_mm: float, below_mm: float) -> tuple[Solid, Box]:
-    """Everything at least `below_mm` under the diaphragm."""
-
-    def solid(p: Points) -> Floats:
-        return np.asarray((p.z - diaphragm(p, dome_mm) + np.float32(below_mm)) * np.float32(0.75), dtype=np.float32)
-
-    return solid, ((-150.0, -150.0, 0.0), (150.0, 150.0, DOME_Z + dome_mm))
