@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,23 +47,24 @@ def body_ct() -> Volume:
     return Volume(hu, CT_GRID)
 
 
-def write_uncorrected(folder: Path, *, keep: bool) -> None:
-    """Beside a PET, or in its place, the one that was not corrected for attenuation: a third of the SUV."""
+def write_weaker(folder: Path, *, keep: bool, corrections: Sequence[str] = ("DECY",)) -> str:
+    """Beside a PET, or in its place, another of a third of the SUV, by default one not corrected for attenuation."""
     for path in sorted(folder.glob("PT*.dcm")):
         header = dcmread(path)
-        header.CorrectedImage = ["DECY"]
-        header.SeriesInstanceUID = derived_uid("uncorrected", header.SeriesInstanceUID)
-        header.SOPInstanceUID = derived_uid("uncorrected", header.SOPInstanceUID)
+        header.CorrectedImage = list(corrections)
+        header.SeriesInstanceUID = derived_uid("weaker", header.SeriesInstanceUID)
+        header.SOPInstanceUID = derived_uid("weaker", header.SOPInstanceUID)
         header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
         header.RescaleSlope = header.RescaleSlope / 3
-        header.save_as(folder / f"NAC{path.name}")
+        header.save_as(folder / f"other-{path.name}")
         if not keep:
             path.unlink()
+    return str(header.SeriesInstanceUID)
 
 
 def test_of_two_pets_the_corrected_one_is_shown_and_measured(site: Site, tmp_path: Path) -> None:
     study = write_small_study(tmp_path, "twopets", (small_suv(), body_ct()))
-    write_uncorrected(study.folder, keep=True)
+    write_weaker(study.folder, keep=True)
     site.orthanc.store(study.folder)
     with browser_page() as page:
         panel = LesionsPanel(page, site.url, study.study)
@@ -72,9 +74,28 @@ def test_of_two_pets_the_corrected_one_is_shown_and_measured(site: Site, tmp_pat
         assert panel.trouble == []
 
 
+def test_next_case_opens_the_pet_that_was_chosen_of_two(site: Site, tmp_path: Path) -> None:
+    study = write_small_study(tmp_path, "bothpets", (small_suv(), body_ct()))
+    weaker = write_weaker(study.folder, keep=True, corrections=("DECY", "ATTN"))
+    max(study.folder.glob("other-*.dcm")).unlink()  # the one with most images is shown otherwise
+    site.orthanc.store(study.folder)
+    with browser_page() as page:
+        panel = LesionsPanel(page, site.url, study.study)
+        chosen = {"id": weaker, "study_uid": study.study, "reason": "chosen by the test"}
+        page.route("**/activelearning/*", lambda route: route.fulfill(json=chosen))
+        with page.expect_navigation():
+            panel.button("Next case")
+        panel.wait_until_open()
+        panel.wait_for_note("chosen by the test")
+        panel.run("fixed")
+        panel.wait_for_lesions(2)
+        assert sorted(row[2] for row in panel.rows()) == [3.0, 4.0]
+        assert panel.trouble == []
+
+
 def test_uncorrected_pet_alone_is_shown_and_refused(site: Site, tmp_path: Path) -> None:
     study = write_small_study(tmp_path, "uncorrected", (small_suv(), body_ct()))
-    write_uncorrected(study.folder, keep=False)
+    write_weaker(study.folder, keep=False)
     site.orthanc.store(study.folder)
     with browser_page() as page:
         page.goto(f"{site.url}/pet-lesions?StudyInstanceUIDs={study.study}")

@@ -1,10 +1,10 @@
 /** The case as a whole: who has it, what was stored, saving, submitting, and the next one. */
 import { Clock, clientId, storeName, storedName } from './annotator';
+import { goTo, takeReason } from './arrival';
 import type { Editor } from './editor';
 import * as server from './server';
 import { texts } from './texts';
 
-const REASON = 'petlesion.reason';
 /** Stored labels that a case goes on from, the first that is there. */
 const TAGS = ['draft', 'final', 'original'] as const;
 const POLL_MS = 10_000;
@@ -74,8 +74,7 @@ export class Casework {
       const { annotator = '', comment = '' } = caseInfo.labels[tag] ?? {};
       this.store.set({ unsaved: false, comment, note: texts.continued(tag, annotator) });
     }
-    const reason = sessionStorage.getItem(REASON);
-    sessionStorage.removeItem(REASON);
+    const reason = takeReason();
     if (reason) {
       this.store.set({ note: [texts.nextBecause(reason), this.store.state.note].filter(Boolean).join(' ') });
     }
@@ -120,9 +119,8 @@ export class Casework {
       }
       const chosen = await server.nextCase(strategy, this.client);
       if (chosen.study_uid) {
-        sessionStorage.setItem(REASON, chosen.reason ?? '');
         this.left = true;
-        window.location.assign(`/pet-lesions?StudyInstanceUIDs=${encodeURIComponent(chosen.study_uid)}`);
+        goTo(chosen);
       } else {
         this.store.set({ note: texts.noNext });
       }

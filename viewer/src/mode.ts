@@ -1,4 +1,5 @@
 /** The mode "PET lesions": OHIF's TMTV mode with layout and window of our own, also for a PET without CT. */
+import { chosenPet } from './arrival';
 import { registerColours } from './fusion';
 import { drawSparingly } from './loading';
 import { type Any, hasSuv, tools } from './ohif';
@@ -47,6 +48,7 @@ async function modeFactory({ loadModules }: { loadModules: (names: string[]) => 
       // Two seconds after each edit of a whole body, for a panel that is not shown.
       customizationService.setCustomizations({ 'panelSegmentation.disableUpdateSegmentationStats': { $set: true } });
       const active = () => displaySetService.getActiveDisplaySets() as Series[];
+      const shownPet = () => choosePet(active(), chosenPet());
       const { unsubscribe } = toolGroupService.subscribe(toolGroupService.EVENTS.VIEWPORT_ADDED, () =>
         windowTheCt(hangingProtocolService.getMatchDetails().displaySetMatchDetails.get('ctDisplaySet')),
       );
@@ -54,20 +56,20 @@ async function modeFactory({ loadModules }: { loadModules: (names: string[]) => 
       // OHIF begins with the first stage, whatever the study holds.
       const changed = hangingProtocolService.subscribe(EVENTS.PROTOCOL_CHANGED, (event: Any) => {
         const { displaySetMatchDetails, stage } = event;
-        if (stage.id !== PET_STAGE && choosePet(active()) && !displaySetMatchDetails.get('ctDisplaySet')) {
+        if (stage.id !== PET_STAGE && shownPet() && !displaySetMatchDetails.get('ctDisplaySet')) {
           window.setTimeout(() => hangingProtocolService.setProtocol(PROTOCOL, { stageId: PET_STAGE }));
         }
       });
       this._unsubscriptions.push(unsubscribe, changed.unsubscribe, drawSparingly());
       hangingProtocolService.addCustomAttribute(ROLE, 'PET or CT of the layout', (series: Series) => {
-        const pet = choosePet(active());
+        const pet = shownPet();
         if (series.SeriesInstanceUID === pet?.SeriesInstanceUID) {
           return 'pet';
         }
         return series.SeriesInstanceUID === chooseCt(active(), pet)?.SeriesInstanceUID ? 'ct' : '';
       });
       hangingProtocolService.addCustomAttribute(PET_WINDOW, 'window of the PET', () => {
-        const pet = choosePet(active());
+        const pet = shownPet();
         // Without SUV the units are any, and the header's window has to do.
         const upper = windowOfTracer(pet);
         // DICOM's window of width w covers w - 1: this one goes from 0 to the SUV.

@@ -23,10 +23,11 @@ export function isAttenuationCorrected(series: Series): boolean {
   return corrections.includes('ATTN');
 }
 
-/** The PET: corrected for attenuation rather than not, then the one with most images. */
-export function choosePet<S extends Series>(series: readonly S[]): S | undefined {
-  return best(series.filter((each) => each.Modality === 'PT' && each.isReconstructable), (each) =>
-    Number(isAttenuationCorrected(each)),
+/** The PET: the one that was chosen, else one corrected for attenuation rather than not, then the one with most images. */
+export function choosePet<S extends Series>(series: readonly S[], chosen: string | null): S | undefined {
+  const pets = series.filter((each) => each.Modality === 'PT' && each.isReconstructable);
+  return (
+    pets.find((each) => each.SeriesInstanceUID === chosen) ?? best(pets, (each) => Number(isAttenuationCorrected(each)))
   );
 }
 

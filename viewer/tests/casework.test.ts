@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
+import { chosenPet } from '../src/arrival';
 import { texts } from '../src/texts';
 import { POLL_MS, Server, opened, until, voxels } from './opened';
 
@@ -34,7 +35,8 @@ describe('a case that could not be opened', () => {
     expect(assign).not.toHaveBeenCalled();
     server.away = [];
     await store.state.problems[0]!.retry!();
-    expect(assign).toHaveBeenCalledOnce();
+    expect(assign).toHaveBeenCalledWith('/pet-lesions?StudyInstanceUIDs=1.2');
+    expect(chosenPet()).toBe('other');
     await end();
   });
 });

@@ -10,20 +10,27 @@ const corrected = { CorrectedImage: ['DECY', 'ATTN', 'SCAT'] };
 
 describe('the PET that is shown', () => {
   it('is the one corrected for attenuation, though the other has more images', () => {
-    expect(choosePet([series('PT', 'nac', {}, 9), series('PT', 'ac', corrected, 5)])?.SeriesInstanceUID).toBe('ac');
+    expect(choosePet([series('PT', 'nac', {}, 9), series('PT', 'ac', corrected, 5)], null)?.SeriesInstanceUID).toBe('ac');
   });
 
   it('is the one with most images of two that are corrected', () => {
     const both = [series('PT', 'head', corrected, 5), series('PT', 'body', corrected, 9)];
-    expect(choosePet(both)?.SeriesInstanceUID).toBe('body');
+    expect(choosePet(both, null)?.SeriesInstanceUID).toBe('body');
+  });
+
+  it('is the one that was chosen, where the study has it', () => {
+    const pets = [series('PT', 'head', corrected, 5), series('PT', 'body', corrected, 9), series('CT', 'ct')];
+    expect(choosePet(pets, 'head')?.SeriesInstanceUID).toBe('head');
+    expect(choosePet(pets, 'ct')?.SeriesInstanceUID).toBe('body');
+    expect(choosePet(pets, 'of another study')?.SeriesInstanceUID).toBe('body');
   });
 
   it('is one without correction where there is no other', () => {
-    expect(choosePet([series('CT', 'ct'), series('PT', 'nac')])?.SeriesInstanceUID).toBe('nac');
+    expect(choosePet([series('CT', 'ct'), series('PT', 'nac')], null)?.SeriesInstanceUID).toBe('nac');
   });
 
   it('is no series that is not a volume', () => {
-    expect(choosePet([series('PT', 'mip', corrected, 9, false)])).toBeUndefined();
+    expect(choosePet([series('PT', 'mip', corrected, 9, false)], null)).toBeUndefined();
   });
 
   it('reads corrections from one text as well as from a list', () => {

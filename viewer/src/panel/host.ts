@@ -1,6 +1,7 @@
 /** The panel in OHIF's layout. OHIF shares no React, so that the panel is a root of its own in an element of OHIF's. */
 import { createElement } from 'react';
 import { type Root, createRoot } from 'react-dom/client';
+import { chosenPet, forgetPet } from '../arrival';
 import { Casework } from '../casework';
 import { Editor } from '../editor';
 import { keepOpacity } from '../fusion';
@@ -32,6 +33,7 @@ export class LesionsHost {
   leave(): void {
     this.open?.end();
     this.open = undefined;
+    forgetPet();
   }
 
   private attach = (element: HTMLElement | null): void => {
@@ -66,7 +68,7 @@ export class LesionsHost {
   private begin(): string {
     const shown = this.ohif.servicesManager.services.displaySetService.getActiveDisplaySets() as never[];
     const viewports = new Viewports(this.ohif);
-    const pet = choosePet(shown);
+    const pet = choosePet(shown, chosenPet());
     // Cornerstone's MIP of a map is a copy of the PET, too: it must be complete.
     const share = pet ? loadedShare(pet) : 0;
     if (!pet || share < 1 || !viewports.shown()) {
