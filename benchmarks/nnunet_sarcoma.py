@@ -35,10 +35,10 @@ def trained_folder(out: Path) -> Path:
 
 def write_dataset(data: Path, raw: Path) -> list[str]:
     """Write the patients as nnU-Net wants them, the CT on the grid of the PET; returns their names."""
-    from petlesion.networks.inputs import NO_CT_HU
     from petlesion.nifti import read_labels, write_image, write_labels
     from petlesion.reader import read_study
     from petlesion.resample import resample
+    from petlesion.study import NO_CT_HU
     from petlesion.tracers import TracerName
 
     images, labels = raw / "imagesTr", raw / "labelsTr"

@@ -29,14 +29,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from petlesion.evaluate.resampling import Interval, patient_interval
-from petlesion.evaluate.voxels import CONNECTIVITY_18, voxel_scores
-from petlesion.networks.inputs import NO_CT_HU
+from petlesion.evaluate.voxels import voxel_scores
+from petlesion.lesions import CONNECTIVITY
 from petlesion.networks.model_folder import CARD
 from petlesion.nifti import read_labels
 from petlesion.reader import read_study
 from petlesion.segment.methods import segment
 from petlesion.segment.options import MethodName, SegmentOptions
-from petlesion.study import PetCt
+from petlesion.study import NO_CT_HU, PetCt
 from petlesion.tracers import TracerName
 from petlesion.volume import Grid, Volume
 
@@ -90,7 +90,7 @@ def by_threshold(patient: Patient) -> dict[str, float]:
     """Dice of every threshold."""
     suv = patient.study.pet.array
     found = {f"SUV {value:g}": dice(suv >= value, patient) for value in SUVS}
-    labels, _ = ndimage.label(suv >= 0.41 * suv.max(), CONNECTIVITY_18)
+    labels, _ = ndimage.label(suv >= 0.41 * suv.max(), CONNECTIVITY)
     found["41 %"] = dice(labels == labels.flat[int(suv.argmax())], patient)
     found["best SUV"] = max(dice(suv >= value, patient) for value in np.arange(0.5, 10, 0.25))
     return found

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from petlesion.report import NO_REFERENCE, MethodRecord, Reference, Review
 from petlesion.volume import Grid, Volume
 
 LABEL_DTYPE = np.uint16
+CONNECTIVITY = ndimage.generate_binary_structure(3, 2)
+"""Voxels that share a face or an edge belong to one lesion (18-connectivity), as in the metric code of autoPET I-V."""
 PROBABILITY_MAP, ENTROPY_MAP = "probability", "entropy"
 """Maps that a network may give: probability of lesion, and its uncertainty, 0 to 1."""
 

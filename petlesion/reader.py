@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from petlesion.dicom.reader import AIR_HU, AUTOMATIC, SeriesChoice, given_tracer, read_dicom
+from petlesion.dicom.reader import AUTOMATIC, SeriesChoice, given_tracer, read_dicom
 from petlesion.dicom.scan import scan
 from petlesion.dicom.suv import NO_OVERRIDES, SuvOverrides
 from petlesion.errors import SuvError, UsageError
@@ -16,7 +16,7 @@ from petlesion.nifti import read_image
 from petlesion.progress import Progress, silent
 from petlesion.report import SuvRecord
 from petlesion.resample import resample
-from petlesion.study import Patient, PetCt, short_ct
+from petlesion.study import NO_CT_HU, Patient, PetCt, short_ct
 from petlesion.tracers import TRACERS, TracerName
 from petlesion.volume import Volume
 
@@ -135,10 +135,10 @@ def _read_ct(ct_file: Path, pet: Volume, warnings: list[str]) -> Volume | None:
     bad = ~np.isfinite(ct.array)
     if bad.any():
         warnings.append(f"{np.count_nonzero(bad)} voxels of {ct_file.name} are not finite and taken as air.")
-        ct.array[bad] = AIR_HU
-    np.maximum(ct.array, AIR_HU, out=ct.array)
-    on_pet = resample(ct, pet.grid, outside=AIR_HU)
-    if not np.any(on_pet.array > AIR_HU):
+        ct.array[bad] = NO_CT_HU
+    np.maximum(ct.array, NO_CT_HU, out=ct.array)
+    on_pet = resample(ct, pet.grid, outside=NO_CT_HU)
+    if not np.any(on_pet.array > NO_CT_HU):
         warnings.append(f"{ct_file.name} does not overlap the PET and is not used.")
         return None
     warnings.extend(short_ct(pet.grid, ct.grid))

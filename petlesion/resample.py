@@ -59,10 +59,10 @@ def resample(
     result = np.full(grid.shape, outside, dtype=dtype)
     slabs = -(-max(volume.array.size, result.size) // SLAB_VOXELS)
     for indices in np.array_split(np.arange(grid.shape[0]), min(slabs, grid.shape[0])):
-        slab = _crop(grid, (slice(indices[0], indices[-1] + 1), slice(0, grid.shape[1]), slice(0, grid.shape[2])))
+        slab = grid.part((slice(indices[0], indices[-1] + 1), slice(0, grid.shape[1]), slice(0, grid.shape[2])))
         box = _box_around(slab, volume.grid)
         if box is not None:
-            source = Volume(volume.array[box], _crop(volume.grid, box))
+            source = Volume(volume.array[box], volume.grid.part(box))
             result[indices[0] : indices[-1] + 1] = _resample(source, slab, interpolation, outside, dtype)
     return Volume(result, grid)
 
@@ -107,13 +107,6 @@ def set_geometry(target: SimpleITK.Image | SimpleITK.ResampleImageFilter, grid: 
     values = (grid.origin_mm, grid.spacing_mm[::-1], grid.direction[:, ::-1].ravel().tolist())
     for name, value in zip(names, values, strict=True):
         getattr(target, name)(value)
-
-
-def _crop(grid: Grid, box: tuple[slice, slice, slice]) -> Grid:
-    affine = grid.affine.copy()
-    affine[:3, 3] = grid.to_world([part.start for part in box])
-    z, y, x = (part.stop - part.start for part in box)
-    return Grid((z, y, x), affine)
 
 
 def _box_around(part: Grid, source: Grid) -> tuple[slice, slice, slice] | None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 
+NO_CT_HU = -1024.0
+"""CT outside its field of view, and where there is none: air. A body of air tells a network that no CT was given."""
 COMPLETE_CT = 0.95
 """A CT that covers less than this part of the PET's length draws a warning."""
 

@@ -107,6 +107,13 @@ class Grid:
         index = self.to_index(point_mm)
         return bool(np.all(index >= -0.5) and np.all(index <= np.array(self.shape) - 0.5))
 
+    def part(self, box: tuple[slice, slice, slice]) -> Grid:
+        """Grid of a box of voxels; both ends of its slices are given."""
+        affine = self.affine.copy()
+        affine[:3, 3] = self.to_world([axis.start for axis in box])
+        z, y, x = (axis.stop - axis.start for axis in box)
+        return Grid((z, y, x), affine)
+
     def length_within(self, other: Grid) -> float:
         """Part of this grid's length, along its own normal of the slices, that lies between the ends of another."""
         ends = []

@@ -21,14 +21,12 @@ from petlesion.dicom.tracer import TracerIdentification, identify_tracer
 from petlesion.errors import GeometryError, NoPetError, SuvError, UsageError
 from petlesion.progress import Progress, silent
 from petlesion.resample import resample
-from petlesion.study import DicomSource, Patient, PetCt, short_ct
+from petlesion.study import NO_CT_HU, DicomSource, Patient, PetCt, short_ct
 from petlesion.tracers import TRACERS, TracerName
 from petlesion.volume import Grid, Volume
 
 _SAME_THICKNESS_MM = 0.05
 """SliceThickness that differs by less is rounding."""
-AIR_HU = -1024.0
-"""CT value outside the field of view, and the lowest there is: padding below it is cut off."""
 
 
 @dataclass(frozen=True)
@@ -212,8 +210,8 @@ def _read_ct(stack: Stack, grid: Grid, progress: Progress) -> Volume:
     slopes = [raw_number(header, "RescaleSlope") or 1.0 for header in headers]
     intercepts = [raw_number(header, "RescaleIntercept") or 0.0 for header in headers]
     array = read_volume(stack, slopes, intercepts, progress)
-    np.maximum(array, AIR_HU, out=array)
-    return resample(Volume(array, stack.grid), grid, outside=AIR_HU)
+    np.maximum(array, NO_CT_HU, out=array)
+    return resample(Volume(array, stack.grid), grid, outside=NO_CT_HU)
 
 
 def _read_patient(header: Dataset, overrides: SuvOverrides) -> Patient:

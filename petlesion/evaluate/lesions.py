@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 
-from petlesion.evaluate.voxels import CONNECTIVITY_18
+from petlesion.lesions import CONNECTIVITY
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def as_instances(labels: NDArray[Any]) -> NDArray[np.int32]:
     positive = labels > 0
     if len(np.unique(labels[positive])) > 1:
         return np.where(positive, labels, 0).astype(np.int32)
-    components, _ = ndimage.label(positive, CONNECTIVITY_18)
+    components, _ = ndimage.label(positive, CONNECTIVITY)
     return np.asarray(components, dtype=np.int32)
 
 

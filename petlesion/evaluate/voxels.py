@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-CONNECTIVITY_18 = ndimage.generate_binary_structure(3, 2)
-"""Voxels that share a face or an edge belong together, as in the metric code of autoPET I-V."""
+from petlesion.lesions import CONNECTIVITY
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def voxel_scores(predicted: NDArray[np.bool_], truth: NDArray[np.bool_], voxel_m
 
 def untouched_voxels(mask: NDArray[np.bool_], other: NDArray[np.bool_]) -> int:
     """Number of voxels in those 18-connected components of `mask` that share no voxel with `other`."""
-    labels, count = ndimage.label(mask, CONNECTIVITY_18)
+    labels, count = ndimage.label(mask, CONNECTIVITY)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     sizes[np.unique(labels[other])] = 0
     return int(sizes[1:].sum())

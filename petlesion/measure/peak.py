@@ -43,16 +43,6 @@ def suv_peak(pet: Volume, mask: NDArray[np.bool_]) -> float:
     return float(sphere_means(pet, _voxels(pet, mask)).max())
 
 
-def suv_peak_local(pet: Volume, mask: NDArray[np.bool_]) -> float:
-    """Mean over a 1 cm³ sphere centred on the hottest voxel of the mask (IBSI local intensity peak, VJGA).
-
-    Where several voxels share the maximum, the highest of their means. Parameters and errors as for `suv_peak`.
-    """
-    voxels = _voxels(pet, mask)
-    values = pet.array[tuple(voxels.T)]
-    return float(sphere_means(pet, voxels[values == values.max()]).max())
-
-
 def sphere_offsets(grid: Grid, radius_mm: float = PEAK_RADIUS_MM) -> NDArray[np.intp]:
     """Index offsets of the voxels whose centres lie within a sphere around a voxel centre.
 

@@ -26,8 +26,6 @@ TRACER_PLANES: Final[Mapping[TracerName, int]] = MappingProxyType(
 """Which plane is 1 for a tracer: somatostatin receptor, renal PSMA, hepatobiliary PSMA, FDG; all 0 where unknown."""
 TRACER_COUNT: Final = 4
 """Number of tracer planes."""
-NO_CT_HU: Final = -1024.0
-"""CT where there is none, and outside its field of view: air. A body of air tells the network that no CT was given."""
 
 
 def tracer_code(tracer: TracerName) -> tuple[float, ...]:

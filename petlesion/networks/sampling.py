@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from petlesion.networks.inputs import NO_CT_HU
 from petlesion.resample import Interpolation, resample
 from petlesion.segment.orientation import Orientation
+from petlesion.study import NO_CT_HU
 from petlesion.volume import Grid, Volume
 
 Box = tuple[slice, slice, slice]
@@ -52,11 +52,7 @@ def canonical(volume: Volume) -> Volume:
 
 def cut(volume: Volume, box: Box) -> Volume:
     """Part of a volume, as a view."""
-    affine = volume.grid.affine.copy()
-    affine[:3, 3] = volume.grid.to_world([axis.start for axis in box])
-    part = volume.array[box]
-    z, y, x = part.shape
-    return Volume(part, Grid((z, y, x), affine))
+    return Volume(volume.array[box], volume.grid.part(box))
 
 
 def sample(pet: Volume, ct: Volume | None, spacing_mm: tuple[float, float, float]) -> Sampled:

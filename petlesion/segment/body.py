@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from petlesion.segment.coarse import Coarse, refine
+from petlesion.study import NO_CT_HU
 
 BODY_GRID_MM = 8.0
 """Voxel edge on which the contour is found, mm: no more than the blur of the skin, and quick."""
@@ -14,10 +15,10 @@ AIR_FRACTION = 0.25
 """Body begins at this fraction of the median uptake of the body at the latest: below muscle, above scatter in air."""
 AIR_RANGE = 1000.0
 """Uptake below the 99th percentile divided by this counts as none when air is told from body."""
-AIR_HU = -500.0
+SURFACE_HU = -500.0
 """CT number between air and the body's surface, HU."""
-UNSEEN_HU = -1023.5
-"""A block at or below this lies where the CT tells nothing: outside its field of view, where it is -1024."""
+UNSEEN_HU = NO_CT_HU + 0.5
+"""A block at or below this lies outside the CT's field of view, which tells nothing of it."""
 MIN_BODY_PART = 0.02
 """Separate parts smaller than this fraction of the largest one are no limbs (contamination, a urine bag, noise)."""
 CT_REACH_MM = 20.0
@@ -49,7 +50,7 @@ def body_mask(pet: Coarse, ct: Coarse | None = None) -> NDArray[np.bool_]:
         body = _keep_parts(body)
     else:
         # opened: the table is thin; filled before, because so is the chest wall
-        solid = _keep_parts(ndimage.binary_opening(_filled(ct.array > AIR_HU)))
+        solid = _keep_parts(ndimage.binary_opening(_filled(ct.array > SURFACE_HU)))
         if solid.any():
             seen = _touching(body, solid, pet.spacing_mm) | solid
             body = np.where(ct.array > UNSEEN_HU, seen, _keep_parts(body))

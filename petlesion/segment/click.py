@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from petlesion.errors import SegmentationError, UsageError
+from petlesion.lesions import CONNECTIVITY
 from petlesion.report import Sphere
 from petlesion.segment.basins import Basins
-from petlesion.segment.components import CONNECTIVITY, Box, goes_on_beyond, grow_box, margin_voxels
+from petlesion.segment.components import Box, goes_on_beyond, grow_box, margin_voxels
 from petlesion.segment.gradient import CROP_MARGINS_MM, gradient_edges
 from petlesion.segment.peaks import PROMINENCE
 from petlesion.segment.spheres import voxels_in

@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from petlesion.errors import SegmentationError
-from petlesion.lesions import LABEL_DTYPE
+from petlesion.lesions import CONNECTIVITY, LABEL_DTYPE
 
-CONNECTIVITY = ndimage.generate_binary_structure(3, 2)
-"""Voxels that share a face or an edge belong together (18-connectivity), as in the evaluation code of autoPET."""
 SLAB_VOXELS = 2**22
 """Voxels handled at a time where numpy would widen a temporary to 64 bits."""
 VOLUME_TOLERANCE_ML = 1e-9

@@ -15,7 +15,7 @@ from scipy import ndimage
 from petlesion import __version__
 from petlesion.errors import ModelError, SegmentationError
 from petlesion.lesions import Lesions
-from petlesion.networks.inputs import NO_CT_HU, tracer_code
+from petlesion.networks.inputs import tracer_code
 from petlesion.networks.model_config import InputChannel, ModelConfig, organ_classes
 from petlesion.networks.model_folder import Model, load_model
 from petlesion.networks.sampling import Box, Sampled, canonical, cut, sample
@@ -34,7 +34,7 @@ from petlesion.segment.peaks import split_lesions
 from petlesion.segment.reference import find_reference
 from petlesion.segment.refinement import AVID_CLASSES, refine_to_threshold
 from petlesion.segment.windows import BACKGROUND_MARGIN, Prediction, Subject, predict
-from petlesion.study import PetCt
+from petlesion.study import NO_CT_HU, PetCt
 from petlesion.volume import Grid, Volume
 
 BODY_MARGIN_MM = 16.0

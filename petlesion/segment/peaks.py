@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from petlesion.segment.components import CONNECTIVITY, number_by_volume
+from petlesion.lesions import CONNECTIVITY
+from petlesion.segment.components import number_by_volume
 
 PROMINENCE = 0.2
 """A peak counts when every way to a higher one falls by this fraction of it: more than noise, less than a gap."""

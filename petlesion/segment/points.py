@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from petlesion.errors import SegmentationError, UsageError
-from petlesion.lesions import Lesions
+from petlesion.lesions import CONNECTIVITY, Lesions
 from petlesion.report import MethodRecord, Review, Sphere
 from petlesion.segment.click import REACH_MM, check_point
-from petlesion.segment.components import CONNECTIVITY, label_components
+from petlesion.segment.components import label_components
 from petlesion.segment.methods import SegmentOptions, segment
 from petlesion.segment.spheres import voxels_in
 from petlesion.study import PetCt

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from petlesion.networks.inputs import NO_CT_HU, network_input
+from petlesion.networks.inputs import network_input
 from petlesion.networks.model_config import ModelConfig
 from petlesion.networks.sampling import Sampled
 from petlesion.progress import Progress, silent
+from petlesion.study import NO_CT_HU
 
 if TYPE_CHECKING:
     import torch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from petlesion.networks.inputs import NO_CT_HU
+from petlesion.study import NO_CT_HU
 from petlesion.training.config import AugmentationConfig
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from petlesion.networks.inputs import NO_CT_HU, tracer_code
+from petlesion.networks.inputs import tracer_code
 from petlesion.networks.model_config import ModelConfig
+from petlesion.study import NO_CT_HU
 from petlesion.training.cache import CachedCase
 
 WIDER = 1.3

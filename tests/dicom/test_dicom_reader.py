@@ -14,10 +14,10 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 from synthetic_dicom import SUV_PER_UNIT, axial_grid, ct_header, pattern, pet_header, write_series
 
-from petlesion.dicom.reader import AIR_HU, read_dicom
+from petlesion.dicom.reader import read_dicom
 from petlesion.dicom.scan import scan
 from petlesion.errors import SuvError
-from petlesion.study import Patient, PetCt
+from petlesion.study import NO_CT_HU, Patient, PetCt
 from petlesion.tracers import TracerName
 from petlesion.volume import Grid, Volume
 
@@ -80,7 +80,7 @@ def test_ct_of_another_orientation_comes_onto_the_pet(tmp_path: Path, rotation: 
     assert study.ct is not None
     assert study.ct.array.dtype == np.float32
     expected = 100 * _smooth(pet_grid).array - 1000
-    inside = study.ct.array > AIR_HU
+    inside = study.ct.array > NO_CT_HU
     assert inside.mean() > 0.9
     np.testing.assert_allclose(study.ct.array[inside], expected[inside], atol=1.0)
     assert study.source is not None
@@ -96,9 +96,9 @@ def test_ct_padding_and_surroundings_are_air(tmp_path: Path) -> None:
     write_series(tmp_path / "ct", Volume(values, small), ct_header(), name="ct")
     ct = _read(tmp_path).ct
     assert ct is not None
-    assert (ct.array[:, 0, :3] == AIR_HU).all()
+    assert (ct.array[:, 0, :3] == NO_CT_HU).all()
     assert (ct.array[:, 1:3, :3] == 40).all()
-    assert (ct.array[:, 3:, :] == AIR_HU).all()
+    assert (ct.array[:, 3:, :] == NO_CT_HU).all()
 
 
 def test_a_ct_that_ends_before_the_pet_is_a_warning(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from petlesion.measure.peak import PEAK_RADIUS_MM, sphere_means, sphere_offsets, suv_peak, suv_peak_local
+from petlesion.measure.peak import PEAK_RADIUS_MM, sphere_means, sphere_offsets, suv_peak
 from petlesion.volume import Grid, Volume
 
 
@@ -32,10 +32,9 @@ def test_radius_is_that_of_one_cubic_centimetre() -> None:
     assert 4 / 3 * np.pi * PEAK_RADIUS_MM**3 == pytest.approx(1000.0)
 
 
-def test_ibsi_phantom_global_and_local_peak(shared_data: Path) -> None:
+def test_ibsi_phantom_peak(shared_data: Path) -> None:
     pet, mask = ibsi_phantom(shared_data)
     assert round(suv_peak(pet, mask), 1) == 3.1
-    assert round(suv_peak_local(pet, mask), 1) == 2.6
 
 
 def test_offsets_on_a_2_mm_grid() -> None:
@@ -61,13 +60,6 @@ def test_voxels_outside_the_lesion_count_and_outside_the_image_do_not() -> None:
     mask = np.zeros(array.shape, dtype=bool)
     mask[0, 0, 0] = True
     assert suv_peak(pet, mask) == 6.0
-
-
-def test_local_peak_takes_the_best_of_equal_maxima() -> None:
-    array = np.zeros((1, 1, 9), dtype=np.float32)
-    array[0, 0, [1, 6, 7]] = (5.0, 5.0, 4.0)
-    pet = Volume(array, Grid.from_geometry((1, 1, 9), (5.0, 5.0, 5.0)))
-    assert suv_peak_local(pet, array > 0) == pytest.approx(3.0)
 
 
 def test_many_voxels_are_summed_in_parts() -> None:

@@ -6,8 +6,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs PyTorch (pip install petlesion[network])")
 
-from petlesion.networks.inputs import NO_CT_HU, TRACER_COUNT, channel_count, network_input, tracer_code  # noqa: E402
+from petlesion.networks.inputs import TRACER_COUNT, channel_count, network_input, tracer_code  # noqa: E402
 from petlesion.networks.model_config import InputChannel, ModelConfig  # noqa: E402
+from petlesion.study import NO_CT_HU  # noqa: E402
 from petlesion.tracers import TracerName  # noqa: E402
 
 SHAPE = (2, 1, 1, 3)

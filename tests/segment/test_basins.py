@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
+from petlesion.lesions import CONNECTIVITY
 from petlesion.segment.basins import Basins
-from petlesion.segment.components import CONNECTIVITY
 
 IMAGES = st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(1, 6)).flatmap(
     lambda shape: arrays(np.float32, shape, elements=st.integers(0, 12).map(float))

@@ -10,7 +10,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from petlesion.segment.components import CONNECTIVITY, label_components
+from petlesion.lesions import CONNECTIVITY
+from petlesion.segment.components import label_components
 from petlesion.segment.peaks import prominent_peaks, split_touching
 from petlesion.segment.relative import detected_contours, incremental_contours
 
