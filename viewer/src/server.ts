@@ -17,6 +17,8 @@ export interface TrainStats {
   waiting_labels?: number;
   retrain_after?: number;
   stage?: string;
+  /** Of the network in service, where a round published it. */
+  published_version?: number | null;
   [key: string]: unknown;
 }
 export interface Info {

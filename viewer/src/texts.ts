@@ -25,7 +25,7 @@ export const texts = {
   status: (done: number, all: number) => `${done} of ${all} cases labelled`,
   training: (stage: string, done: number, total: number) => `training: ${stage}${total ? ` ${done} of ${total}` : ''}`,
   timeLeft: (minutes: number) => `about ${minutes} min left`,
-  inService: (version: string | number) => `model version ${version}`,
+  inService: (version: number) => `model version ${version}`,
   noNetwork: 'no network in service yet',
 
   models: 'Find lesions',

@@ -1,24 +1,32 @@
 /** How far the annotation and the training are, and which model is in service. */
-import type { TrainStats } from '../server';
+import type { Info, TrainStats } from '../server';
 import { texts } from '../texts';
 import { useCase } from './context';
 
-const ENDED = ['published', 'rejected', 'failed', 'stopped'];
+/** Stages after which nothing is counted any more. */
+const ENDED = ['published', 'refused', 'failed'];
 
 export function Status() {
   const { info } = useCase().state;
-  if (!info) {
-    return null;
-  }
-  const stats = info.train_stats.unet ?? {};
-  return (
+  return info ? (
     <section className="quiet" data-cy="petlesion-status">
-      <p>{texts.status(info.datastore.completed, info.datastore.total)}</p>
-      <p>{stats.stage ? training(stats) : 'unet' in info.models ? '' : texts.noNetwork}</p>
-      {stats.version != null && <p>{texts.inService(String(stats.version))}</p>}
-      <p>{texts.research}</p>
+      {[...said(info), texts.research].map((line) => (
+        <p key={line}>{line}</p>
+      ))}
     </section>
-  );
+  ) : null;
+}
+
+export function said({ datastore, models, train_stats }: Info): string[] {
+  const stats = train_stats.unet ?? {};
+  const lines = [texts.status(datastore.completed, datastore.total)];
+  if (stats.stage) {
+    lines.push(training(stats));
+  } else if (!('unet' in models)) {
+    lines.push(texts.noNetwork);
+  }
+  // Not the newest round's version, which may have been refused.
+  return stats.published_version == null ? lines : [...lines, texts.inService(stats.published_version)];
 }
 
 function training(stats: TrainStats): string {
