@@ -59,7 +59,9 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = app(args=list(arguments), prog_name="petlesion", standalone_mode=False)
     except typer.TyperException as error:
-        print(f"petlesion: {' '.join(error.format_message().split())} See petlesion --help.", file=sys.stderr)
+        message = " ".join(error.format_message().split())
+        if message:  # none where no command was given: the help has been printed
+            print(f"petlesion: {message} See petlesion --help.", file=sys.stderr)
         return ExitCode.USAGE
     except Exception as error:  # noqa: BLE001 - the last line of defence: every error becomes one line and a code
         return report_error(error, debug=debug)
@@ -142,7 +144,7 @@ def segment(
     split: Annotated[bool, typer.Option("--split", help="Split touching lesions (h-maxima watershed).")] = False,
     point: Annotated[str | None, typer.Option(metavar="X,Y,Z", help="Grow one lesion from here (LPS mm).")] = None,
     liver_sphere: Annotated[str | None, typer.Option(metavar="X,Y,Z", help="Centre of the liver reference.")] = None,
-    organs: Annotated[Path | None, typer.Option(metavar="FILE", help="Organ masks: NIfTI or DICOM SEG.")] = None,
+    organs: Annotated[Path | None, typer.Option(metavar="FILE", help="Organ masks: NIfTI, SEG, RTSTRUCT.")] = None,
     weight: option.Weight = None,
     dose: option.Dose = None,
     injection_time: option.InjectionTime = None,

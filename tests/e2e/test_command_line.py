@@ -56,6 +56,14 @@ def error_line(result: Outcome) -> str:
     return lines[0]
 
 
+@pytest.mark.parametrize("arguments", [[], ["model"]])
+def test_no_command_shows_the_help_alone(petlesion: Petlesion, arguments: list[str]) -> None:
+    result = petlesion(*arguments)
+    assert result.returncode == ExitCode.USAGE
+    assert "Commands" in result.stdout
+    assert result.stderr == ""
+
+
 def test_whole_body_scan_gives_all_results(petlesion: Petlesion, shared_data: Path, tmp_path: Path) -> None:
     study = shared_data / "sts_raw" / "STS_001" / "FDG_PET" / "image"
     out = tmp_path / "results"
