@@ -30,7 +30,7 @@ flock --nonblock 9 || { echo "Another make is creating .venv: waiting for it." &
 locked=$(grep == requirements.txt | sha256sum)
 if ! .venv/bin/python -c '' 2>/dev/null || [ "$(cat .venv/locked 2>/dev/null)" != "$locked" ]; then
     python=$(find_python)
-    echo "Creating .venv: $(grep -c == requirements.txt) packages, 7 GB, some minutes."
+    echo "Creating .venv: $(grep -c == requirements.txt) packages, 8 GB, some minutes."
     rm -rf .venv
     "$python" -m venv .venv
     pip install "$(grep ^pip== requirements.txt)" # twice as fast as the pip that comes with Python 3.11
