@@ -10,6 +10,7 @@ import pytest
 import requests
 from annotation_server import PET_GRID, Orthanc, SmallStudy, running_orthanc, write_small_study
 from faulty_archive import FaultyArchive, faulty
+from pydicom import dcmread
 from pydicom.uid import generate_uid
 
 pytest.importorskip("dicomweb_client", reason="the annotation server is not installed here")
@@ -187,3 +188,31 @@ def test_label_submitted_while_the_server_is_asked_is_not_taken_in_again(site: S
     site.watch()
     assert len(site.orthanc.segmentations(anna.study)) == 1
     assert [label.annotator for label in site.labels.versions(anna.pet)] == ["ada"]
+
+
+def test_ct_that_arrives_later_and_images_that_are_replaced_are_seen(site: Site) -> None:
+    anna = site.study("anna", stored=False)
+    pet, ct = site.folder / "pet", site.folder / "ct"
+    for path in sorted(anna.folder.glob("*.dcm")):
+        folder = pet if path.name.startswith("PT") else ct
+        folder.mkdir(exist_ok=True)
+        path.rename(folder / path.name)
+    site.orthanc.store(pet)
+    site.watch()
+    before, _ = site.annotations.open(anna.pet)
+    assert before.ct is None
+    site.orthanc.store(ct)
+    site.watch()
+    assert site.annotations.open(anna.pet)[0].ct is not None
+
+    for path in sorted(pet.iterdir()):  # the same series, corrected
+        image = dcmread(path)
+        (found,) = requests.post(f"{site.orthanc.url}/tools/lookup", data=image.SOPInstanceUID, timeout=30).json()
+        requests.delete(f"{site.orthanc.url}{found['Path']}", timeout=30).raise_for_status()
+        image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        image.PatientWeight = 2 * image.PatientWeight
+        image.save_as(path)
+    site.orthanc.store(pet)
+    site.watch()
+    after, _ = site.annotations.open(anna.pet)
+    np.testing.assert_allclose(after.pet.array, 2 * before.pet.array, rtol=1e-5)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from lib.datastore.annotations import Annotations
 from lib.datastore.cases import CaseStore
 from lib.datastore.image_ids import UnknownImageError
 from lib.datastore.local import LocalFolder
 from lib.datastore.stores import open_stores
 from synthetic_dicom import axial_grid, ct_header, pattern, pet_header, write_series
 
+from petlesion.dicom.segmentation import build_segmentation
 from petlesion.errors import SuvError, UsageError
 from petlesion.identifiers import derived_uid
-from petlesion.nifti import write_image
+from petlesion.masks import read_mask
+from petlesion.measure.biomarkers import measure
+from petlesion.nifti import write_image, write_labels
 from petlesion.tracers import TracerName
 from petlesion.volume import Grid, Volume
 
@@ -133,6 +138,71 @@ def test_cache_is_bounded_and_sees_changes(tmp_path: Path) -> None:
     write_nifti_case(tmp_path, "a", ct=False, about={"tracer": "f18-fdg"})
     store.refresh()
     assert store.load("a").tracer.name == "f18-fdg"
+
+
+def test_ct_that_arrives_later_is_seen(tmp_path: Path) -> None:
+    grid = axial_grid()
+    write_nifti_case(tmp_path, "nifti", ct=False)
+    write_series(tmp_path / "study" / "PT", Volume(pattern(grid), grid), pet_header(), name="pet")
+    store, pet = CaseStore(LocalFolder(tmp_path)), derived_uid("series", "pet")
+    before = {case.image_id: case.revision for case in store.cases()}
+    assert store.load("nifti").ct is store.load(pet).ct is None
+    write_nifti_case(tmp_path, "nifti")
+    write_series(tmp_path / "study" / "CT", Volume(np.full(grid.shape, 40.0), grid), ct_header(), name="ct")
+    store.refresh()
+    assert all(case.revision != before[case.image_id] for case in store.cases())
+    assert store.load("nifti").ct is not None
+    assert store.load(pet).ct is not None
+    again = CaseStore(LocalFolder(tmp_path))
+    assert again.cases() == store.cases(), "copies of images are kept by revision, over restarts"
+
+
+def test_images_that_are_replaced_are_seen(tmp_path: Path) -> None:
+    grid = axial_grid()
+    write_series(tmp_path / "PT", Volume(pattern(grid), grid), pet_header(), name="pet")
+    write_series(tmp_path / "CT", Volume(np.full(grid.shape, 40.0), grid), ct_header(), name="ct")
+    store, pet = CaseStore(LocalFolder(tmp_path)), derived_uid("series", "pet")
+    before, view = store.load(pet), store.ct_view(derived_uid("series", "ct"))
+    assert store.ct_view(derived_uid("series", "ct")) is view
+    moved = Grid.from_geometry(grid.shape, tuple(grid.spacing_mm), origin_mm=(1.0, 2.0, 3.0))
+    write_series(tmp_path / "PT", Volume(2 * pattern(grid), grid), pet_header(), name="pet")
+    write_series(tmp_path / "CT", Volume(np.full(grid.shape, 40.0), moved), ct_header(), name="ct")
+    store.refresh()
+    np.testing.assert_allclose(store.load(pet).pet.array, 2 * before.pet.array, rtol=1e-3, atol=1e-3)
+    after = store.ct_view(derived_uid("series", "ct"))
+    assert view is not None
+    assert after is not None
+    assert not after.grid.is_close(view.grid)
+
+
+def test_label_files_are_told_apart_by_image_and_drafts_are_no_labels_of_others(tmp_path: Path) -> None:
+    write_series(tmp_path / "PT", Volume(pattern(axial_grid()), axial_grid()), pet_header(), name="pet")
+    (tmp_path / "labels" / "final").mkdir(parents=True)
+    pet = derived_uid("series", "pet")
+    for name in ("a.b", "c"):
+        write_nifti_case(tmp_path, name, ct=False)
+    empty = tmp_path / "labels" / "final" / "a.b.nii.gz"
+    write_labels(np.zeros(GRID.shape, np.uint8), GRID, empty)
+    shutil.copyfile(empty, empty.with_name("c.nii.gz"))
+    annotations = Annotations(open_stores(str(tmp_path)))
+    annotations.watch()
+    study = annotations.stores.cases.load(pet)
+    drawn = np.zeros(study.pet.grid.shape, np.uint8)
+    drawn[2:4, 2:4, 2:4] = 1
+    write_labels(drawn, study.pet.grid, tmp_path.parent / f"{tmp_path.name}.nii.gz")
+    lesions = read_mask(tmp_path.parent / f"{tmp_path.name}.nii.gz", study)
+    seg = tmp_path.parent / f"{tmp_path.name}.dcm"
+    build_segmentation(study, lesions, measure(study, lesions)).save_as(seg, enforce_file_format=True)
+    annotations.submit(pet, seg, tag="draft")
+    assert list((tmp_path / "label-versions" / pet / "draft").glob("*.as-submitted.dcm"))
+    for _ in range(2):
+        annotations.watch()
+    labels = annotations.stores.labels
+    assert [(label.image_id, label.version) for label in labels.snapshot().labels] == [("a.b", 1), ("c", 1)]
+    assert labels.tags(pet) == ("draft",)
+    again = Annotations(open_stores(str(tmp_path)))
+    again.watch()
+    assert [label.version for label in again.stores.labels.everything()] == [1, 1, 1]
 
 
 def test_options_are_checked(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
 from lib.datastore.backoff import Backoff
-from lib.datastore.cases import Case, FoundLabel
+from lib.datastore.cases import Case, FoundLabel, file_key
 from lib.datastore.dicomweb import ArchiveError, DicomWeb
 from lib.datastore.image_ids import UnknownImageError
 from lib.datastore.labels import FINAL, ORIGINAL, LabelVersion
@@ -194,7 +194,8 @@ class Annotations:
     def _known(self) -> set[str]:
         """Keys of stored objects that need not be looked at: labels, and what was none of images as they are."""
         labels = self.stores.labels
-        known = {labels.dicom_uid(label) for label in labels.everything()}
+        stored = ((label, labels.dicom_uid(label)) for label in labels.everything())
+        known = {file_key(label.image_id, uid) if label.source == "file" else uid for label, uid in stored}
         return known | {key for key, (study, cases) in self._refused.items() if self._cases_of(study) == cases}
 
     def _cases_of(self, study: str) -> tuple[Case, ...]:
@@ -205,10 +206,10 @@ class Annotations:
         """Make a label of a file that another program stored, or say in the log why it is none."""
         if self._later.waits(found.key):
             return
-        study = found.path.name.partition(".")[0]
+        study = found.image_id
         cases: tuple[Case, ...] = ()
         try:
-            header = dcmread(found.path, stop_before_pixels=True) if found.path.suffix == ".dcm" else None
+            header = None if found.image_id else dcmread(found.path, stop_before_pixels=True)
             if header is not None:
                 study = text(header, "StudyInstanceUID")
             cases = self._cases_of(study)
@@ -229,8 +230,8 @@ class Annotations:
     def _submit_found(self, found: FoundLabel, header: Dataset | None) -> None:
         """Submit a stored file: a DICOM SEG, whose header is given, or another."""
         if header is None:
-            info = {"sop_instance_uid": found.key, "file": found.path.name}
-            self.submit(found.path.name.partition(".")[0], found.path, source="file", info=info)
+            info = {"sop_instance_uid": found.key.split()[-1], "file": found.path.name}
+            self.submit(found.image_id, found.path, source="file", info=info)
             return
         image_id, tag = self._image_of(header), _tag_of(header)
         # One of our own may have arrived there since the known ones were counted.

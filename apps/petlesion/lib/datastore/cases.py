@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
@@ -33,7 +34,7 @@ class Case:
     study_uid, study_date, description
         For display; empty where not known.
     revision
-        Changes when the images do.
+        Changes when the images do: those of the PET, or its CT.
     problem
         Why it cannot be read as SUV, where its header says so already.
     """
@@ -71,13 +72,26 @@ class FoundLabel:
     Attributes
     ----------
     key
-        SOPInstanceUID of a DICOM SEG (`path` ends in `.dcm`), SHA-256 of another file.
+        SOPInstanceUID of a DICOM SEG (`path` ends in `.dcm`); of another file what `file_key` makes of it.
     path
         The file.
+    image_id
+        Of the image that the file is named after; empty where its header says which.
     """
 
     key: str
     path: Path
+    image_id: str = ""
+
+
+def file_key(image_id: str, sha256: str) -> str:
+    """Key of a label file: for two images its content may well be the same, with no lesion for instance."""
+    return f"{image_id} {sha256}"
+
+
+def revision_of(parts: Iterable[object]) -> str:
+    """Revision of images, the same in any process: of what identifies them, in any order."""
+    return hashlib.sha256("\n".join(sorted(map(str, parts))).encode()).hexdigest()[:16]
 
 
 class CaseSource(Protocol):
@@ -117,7 +131,7 @@ class CaseStore:
         self._source = source
         self._limit = cache_bytes
         self._loaded: OrderedDict[tuple[str, str], PetCt] = OrderedDict()
-        self._views: dict[str, CtView] = {}
+        self._views: dict[str, tuple[Case, CtView]] = {}
         self._lock = threading.Lock()
         self._loading: dict[str, threading.Lock] = {}
 
@@ -184,12 +198,14 @@ class CaseStore:
         checked_id(series_uid)
         with self._lock:
             known = self._views.get(series_uid)
-        if known is None:
-            known = self._source.ct_view(series_uid)
-            if known is not None:
-                with self._lock:
-                    self._views[series_uid] = known
-        return known
+        if known is not None and known[0] in self._source.cases():
+            return known[1]
+        view = self._source.ct_view(series_uid)
+        if view is not None:
+            case = self.case(view.image_id)
+            with self._lock:
+                self._views[series_uid] = case, view
+        return view
 
     @property
     def cached_bytes(self) -> int:

@@ -8,8 +8,8 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ from dicomweb_client import DICOMwebClient
 from pydicom import Dataset
 
 from lib.datastore.backoff import Backoff
-from lib.datastore.cases import Case, CtView, FoundLabel
+from lib.datastore.cases import Case, CtView, FoundLabel, revision_of
 from lib.datastore.local import case_of, ct_view_in
 from petlesion.dicom.attributes import text
 from petlesion.dicom.header import PARSE_ERRORS, Instance, read_instance
@@ -31,6 +31,8 @@ from petlesion.study import PetCt
 
 TIMEOUTS_S = (10.0, 120.0)
 """Longest wait for a connection, and between two pieces of an answer."""
+LOOKED_AT_AGAIN = 5
+"""PET series at each refresh that are compared image by image, with the CTs of their study: two requests each."""
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 logging.getLogger("dicomweb_client").setLevel(logging.WARNING)  # it logs each request
 _ANY_SYNTAX = (("application/dicom", "*"),)
@@ -47,11 +49,25 @@ class ArchiveError(PetlesionError):
 
 
 @dataclass(frozen=True)
-class _Unusable:
-    """A PET that is no case: at which revision it was looked at, and why, as the end of a sentence."""
+class _Pet:
+    """A PET series as it was looked at.
 
+    Attributes
+    ----------
+    count
+        Its images, as QIDO counts them.
+    revision
+        Of its images and the CTs of its study.
+    case
+        None where it is no case.
+    reason
+        Why it is none, as the end of a sentence.
+    """
+
+    count: str
     revision: str
-    reason: str
+    case: Case | None = None
+    reason: str = ""
 
 
 class DicomWeb:
@@ -87,8 +103,8 @@ class DicomWeb:
         self.folder = folder
         self._client = DICOMwebClient(url, session, qido, wado, stow, timeout=TIMEOUTS_S)
         self._client.set_http_retry_params(retry=False)
-        self._cases: dict[str, Case] = {}
-        self._unusable: dict[str, _Unusable] = {}
+        self._pets: dict[str, _Pet] = {}
+        self._turn = 0
         self._taken: dict[str, tuple[str, frozenset[str]]] = {}
         self._later = Backoff(clock)
         self._refreshing = threading.Lock()
@@ -104,40 +120,39 @@ class DicomWeb:
             If the server does not answer; what was found before stays.
         """
         with self._refreshing:
-            found: dict[str, Case] = {}
+            turn, found = self._whose_turn(), {}
             for row in self.search_series({"Modality": "PT"}):
-                uid, revision = _value(row, "0020000E"), _value(row, "00201209")
-                known = self._cases.get(uid)
-                if known is not None and known.revision == revision:
-                    found[uid] = known
-                elif uid not in self._unusable or self._unusable[uid].revision != revision:
-                    look = partial(self._look_at, _value(row, "0020000D"), uid, revision)
-                    looked_at = self._later.attempt(uid, f"PET {uid} could not be looked at", look) or known
-                    if isinstance(looked_at, _Unusable):
-                        self._unusable[uid] = looked_at
-                    elif looked_at is not None:
-                        found[uid] = looked_at
-            self._cases = found
+                uid, count = _value(row, "0020000E"), _value(row, "00201209")
+                before = self._pets.get(uid)
+                pet = before
+                if before is None or before.count != count or uid in turn:
+                    look = partial(self._look_at, _value(row, "0020000D"), uid, count, before)
+                    pet = self._later.attempt(uid, f"PET {uid} could not be looked at", look) or before
+                if pet is not None:
+                    found[uid] = pet
+            self._pets = found
 
     def cases(self) -> tuple[Case, ...]:
         """What the last refresh found, ordered by image id."""
-        cases = self._cases
-        return tuple(cases[uid] for uid in sorted(cases))
+        return tuple(pet.case for _, pet in sorted(self._pets.items()) if pet.case is not None)
 
     def why_not(self, image_id: str) -> str:
         """Why a PET is no case, as the end of a sentence; empty where there is no such PET."""
-        unusable = self._unusable.get(image_id)
-        return self._later.reason(image_id) if unusable is None else unusable.reason
+        pet = self._pets.get(image_id)
+        return self._later.reason(image_id) if pet is None else pet.reason
 
     def load(self, case: Case) -> PetCt:
         """Fetch what is missing of a PET and the CTs in its space, and read them."""
-        self._fetch(case.study_uid, case.image_id)
-        pet = self._sample(case.study_uid, case.image_id)
+        pet = self._sample(case.study_uid, case.image_id, self._fetch(case.study_uid, case.image_id))
+        fetched = {case.image_id}
         for uid in self._cts(case.study_uid):
-            ct = self._sample(case.study_uid, uid)
+            ct = self._sample(case.study_uid, uid, self.instances(case.study_uid, uid))
             if ct is not None and pet is not None and _space(ct) == _space(pet):
                 self._fetch(case.study_uid, uid)
+                fetched.add(uid)
         index = scan(self._series_folder(case.study_uid, case.image_id).parent)
+        # The folder may hold series that the server does not any more.
+        index = replace(index, series=tuple(series for series in index.series if series.uid in fetched))
         return read_dicom(index, choice=SeriesChoice(study_uid=case.study_uid, pet_uid=case.image_id))
 
     def ct_view(self, series_uid: str) -> CtView | None:
@@ -221,35 +236,46 @@ class DicomWeb:
         if len(answer.get("FailedSOPSequence") or ()):
             raise ArchiveError("the DICOMweb server refuses the object", where=self.url, remedy="see its log")
 
-    def _look_at(self, study_uid: str, series_uid: str, revision: str) -> Case | _Unusable:
-        """The case of a PET series; where SUV cannot be measured in it, which is logged, why not."""
+    def _whose_turn(self) -> set[str]:
+        """PETs to look at although their number of images is the same: it says nothing of CTs and replaced images."""
+        uids = sorted(self._pets)
+        turn = {uids[(self._turn + n) % len(uids)] for n in range(min(LOOKED_AT_AGAIN, len(uids)))}
+        self._turn += LOOKED_AT_AGAIN
+        return turn
+
+    def _look_at(self, study_uid: str, series_uid: str, count: str, before: _Pet | None) -> _Pet:
+        """What a PET series is, and where SUV cannot be measured in it, which is logged, why not."""
         if not (_UID.fullmatch(study_uid) and _UID.fullmatch(series_uid)):
             logger.warning("PET with UIDs %r, %r is not offered: these are none", study_uid[:80], series_uid[:80])
-            return _Unusable(revision, "its UIDs are none")
-        instance = self._sample(study_uid, series_uid)
+            return _Pet(count, "", reason="its UIDs are none")
+        uids = self.instances(study_uid, series_uid)
+        revision = revision_of([*uids, *self._cts(study_uid).items()])
+        if before is not None and before.revision == revision:
+            return replace(before, count=count)
+        instance = self._sample(study_uid, series_uid, uids)
         if instance is None or instance.modality != "PT":
-            return _Unusable(revision, "it has no readable image")
+            return _Pet(count, revision, reason="it has no readable image")
         series = Series(study_uid, series_uid, "PT", (instance,))
         reason = why_unusable_pet(series)
         if reason:
             logger.info("PET %s is not offered: %s", series.title, reason)
-            return _Unusable(revision, reason)
-        return case_of(series, revision)
+            return _Pet(count, revision, reason=reason)
+        return _Pet(count, revision, case_of(series, revision))
 
-    def _cts(self, study_uid: str) -> list[str]:
+    def _cts(self, study_uid: str) -> dict[str, str]:
+        """CT series of a study, with the number of their images."""
         rows = self.search_series({"Modality": "CT"}, study_uid)
-        return [_checked_uid(_value(row, "0020000E")) for row in rows if _value(row, "00080060") == "CT"]
+        found = {_value(row, "0020000E"): _value(row, "00201209") for row in rows if _value(row, "00080060") == "CT"}
+        return {_checked_uid(uid): count for uid, count in found.items()}
 
-    def _sample(self, study_uid: str, series_uid: str) -> Instance | None:
-        """One image of a series, from the folder or the server; None where there is no readable one."""
+    def _sample(self, study_uid: str, series_uid: str, uids: Sequence[str]) -> Instance | None:
+        """One of the images of a series, from the folder or the server; None where there is no readable one."""
         folder = self._series_folder(study_uid, series_uid)
-        path = next(iter(sorted(folder.glob("*.dcm"))), None)
-        if path is None:
-            uids = self.instances(study_uid, series_uid)
-            if not uids:
-                return None
-            path = self._keep(folder, self.retrieve(study_uid, series_uid, uids[0]))
-        instance = read_instance(path)
+        present = {path.stem for path in folder.glob("*.dcm")}
+        uid = next((uid for uid in uids if uid in present), None) or next(iter(uids), None)
+        if uid is None:
+            return None
+        instance = read_instance(self._object(study_uid, series_uid, uid))
         return instance if isinstance(instance, Instance) else None
 
     def _object(self, study_uid: str, series_uid: str, uid: str) -> Path:
@@ -258,10 +284,11 @@ class DicomWeb:
         path = folder / f"{uid}.dcm"
         return path if path.is_file() else self._keep(folder, self.retrieve(study_uid, series_uid, uid))
 
-    def _fetch(self, study_uid: str, series_uid: str) -> None:
-        """Bring the folder of a series up to date: fetch what is missing, remove what is gone."""
+    def _fetch(self, study_uid: str, series_uid: str) -> list[str]:
+        """Bring the folder of a series up to date: fetch what is missing, remove what is gone; returns its images."""
         folder = self._series_folder(study_uid, series_uid)
-        wanted = set(self.instances(study_uid, series_uid))
+        uids = self.instances(study_uid, series_uid)
+        wanted = set(uids)
         present = {path.stem for path in folder.glob("*.dcm")}
         for uid in present - wanted:
             (folder / f"{uid}.dcm").unlink(missing_ok=True)
@@ -272,6 +299,7 @@ class DicomWeb:
         else:
             for uid in sorted(missing):
                 self._keep(folder, self.retrieve(study_uid, series_uid, uid))
+        return uids
 
     def _iterate(self, study_uid: str, series_uid: str) -> Iterator[Dataset]:
         datasets = self._ask(lambda: self._client.iter_series(study_uid, series_uid, media_types=_ANY_SYNTAX))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+import os
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydicom import dcmread
 
-from lib.datastore.cases import Case, CtView, FoundLabel
+from lib.datastore.cases import Case, CtView, FoundLabel, file_key, revision_of
 from lib.datastore.image_ids import UnknownImageError, is_safe_name
 from petlesion.dicom.attributes import text
 from petlesion.dicom.reader import SeriesChoice, read_dicom
@@ -42,7 +44,8 @@ class _Found:
     cases: tuple[Case, ...] = ()
     files: dict[str, Path] = field(default_factory=dict)
     index: DicomIndex | None = None
-    tree: tuple[tuple[str, int, int], ...] = ()
+    dicom: tuple[Case, ...] = ()
+    tree: dict[str, str] = field(default_factory=dict)
 
 
 class LocalFolder:
@@ -57,11 +60,14 @@ class LocalFolder:
         Created where missing.
     tracer
         Of NIfTI images whose `.json` names none.
+    without
+        Folders in it that hold no images and no labels of others: the server's own.
     """
 
-    def __init__(self, folder: Path, tracer: TracerName = TracerName.UNKNOWN) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, tracer: TracerName = TracerName.UNKNOWN, without: Collection[Path] = ()) -> None:
+        self.folder = folder.resolve()
         self._tracer = tracer
+        self._without = tuple(f"{path.resolve()}{os.sep}" for path in without)
         self._found = _Found()
         folder.mkdir(parents=True, exist_ok=True)
         self.refresh()
@@ -70,11 +76,12 @@ class LocalFolder:
         """Look at the folder again; DICOM headers are only read where files came, went or changed."""
         files = self._nifti_files()
         tree = self._dicom_tree()
-        index = self._found.index if tree == self._found.tree else self._scan()
-        cases = [self._nifti_case(image_id, path) for image_id, path in files.items()]
-        if index is not None:
-            cases += [_dicom_case(series) for series in index.series if _is_usable_pet(series)]
-        self._found = _Found(tuple(sorted(cases, key=lambda case: case.image_id)), files, index, tree)
+        index, dicom = self._found.index, self._found.dicom
+        if tree != self._found.tree:
+            index = self._scan()
+            dicom = () if index is None else _dicom_cases(index, tree)
+        cases = [*dicom, *(self._nifti_case(image_id, path) for image_id, path in files.items())]
+        self._found = _Found(tuple(sorted(cases, key=lambda case: case.image_id)), files, index, dicom, tree)
 
     def cases(self) -> tuple[Case, ...]:
         """What the last refresh found, ordered by image id."""
@@ -100,9 +107,7 @@ class LocalFolder:
         """
         found = self._found
         if case.image_id in found.files:
-            path = found.files[case.image_id]
-            candidates = (self.folder / CT_FOLDER / f"{case.image_id}{ending}" for ending in NIFTI_ENDINGS)
-            return read_nifti(path, next((ct for ct in candidates if ct.is_file()), None), case.tracer)
+            return read_nifti(found.files[case.image_id], self._nifti_ct(case.image_id), case.tracer)
         if found.index is None:
             raise UnknownImageError(f"image {case.image_id} is gone", where=self.folder, remedy="put it back")
         return read_dicom(found.index, choice=SeriesChoice(study_uid=case.study_uid, pet_uid=case.image_id))
@@ -122,11 +127,13 @@ class LocalFolder:
                     yield FoundLabel(uid, skipped.path)
         folder = self.folder / LABEL_FOLDER
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if path.is_file() and path.name.endswith(LABEL_ENDINGS):
+            ending = next((ending for ending in LABEL_ENDINGS if path.name.endswith(ending)), None)
+            if ending is not None and path.is_file():
+                image_id = path.name.removesuffix(ending)
                 with path.open("rb") as stream:
-                    key = hashlib.file_digest(stream, "sha256").hexdigest()
+                    key = file_key(image_id, hashlib.file_digest(stream, "sha256").hexdigest())
                 if key not in known:
-                    yield FoundLabel(key, path)
+                    yield FoundLabel(key, path, image_id)
 
     def _nifti_files(self) -> dict[str, Path]:
         files = {}
@@ -151,20 +158,26 @@ class LocalFolder:
                 tracer = TracerName(values.get("tracer", tracer))
             except (OSError, ValueError, AttributeError) as error:
                 logger.warning("%s is not used: %s", about, error)
-        status = path.stat()
-        return Case(image_id, patient_id, tracer, revision=f"{status.st_size} {status.st_mtime_ns}")
+        parts = [each for each in (path, self._nifti_ct(image_id), about) if each is not None and each.is_file()]
+        revision = revision_of(f"{each.relative_to(self.folder)} {_size_and_time(each)}" for each in parts)
+        return Case(image_id, patient_id, tracer, revision=revision)
 
-    def _dicom_tree(self) -> tuple[tuple[str, int, int], ...]:
+    def _nifti_ct(self, image_id: str) -> Path | None:
+        candidates = (self.folder / CT_FOLDER / f"{image_id}{ending}" for ending in NIFTI_ENDINGS)
+        return next((path for path in candidates if path.is_file()), None)
+
+    def _dicom_tree(self) -> dict[str, str]:
         """Files that may be DICOM, with size and time: what a new scan would look at."""
         paths = (path for path in files_below(self.folder, []) if path.suffix not in (".gz", ".json"))
-        status = [(str(path), path.stat()) for path in paths]
-        return tuple((name, each.st_size, each.st_mtime_ns) for name, each in status)
+        return {str(path): _size_and_time(path) for path in paths if not str(path).startswith(self._without)}
 
     def _scan(self) -> DicomIndex | None:
         try:
-            return scan(self.folder)
+            index = scan(self.folder)
         except NoDicomError:
             return None
+        others = (skipped for skipped in index.skipped if not str(skipped.path).startswith(self._without))
+        return replace(index, skipped=tuple(others))
 
 
 def ct_view_in(index: DicomIndex, series_uid: str, cases: tuple[Case, ...]) -> CtView | None:
@@ -188,8 +201,18 @@ def _is_usable_pet(series: Series) -> bool:
     return series.modality == "PT" and is_safe_name(series.uid) and not why_unusable_pet(series)
 
 
-def _dicom_case(series: Series) -> Case:
-    return case_of(series, str(len(series.instances)))
+def _dicom_cases(index: DicomIndex, tree: Mapping[str, str]) -> tuple[Case, ...]:
+    """Usable PETs; the revision of each is that of all images of its study."""
+    images: dict[str, list[str]] = defaultdict(list)
+    for series in index.series:
+        images[series.study_uid] += (f"{each.sop_uid} {tree.get(str(each.path))}" for each in series.instances)
+    revisions = {study_uid: revision_of(parts) for study_uid, parts in images.items()}
+    return tuple(case_of(series, revisions[series.study_uid]) for series in index.series if _is_usable_pet(series))
+
+
+def _size_and_time(path: Path) -> str:
+    status = path.stat()
+    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def case_of(series: Series, revision: str) -> Case:

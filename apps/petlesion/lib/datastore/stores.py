@@ -66,7 +66,8 @@ def open_stores(studies: str, conf: Mapping[str, str] | None = None) -> Stores:
     if not studies.startswith(("http://", "https://")):
         folder = Path(studies)
         labels = Path(conf.get("labels") or folder / LABEL_FOLDER)
-        return Stores(CaseStore(LocalFolder(folder, _tracer(conf)), limit), LabelStore(labels))
+        own = (labels, labels.with_name(f"{labels.name}-work"))
+        return Stores(CaseStore(LocalFolder(folder, _tracer(conf), own), limit), LabelStore(labels))
     url = studies.rstrip("/").strip()
     name = hashlib.sha256(url.encode()).hexdigest()[:16]
     labels = Path(conf.get("labels") or _home("XDG_DATA_HOME", ".local/share") / name)
