@@ -13,6 +13,8 @@ export class Casework {
   private readonly clock = new Clock();
   private polling = 0;
   private left = false;
+  /** Under which name this browser has the case. */
+  private held?: string;
 
   constructor(private readonly editor: Editor) {
     for (const name of ['pointerdown', 'keydown', 'wheel']) {
@@ -62,7 +64,8 @@ export class Casework {
     const { image } = this.editor;
     const [info, caseInfo] = await Promise.all([server.info(), server.caseInfo(image)]);
     const model = this.store.state.model || Object.keys(info.models).find((name) => name !== 'click') || '';
-    this.store.set({ info, caseInfo, model, holder: await server.reserve(image, this.client) });
+    this.store.set({ info, caseInfo, model });
+    await this.reserve();
     if (caseInfo.problem) {
       this.editor.report({ asked: texts.opening, text: caseInfo.problem });
       return;
@@ -134,17 +137,33 @@ export class Casework {
     const params = { client_id: this.client, name, comment, seconds: this.clock.seconds, pre_label: model };
     await server.submit(this.editor.image, tag, await map.encode(), params);
     const [info, caseInfo] = await Promise.all([server.info(), server.caseInfo(this.editor.image)]);
-    const holder = tag === 'draft' ? { holder: await server.reserve(this.editor.image, this.client) } : {};
+    if (tag === 'draft') {
+      await this.reserve();
+    } else {
+      this.held = undefined;
+    }
     const version = caseInfo.labels[tag]?.version ?? 1;
     const unsaved = edits !== this.editor.edits || comment !== this.store.state.comment;
     this.editor.solved(texts.draft); // a draft that could not be sent is out of date
-    this.store.set({ info, caseInfo, ...holder, unsaved, note: note ?? texts.submitted(version) });
+    this.store.set({ info, caseInfo, unsaved, note: note ?? texts.submitted(version) });
+  }
+
+  /** Takes the case, where nobody else has it; a name that was entered since takes the place of the one before. */
+  private async reserve(): Promise<void> {
+    const before = this.held ?? clientId('');
+    const holder = await server.reserve(this.editor.image, this.client, before);
+    const own = holder.own || holder.client === before;
+    this.held = own ? holder.client : undefined;
+    this.store.set({ holder: { ...holder, own } });
   }
 
   /** Looks how many cases are labelled and how far training is; a server that is away, or back, is noticed here. */
   private async status(): Promise<void> {
     try {
       this.store.set({ info: await server.info(), away: false });
+      if (this.held && this.held !== this.client) {
+        await this.reserve();
+      }
     } catch {
       this.store.set({ away: true });
     }

@@ -102,8 +102,9 @@ export const info = async (): Promise<Info> => (await ask('/info/')).json();
 export const caseInfo = async (image: string): Promise<CaseInfo> =>
   (await ask(`/datastore/image/info?${query({ image })}`)).json();
 
-export const reserve = async (image: string, client_id: string): Promise<Reservation> =>
-  (await ask(`/lesions/reservation?${query({ image, client_id })}`, { method: 'PUT' })).json();
+/** Reserves a case, in the place of a client of the same person. */
+export const reserve = async (image: string, client_id: string, instead_of: string): Promise<Reservation> =>
+  (await ask(`/lesions/reservation?${query({ image, client_id, instead_of })}`, { method: 'PUT' })).json();
 
 export const measure = async (image: string, label: Blob): Promise<Measured> =>
   (await ask(`/lesions/measure?${query({ image })}`, { method: 'POST', body: label })).json();

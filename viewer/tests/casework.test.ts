@@ -117,6 +117,32 @@ describe('a label that is sent', () => {
   });
 });
 
+describe('a name that is entered after the case was opened', () => {
+  it('has the case from then on', async () => {
+    const { server, store, casework, end } = opened();
+    await casework.open();
+    expect(server.holder).toMatch(/^browser-/);
+    casework.rename('ada');
+    await vi.advanceTimersByTimeAsync(POLL_MS);
+    await until(() => server.holder === 'ada');
+    await casework.draft();
+    expect(store.state.holder).toMatchObject({ client: 'ada', own: true });
+    await end();
+  });
+
+  it('takes no case from anybody else', async () => {
+    const server = new Server();
+    server.holder = 'ben';
+    const { store, casework, end } = opened(server);
+    await casework.open();
+    casework.rename('ada');
+    await casework.draft();
+    await vi.advanceTimersByTimeAsync(POLL_MS);
+    expect(store.state.holder).toMatchObject({ client: 'ben', own: false });
+    await end();
+  });
+});
+
 describe('a case that is left', () => {
   it('asks whether to keep what is not saved, and asks again while that fails', async () => {
     const { server, store, casework, draw, confirm } = opened();

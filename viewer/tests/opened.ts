@@ -38,7 +38,7 @@ export class Server {
       case '/datastore/image/info':
         return Response.json({ labels: this.labels });
       case '/lesions/reservation':
-        this.holder ??= client;
+        this.holder = [undefined, url.searchParams.get('instead_of')].includes(this.holder) ? client : this.holder;
         return Response.json({ client: this.holder, until: 0, own: this.holder === client });
       case '/lesions/measure':
         return Response.json({ lesions: lesionsOf((await decode(await (init.body as Blob).arrayBuffer())).voxels) });
