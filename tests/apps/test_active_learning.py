@@ -108,6 +108,13 @@ def test_first_hands_out_what_is_neither_labelled_nor_taken(studies: Path, reser
     assert answers[0]["reserved_until"] == 1600
 
 
+def test_reservations_of_no_length_hand_cases_out(studies: Path, tmp_path: Path) -> None:
+    first = strategy("first", studies, Reservations(tmp_path / "none" / "reservations.json", minutes=0), {})
+    for name in ("ada", "bob"):
+        answer = first({"client_id": name}, None)
+        assert answer == {"id": "image-0", "reason": "first by id", "reserved_until": 0}
+
+
 def test_entropy_and_foreground_use_the_scores_there_are(studies: Path, reservations: Reservations) -> None:
     known = {"image-1": score(0.2), "image-2": score(0.7, lesions=0), "image-3": score(0.4)}
     answer = strategy("entropy", studies, reservations, known)({"client_id": "ada"}, None)

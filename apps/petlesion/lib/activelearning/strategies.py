@@ -126,10 +126,11 @@ class NextCase(Strategy):  # type: ignore[misc]
         if taken is None:
             return None
         name, again = taken
+        held = self._reservations.current().get(name)  # none where reservations have no length
         return {
             "id": name,
             "reason": "handed out to this client before; nothing else is free" if again else reason,
-            "reserved_until": round(self._reservations.current()[name].until),
+            "reserved_until": 0 if held is None else round(held.until),
         }
 
 
