@@ -25,6 +25,7 @@ from lib.editing import install_editing
 from lib.endpoints import UnknownModelError, install
 from lib.infers.tasks import Job, LesionTask, all_tasks
 from lib.learning import MODEL, Learning
+from lib.retraining.starts import TrainingStarts
 from lib.scoring.agreement import AgreementScoring
 from lib.scoring.entropy import EntropyScoring
 from lib.trainers.network import NetworkTrainer
@@ -81,6 +82,7 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
         except PetlesionError as error:
             logger.warning("%s; the server starts all the same and tries again", error)
         self._learning = Learning(stores, self._models, self.conf)
+        self._starts = TrainingStarts(self._learning.training_due, self._start_training)
         work = stores.labels.folder.parent / f"{stores.labels.folder.name}-work"
         return PetCtDatastore(Annotations(stores), ImageNotes(work / "notes"), work / "images", self.studies)
 
@@ -112,7 +114,7 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
         """Start a retraining once enough labels are new."""
         super().on_save_label(image_id, label_id)
         self._learning.label_saved(image_id)
-        self._train_if_due()
+        self._starts.consider()
 
     def train(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Train, in a process of its own behind those that annotators wait for."""
@@ -120,17 +122,16 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
             os.nice(NICENESS)
         return dict(super().train(request))
 
-    def _train_if_due(self) -> None:
+    def _start_training(self, request: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Start a training, unless one that a client asked for is running."""
         running, _ = AsyncTask.status("train", check_if_running=True)
-        request = None if running else self._learning.training_due()
-        if request is not None:
-            self.async_training(MODEL, request)
+        return None if running else self.async_training(MODEL, request)[MODEL]
 
     def _watch(self) -> None:
         while True:
             try:
                 self.datastore().annotations.watch()
-                self._train_if_due()
+                self._starts.consider()
             except PetlesionError as error:
                 logger.warning("%s", error)
             except Exception:

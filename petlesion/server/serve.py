@@ -24,6 +24,7 @@ from petlesion.phantom.simulate import SimulateOptions, simulate_cohort
 from petlesion.server.orthanc import is_installed, orthanc, store
 from petlesion.server.processes import Child, running
 from petlesion.tracers import TracerName
+from petlesion.training.retrain_config import read_server_options
 
 _START_S = 300.0
 """Longest start of the server: cold files on a busy host."""
@@ -132,10 +133,12 @@ def serve(options: ServeOptions, display: Display) -> Iterator[Served]:
     Raises
     ------
     UsageError
-        If it cannot be started.
+        If it cannot be started, or the options of retraining make no sense.
     """
     if importlib.util.find_spec("monailabel") is None:
         raise UsageError("monailabel is not installed", remedy="install petlesion with the extra: server")
+    if "retrain_config" in options.conf:
+        read_server_options(Path(options.conf["retrain_config"]))
     options.data.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         studies = options.studies

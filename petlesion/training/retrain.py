@@ -127,6 +127,8 @@ def retrain(run: Path, *, watch: WatchStatus = lambda _: None, jobs: int = 1) ->
         If another process is at it, the configuration makes no sense, or there is nothing to train on.
     PetlesionError
         If a case or model cannot be read, or a result cannot be written.
+
+    Whatever is raised, an out-of-memory error too, `status.json` then says that the retraining failed.
     """
     config = parse_retrain_config(read_yaml(run / CONFIG_FILE), run / CONFIG_FILE)
     with exclusive(run / _LOCK, wait=False) as held:
@@ -139,8 +141,9 @@ def retrain(run: Path, *, watch: WatchStatus = lambda _: None, jobs: int = 1) ->
         report = _Report(run, watch, begun if before is None else before)
         try:
             return _Retraining(run, config, report, before, jobs).finish()
-        except PetlesionError as error:
-            report(stage=Stage.FAILED, message=str(error), done=0, total=0, seconds_left=None)
+        except Exception as error:
+            message = str(error) if isinstance(error, PetlesionError) else f"{type(error).__name__}: {error}"
+            report(stage=Stage.FAILED, message=" ".join(message.split()), done=0, total=0, seconds_left=None)
             raise
 
 

@@ -18,6 +18,7 @@ from petlesion.training.config import (
     RunConfig,
     Share,
     TrainConfig,
+    read_yaml,
 )
 from petlesion.training.gate import MIN_PATIENTS
 
@@ -26,6 +27,10 @@ _DEFAULTS: Final[dict[str, dict[str, Any]]] = {
     "run": {"steps": 1500, "max_minutes": 30.0, "validate_every": 100},
 }
 """Where fine-tuning differs from training: smaller steps, fewer of them."""
+
+
+_OF_THE_SERVER: Final = ("schema_version", "models", "name", "cases", "labels_sha256")
+"""Keys that the annotation server fills in."""
 
 
 class RetrainConfig(BaseModel):
@@ -147,6 +152,22 @@ def parse_retrain_config(data: dict[str, Any], where: Path) -> RetrainConfig:
         "export": config.export and base / config.export,
     }
     return config.model_copy(update={**parts, **paths})
+
+
+def read_server_options(path: Path) -> dict[str, Any]:
+    """Read options for the retrainings of the annotation server: all keys but those that it fills in.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, a key does not exist or belongs to the server, or a value makes no sense.
+    """
+    options = read_yaml(path)
+    taken = next((name for name in _OF_THE_SERVER if name in options), None)
+    if taken is not None:
+        raise UsageError(f"{taken} is set by the server", where=path, remedy="remove it from the file")
+    parse_retrain_config({**options, "models": ".", "cases": "."}, path)
+    return options
 
 
 def write_retrain_config(config: RetrainConfig, path: Path) -> None:

@@ -73,7 +73,12 @@ def test_learns_from_submitted_labels_and_scores_what_is_left(studies: Path, mod
     assert request == {"new_labels": 8}
     result = trainer({"model": MODEL, **request}, None)
     assert result["stage"] is Stage.PUBLISHED, result["message"]
-    assert trainer.stats() | {"stage": "published"} == {"waiting_labels": 0, "retrain_after": 8, **result}
+    assert trainer.stats() | {"stage": "published"} == {
+        "waiting_labels": 0,
+        "retrain_after": 8,
+        "published_version": 1,
+        **result,
+    }
     assert not learning.rounds.due()
     assert not learning.rounds.interrupted()
 
@@ -98,6 +103,7 @@ def test_learns_from_submitted_labels_and_scores_what_is_left(studies: Path, mod
     assert learning.scoring_methods["dice"]({"predict": "fixed"}, None)["means"]["dice"] > 0.9
 
     Registry.of(models, MODEL).rollback()
+    assert (trainer.stats()["published_version"], trainer.stats()["version"]) == (0, 1)
     assert learning.strategies["entropy"]({"client_id": "bob"}, None)["reason"].startswith(
         "at random: no case is scored"
     )
@@ -159,6 +165,20 @@ def test_an_image_that_is_gone_is_left_out_and_named(studies: Path, models: Path
     assert any("image-2 is left out" in line for line in told)
 
 
+def test_a_label_that_somebody_removed_from_the_disk_is_left_out_and_named(studies: Path, models: Path) -> None:
+    annotate(open_folder(studies), studies, range(4))
+    rounds = rounds_of(studies, models, held_out=0.0)
+
+    def remove(_: str) -> None:
+        shutil.rmtree(studies / "label-versions" / "image-2", ignore_errors=True)
+
+    status = rounds.carry_out(SHORT, tell=remove)
+    assert status is not None
+    assert status.training_cases == 3
+    left_out = json.loads((studies.parent / "work" / "round-0001" / "left-out.json").read_text())
+    assert left_out == {"image-2": "its label is gone"}
+
+
 def test_settings_are_checked(tmp_path: Path) -> None:
     found = retraining_settings({"retrain_after": "0"}, tmp_path / "labels")
     assert (found.after, found.folder) == (0, tmp_path / "labels-work" / "retraining")
@@ -168,6 +188,11 @@ def test_settings_are_checked(tmp_path: Path) -> None:
     ):
         with pytest.raises(UsageError, match=message):
             retraining_settings(conf, tmp_path)
-    (tmp_path / "bad.yaml").write_text("cases: elsewhere")
-    with pytest.raises(UsageError, match="cases is set by the server"):
-        retraining_settings({"retrain_config": str(tmp_path / "bad.yaml")}, tmp_path)
+    for text, message in (
+        ("cases: elsewhere", "cases is set by the server"),
+        ("run: {setps: 5}", "run.setps"),
+        ("heldout: 0.3", "heldout"),
+    ):
+        (tmp_path / "bad.yaml").write_text(text)
+        with pytest.raises(UsageError, match=message):
+            retraining_settings({"retrain_config": str(tmp_path / "bad.yaml")}, tmp_path)

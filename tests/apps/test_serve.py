@@ -59,3 +59,8 @@ def test_errors_are_one_line(tmp_path: Path) -> None:
     said = subprocess.run(command, capture_output=True, text=True, timeout=START_S, check=False)
     assert said.returncode == 2
     assert "is a file, not a folder" in said.stderr.splitlines()[-1]
+    (tmp_path / "retrain.yaml").write_text("run: {setps: 5}")
+    command = [*command[:-1], str(tmp_path), "--retrain-config", str(tmp_path / "retrain.yaml")]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=START_S, check=False)
+    assert said.returncode == 2
+    assert "run.setps" in said.stderr.splitlines()[-1]

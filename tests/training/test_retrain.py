@@ -156,6 +156,21 @@ def test_killed_again_and_again_it_ends_with_one_whole_version(tmp_path: Path, m
     registry.current().verify()
 
 
+def test_any_failure_is_noted(tmp_path: Path, models: Path) -> None:
+    write_labelled(tmp_path / "run" / "cases", 3)
+    folder = write_run(tmp_path / "run", models, held_out=0.0)
+
+    def run_out(status: RetrainStatus) -> None:
+        if status.stage is Stage.TRAIN:
+            raise MemoryError("CUDA out of memory\non this device")
+
+    with pytest.raises(MemoryError):
+        retrain(folder, watch=run_out)
+    status = read_status(folder)
+    assert status is not None
+    assert (status.stage, status.message) == (Stage.FAILED, "MemoryError: CUDA out of memory on this device")
+
+
 def test_too_few_held_out_patients_publish_nothing(tmp_path: Path, models: Path) -> None:
     write_labelled(tmp_path / "run" / "cases", 3)
     short = {**STEPS, "steps": 1, "validate_every": 1}

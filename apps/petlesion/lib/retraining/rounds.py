@@ -13,11 +13,13 @@ from lib.datastore.stores import Stores
 from lib.retraining.settings import RetrainingSettings
 from lib.retraining.snapshot import write_cases
 from petlesion.durable import exclusive, write_durably
-from petlesion.errors import UsageError
+from petlesion.errors import ModelError, UsageError
+from petlesion.networks.registry import Registry
 from petlesion.training.retrain import CONFIG_FILE, RetrainStatus, Stage, WatchStatus, read_status, retrain
 from petlesion.training.retrain_config import parse_retrain_config, write_retrain_config
 
 SNAPSHOT_FILE = "snapshot.json"
+_NAME = "unet"
 _PREFIX = "round-"
 
 
@@ -58,6 +60,14 @@ class Rounds:
         """Of the newest round; None before it began to train."""
         newest = self._newest()
         return None if newest is None else read_status(newest)
+
+    def published(self) -> int | None:
+        """Number of the version in service; None where there is none, or its record is damaged, as each use says."""
+        try:
+            version = Registry.of(self._models, _NAME).find_current()
+        except ModelError:
+            return None
+        return None if version is None else version.number
 
     def carry_out(
         self,
@@ -108,7 +118,10 @@ class Rounds:
                 return None
             newest = self._begin(changes)
         tell(f"{newest.name}: {len(_rows(newest))} labels")
-        left_out = write_cases(self._stores, self._labels(newest), newest / "cases", self._images, tell)
+        labels = self._labels(newest)
+        left_out = write_cases(self._stores, labels, newest / "cases", self._images, tell)
+        there = {label.image_id for label in labels}
+        left_out |= {row["image_id"]: "its label is gone" for row in _rows(newest) if row["image_id"] not in there}
         if left_out:
             write_durably(newest / "left-out.json", json.dumps(left_out, indent=1).encode())
         status = retrain(newest, watch=watch)
@@ -138,7 +151,7 @@ class Rounds:
             **self.settings.options,
             **{name: _over(self.settings.options.get(name), value) for name, value in changes.items()},
             "models": str(self._models.resolve()),
-            "name": "unet",
+            "name": _NAME,
             "cases": str((folder / "cases").resolve()),
             "labels_sha256": snapshot.sha256,
         }
@@ -148,8 +161,9 @@ class Rounds:
         return folder
 
     def _labels(self, folder: Path) -> list[LabelVersion]:
+        """Label versions of a round, but for those that somebody has removed."""
         versions = ((row, self._stores.labels.versions(row["image_id"])) for row in _rows(folder))
-        return [next(one for one in found if one.version == row["version"]) for row, found in versions]
+        return [one for row, found in versions for one in found if one.version == row["version"]]
 
     def _newest(self) -> Path | None:
         folders = self.settings.folder.glob(f"{_PREFIX}*") if self.settings.folder.is_dir() else []

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from petlesion.errors import UsageError
-from petlesion.training.config import read_yaml
+from petlesion.training.retrain_config import read_server_options
 
 RETRAIN_AFTER = 5
 """New final labels that start a retraining by default."""
-_OURS = ("schema_version", "models", "name", "cases", "labels_sha256")
-"""Keys of `retrain.yaml` that the server fills in."""
 
 
 @dataclass(frozen=True)
@@ -59,19 +57,15 @@ def retraining_settings(conf: Mapping[str, str], labels: Path) -> RetrainingSett
     Raises
     ------
     UsageError
-        If an option has no such value.
+        If an option has no such value, or the file is not valid.
     """
     given = conf.get("retrain_config")
     path = None if not given else Path(given).resolve()
-    options = {} if path is None else read_yaml(path)
-    taken = next((name for name in _OURS if name in options), None)
-    if taken is not None:
-        raise UsageError(f"{taken} is set by the server", where=path, remedy="remove it from the file")
     return RetrainingSettings(
         folder=Path(conf.get("retraining") or labels.with_name(f"{labels.name}-work") / "retraining"),
         after=_count(conf, "retrain_after", RETRAIN_AFTER),
         score_cases=_count(conf, "score_cases", 20),
-        options=options,
+        options={} if path is None else read_server_options(path),
         options_file=path,
     )
 

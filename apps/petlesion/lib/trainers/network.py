@@ -54,11 +54,12 @@ class NetworkTrainer(TrainTask):  # type: ignore[misc]
         }
 
     def stats(self) -> dict[str, Any]:
-        """How far the newest round is, or what came of it; and how many labels wait for the next."""
+        """How far the newest round is, or what came of it; how many labels wait for the next; the model in service."""
         status = self._rounds.status()
         return {
             "waiting_labels": self._rounds.waiting(),
             "retrain_after": self._rounds.settings.after,
+            "published_version": self._rounds.published(),
             **({} if status is None else asdict(status)),
         }
 
