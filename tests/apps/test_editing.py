@@ -85,10 +85,13 @@ def test_stored_label_comes_back_on_the_grid_of_the_pet(site: Site, tmp_path: Pa
 
 
 def test_second_annotator_is_told_who_has_the_case(site: Site) -> None:
-    def reserve(client: str) -> dict[str, object]:
-        query = {"image": site.studies["carl"].pet, "client_id": client}
+    def reserve(client: str, **more: str) -> dict[str, object]:
+        query = {"image": site.studies["carl"].pet, "client_id": client, **more}
         return dict(requests.put(f"{site.url}/lesions/reservation", params=query, timeout=60).json())
 
+    assert reserve("browser-1")["own"] is True
+    assert reserve("ada", instead_of="browser-2")["client"] == "browser-1"
+    assert reserve("ada", instead_of="browser-1")["client"] == "ada"  # who entered a name after opening the case
     assert reserve("ada")["own"] is True
     second = reserve("ben")
     assert (second["client"], second["own"]) == ("ada", False)

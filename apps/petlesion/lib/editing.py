@@ -4,7 +4,8 @@
   with `value`, what each lesion has in the map, beside its `id`.
 - `GET /lesions/reference?image=ID&x=X&y=Y&z=Z`: the reference of a sphere in the liver at an LPS point, mm.
 - `GET /lesions/label?image=ID&tag=TAG`: the current label as NRRD on the grid of the PET.
-- `PUT /lesions/reservation?image=ID&client_id=WHO`: who has the case; it becomes this client's where nobody has it.
+- `PUT /lesions/reservation?image=ID&client_id=WHO`: who has the case; it becomes this client's where nobody has it, or
+  whoever `instead_of` names: the same person under another name.
 """
 
 from __future__ import annotations
@@ -65,8 +66,9 @@ def install_editing(app: FastAPI, annotations: Annotations, reservations: Reserv
         return Response(await run(stored, annotations, _name(image), _name(tag)), media_type="application/octet-stream")
 
     @router.put("/reservation")
-    async def reservation(image: str, client_id: str = "") -> dict[str, Any]:
-        return dict(await run(reserve, annotations, reservations, _name(image), client_id[:100]))
+    async def reservation(image: str, client_id: str = "", instead_of: str = "") -> dict[str, Any]:
+        names = client_id[:100], instead_of[:100]
+        return dict(await run(reserve, annotations, reservations, _name(image), *names))
 
     before = len(app.router.routes)
     app.include_router(router)
@@ -130,10 +132,15 @@ def stored(annotations: Annotations, image: str, tag: str) -> bytes:
         return path.read_bytes()
 
 
-def reserve(annotations: Annotations, reservations: Reservations, image: str, client: str) -> dict[str, Any]:
-    """Who has a case: this client where nobody else does."""
+def reserve(
+    annotations: Annotations, reservations: Reservations, image: str, client: str, instead_of: str = ""
+) -> dict[str, Any]:
+    """Who has a case: this client where nobody else does; `instead_of` is a name that the client had before."""
     pet_id, _ = annotations.pet_of(image)
     held = reservations.current().get(pet_id)
+    if held is not None and held.client == instead_of != client:
+        reservations.release(pet_id)
+        held = None
     if held is None or held.client == client:
         reservations.take([pet_id], client, lambda free: free[0])
         held = reservations.current().get(pet_id)
