@@ -13,10 +13,11 @@ The sarcoma patients are crops around a tumour: a network fine-tuned with them t
 bodies it marked 430 mL that was none, its parent 10 mL). So each is averaged with its parent, weight by weight, which
 keeps most of what both know (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
 
-Fine-tuning draws five patches in nine from the sarcoma patients, the others from simulated ones, so that what was
-learned of other tracers and of organs stays. Sarcomas were contoured on MR: nearly half of their voxels lie below
-SUV 3, so that the weight of uptake in the loss is low there. The last weights are taken, not those of the best
-validation: whoever judges a fold must not choose its weights. Every stage goes on where it was interrupted.
+Fine-tuning draws a third of its patches from the sarcoma patients, the others from simulated ones, those with FDG twice
+as often, so that what was learned of other tracers, of organs and of FDG in a whole body stays. Sarcomas were contoured
+on MR: nearly half of their voxels lie below SUV 3, so that the weight of uptake in the loss is low there. The last
+weights are taken, not those of the best validation: whoever judges a fold must not choose its weights. Every stage goes
+on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ SCANNERS = {
 """Patients a tracer."""
 FOLDS = 5
 PRETRAIN_MINUTES, PARENT_MINUTES, FOLD_MINUTES, UNET_MINUTES = 85.0, 75.0, 20.0, 35.0
-SARCOMA_WEIGHT = 8
+SARCOMA_WEIGHT, SIMULATED_FDG_WEIGHT = 4, 2
+"""Against 1 of the other simulated patients."""
 TUNED_SHARE = 0.6
 """Of the fine-tuned weights in the average."""
 PARENT = "parent"
@@ -106,11 +108,20 @@ def fine_tuning(out: Path, sarcoma: Path, split: Mapping[str, Any], minutes: flo
     return {
         "init": f"runs/{PARENT}/model",
         "licence": f"{SIMULATED}; {SARCOMA}",
-        "cohorts": [real, *({"folder": str(folder.relative_to(out))} for folder, _ in cohorts(out))],
+        "cohorts": [
+            real,
+            *(
+                {
+                    "folder": str(folder.relative_to(out)),
+                    "weight": SIMULATED_FDG_WEIGHT if options.tracer is TracerName.F18_FDG else 1,
+                }
+                for folder, options in cohorts(out)
+            ),
+        ],
         "split": dict(split),
         "run": {"steps": steps, "max_minutes": minutes, "validate_every": steps, "validation_cases": 8},
         "optimiser": {"learning_rate": 0.0005},
-        "loss": {"avid_weight": 4.0, "lesion_weight": 3.0},
+        "loss": {"avid_weight": 4.0},
     }
 
 
