@@ -125,7 +125,8 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
     def _start_training(self, request: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Start a training, unless one that a client asked for is running."""
         running, _ = AsyncTask.status("train", check_if_running=True)
-        return None if running else self.async_training(MODEL, request)[MODEL]
+        task: Mapping[str, Any] | None = None if running else self.async_training(MODEL, request)
+        return task
 
     def _watch(self) -> None:
         while True:
