@@ -77,12 +77,13 @@ _BRANDS = (
 """Trade names; each is of one radionuclide."""
 
 _NAMES = (
-    (r"rh-?psma|flotufolastat|posluma|psma[ -]?(?:617|i ?& ?t)|dcfbc|dota-?noc|jr-?11|choline", Ligand.OTHER, None),
-    (r"dota-?[ ]?tate|oxodotreotide|octreotate", Ligand.DOTATATE, None),
-    (r"dota-?[ ]?toc|edotreotide", Ligand.DOTATOC, None),
-    (r"psma[ -]*1007", Ligand.PSMA_1007, None),
-    (r"psma[ -]*11(?!\d)|psma[ -]*hbed|hbed[ -]*cc|gozetotide", Ligand.PSMA_11, None),
-    (r"dcf-?pyl|piflufolastat", Ligand.DCFPYL, None),
+    (r"rh[ _-]?psma|flotufolastat|posluma|psma[ _-]?(?:617|i ?& ?t)|dcfbc|dota[ _-]?noc", Ligand.OTHER, None),
+    (r"jr-?11|choline", Ligand.OTHER, None),
+    (r"dota[ _-]*tate|oxodotreotide|octreotate", Ligand.DOTATATE, None),
+    (r"dota[ _-]*toc|edotreotide", Ligand.DOTATOC, None),
+    (r"psma[ _-]*1007", Ligand.PSMA_1007, None),
+    (r"psma[ _-]*11(?!\d)|psma[ _-]*hbed|hbed[ _-]*cc|gozetotide", Ligand.PSMA_11, None),
+    (r"dcf[ _-]*pyl|piflufolastat", Ligand.DCFPYL, None),
     (r"fdg|flu(?:oro?)?-?des?oxy-?glucose|deoxy.{0,12}fluoro.{0,4}glucose", Ligand.FDG, None),
     (r"psma", Ligand.PSMA, None),
 )

@@ -34,6 +34,15 @@ LIVER_SPHERES = 3
 """Spheres in normal liver of the modified PERCIST threshold (Wehrend et al., EJNMMI Res 2021)."""
 
 
+EXCRETING_LIVER_SUV = 8.0
+"""SUVmean of a liver that excretes the tracer: between PSMA-11, 5.4 (SD 1.7), and PSMA-1007, 11.7 (SD 3.9)."""
+
+UNKNOWN_TRACER_WARNING = (
+    "the tracer is not known: normal liver is taken for its reference, as with FDG, DOTATATE and PSMA-11 "
+    "(name it with --tracer)"
+)
+
+
 @dataclass(frozen=True)
 class ThresholdRule:
     """Detection threshold = `means` x mean + `sds` x SD of the reference region."""
@@ -105,7 +114,7 @@ def find_reference(
     single = study.tracer.name is TracerName.F18_FDG
     liver = search.place(Organ.LIVER, 1 if single else LIVER_SPHERES, SPHERE_RADIUS_MM)
     if liver:
-        return _reference(search.pet, ReferenceOrgan.LIVER, liver, LIVER_RULE), ()
+        return _from_liver(_reference(search.pet, ReferenceOrgan.LIVER, liver, LIVER_RULE), study.tracer)
     for radius in (SPHERE_RADIUS_MM, SMALL_SPHERE_RADIUS_MM):
         spleen = search.place(Organ.SPLEEN, 1, radius)
         if spleen:
@@ -122,6 +131,14 @@ def _by_hand(study: PetCt, point_mm: tuple[float, float, float]) -> tuple[Refere
     x, y, z = (float(value) for value in point_mm)
     reference = _reference(study.pet, ReferenceOrgan.LIVER, [Sphere((x, y, z), SPHERE_RADIUS_MM)], LIVER_RULE)
     return reference, ("the reference sphere was placed by hand",)
+
+
+def _from_liver(reference: Reference, tracer: Tracer) -> tuple[Reference, tuple[str, ...]]:
+    if tracer.name is not TracerName.UNKNOWN:
+        return reference, ()
+    if (reference.mean or 0.0) > EXCRETING_LIVER_SUV:
+        return _fallback(tracer, f"the tracer is not known, and SUV {reference.mean:.1f} of the liver may be excretion")
+    return reference, (UNKNOWN_TRACER_WARNING,)
 
 
 def _from_spleen(

@@ -145,6 +145,21 @@ def test_psma1007_takes_a_fixed_threshold(body: Callable[..., Any]) -> None:
     assert "18F-PSMA-1007" in warnings[0]
 
 
+def test_unknown_tracer_takes_the_liver_with_a_warning_and_no_liver_that_may_excrete_it(
+    body: Callable[..., Any],
+) -> None:
+    known = body(tracer=TracerName.GA68_PSMA11).study
+    unknown = dataclasses.replace(known, tracer=TRACERS[TracerName.UNKNOWN])
+    reference, warnings = find_reference(unknown)
+    assert reference.organ is ReferenceOrgan.LIVER
+    assert reference.threshold == pytest.approx(find_reference(known)[0].threshold, rel=0.02)
+    assert "the tracer is not known" in warnings[0]
+    hot = Volume(known.pet.array * np.float32(11.7 / reference.mean), known.pet.grid)
+    reference, warnings = find_reference(dataclasses.replace(unknown, pet=hot))
+    assert (reference.organ, reference.threshold) == (ReferenceOrgan.NONE, 3.0)
+    assert "SUV 11.7 of the liver may be excretion" in warnings[0]
+
+
 def test_organ_mask_holds_the_spheres(body: Callable[..., Any]) -> None:
     patient = body(tracer=TracerName.GA68_DOTATATE)
     right_half = patient.masks["liver"].copy()
