@@ -13,7 +13,7 @@ from petlesion.errors import SegmentationError, UsageError
 from petlesion.lesions import CONNECTIVITY, Lesions
 from petlesion.report import MethodRecord, Review, Sphere
 from petlesion.segment.click import REACH_MM, check_point
-from petlesion.segment.components import label_components
+from petlesion.segment.components import label_components, number_by_volume
 from petlesion.segment.methods import SegmentOptions, segment
 from petlesion.segment.spheres import voxels_in
 from petlesion.study import PetCt
@@ -51,7 +51,8 @@ def grow_at_points(
     mask = np.logical_or.reduce([lesion.labels > 0 for lesion in grown])
     if background:
         _cut(study, mask, foreground, background)
-    return _lesions(study, mask, grown[0], foreground, background)
+    labels = label_components(mask, study.pet.grid.voxel_ml, 0.0)
+    return _lesions(labels, grown[0], foreground, background)
 
 
 def choose_at_points(
@@ -66,7 +67,8 @@ def choose_at_points(
     found
         Lesions of the whole body.
     foreground, background
-        A lesion is meant when it lies within `petlesion.segment.click.REACH_MM` of a point.
+        A point on a lesion means that one; a foreground point beside all of them the nearest within
+        `petlesion.segment.click.REACH_MM`, a background point there none.
 
     Raises
     ------
@@ -76,9 +78,13 @@ def choose_at_points(
         If there is no lesion at any of them.
     """
     _check_points(study, foreground, background)
-    wanted = _numbers_near(study, found, foreground) - _numbers_near(study, found, background)
-    mask = np.isin(found.labels, sorted(wanted))
-    return _lesions(study, mask, found, foreground, background)
+    meant = {_number_near(study, found, point) for point in foreground}
+    wanted = sorted(meant - {int(found.labels[_voxel(study, point)]) for point in background} - {0})
+    kept = np.where(np.isin(found.labels, wanted), found.labels, 0).astype(np.int32)
+    labels = number_by_volume(kept, study.pet.grid.voxel_ml, 0.0)
+    renumbered = {int(labels[found.labels == number][0]): number for number in wanted}
+    confidences = {new: found.confidences[old] for new, old in renumbered.items() if old in found.confidences}
+    return replace(_lesions(labels, found, foreground, background), review=found.review, confidences=confidences)
 
 
 def _check_points(study: PetCt, foreground: Sequence[Point], background: Sequence[Point]) -> None:
@@ -88,9 +94,17 @@ def _check_points(study: PetCt, foreground: Sequence[Point], background: Sequenc
         check_point(study.pet, point)
 
 
-def _numbers_near(study: PetCt, found: Lesions, points: Sequence[Point]) -> set[int]:
-    near = [found.labels.ravel()[voxels_in(study.pet.grid, Sphere(point, REACH_MM))] for point in points]
-    return {int(number) for numbers in near for number in np.unique(numbers)} - {0}
+def _number_near(study: PetCt, found: Lesions, point: Point) -> int:
+    """The lesion at a point, or the nearest one within reach; 0 where there is none."""
+    here = int(found.labels[_voxel(study, point)])
+    if here:
+        return here
+    around = voxels_in(study.pet.grid, Sphere(point, REACH_MM))
+    on_lesions = around[found.labels.ravel()[around] > 0]
+    if len(on_lesions) == 0:
+        return 0
+    places = study.pet.grid.to_world(np.stack(np.unravel_index(on_lesions, found.labels.shape), axis=-1))
+    return int(found.labels.ravel()[on_lesions[np.argmin(np.linalg.norm(places - np.array(point), axis=-1))]])
 
 
 def _cut(study: PetCt, mask: NDArray[np.bool_], foreground: Sequence[Point], background: Sequence[Point]) -> None:
@@ -122,17 +136,17 @@ def _voxel(study: PetCt, point: Point) -> tuple[int, int, int]:
 
 
 def _lesions(
-    study: PetCt, mask: NDArray[np.bool_], origin: Lesions, foreground: Sequence[Point], background: Sequence[Point]
+    labels: NDArray[np.uint16], origin: Lesions, foreground: Sequence[Point], background: Sequence[Point]
 ) -> Lesions:
-    if not mask.any():
+    if not labels.any():
         raise SegmentationError("no lesion is left at the points", remedy="set a point on a lesion, or another method")
     parameters = {name: value for name, value in origin.method.parameters.items() if not name.startswith("point_")} | {
         "foreground_points": len(foreground),
         "background_points": len(background),
     }
     return Lesions(
-        labels=label_components(mask, study.pet.grid.voxel_ml, 0.0),
-        grid=study.pet.grid,
+        labels=labels,
+        grid=origin.grid,
         method=MethodRecord(origin.method.name, origin.method.version, origin.method.weights_sha256, parameters),
         reference=origin.reference,
         review=Review.CANDIDATES,

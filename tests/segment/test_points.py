@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from petlesion.errors import SegmentationError, UsageError
-from petlesion.report import SuvRecord
+from petlesion.lesions import Lesions
+from petlesion.report import MethodRecord, Review, SuvRecord
 from petlesion.segment.methods import MethodName, SegmentOptions, segment
 from petlesion.segment.points import choose_at_points, grow_at_points
 from petlesion.study import Patient, PetCt
@@ -65,6 +66,24 @@ def test_lesions_of_a_method_are_chosen_by_points() -> None:
     np.testing.assert_array_equal(chosen.labels > 0, whole.labels == whole.labels[ALONE])
     with pytest.raises(SegmentationError, match="no lesion is left"):
         choose_at_points(study(), whole, [point(ALONE)], [point(ALONE)])
+
+
+def test_a_point_means_the_lesion_that_it_lies_on_and_not_its_neighbour() -> None:
+    labels = np.zeros(GRID.shape, dtype=np.uint16)
+    labels[10:14, 10:14, 10:14], labels[10:14, 10:14, 15:17] = 1, 2  # 4 mm between them
+    lesions = Lesions(
+        labels, GRID, MethodRecord("unet", "1", "ab" * 32), review=Review.FILTERED, confidences={1: 0.9, 2: 0.7}
+    )
+    first, second, beside, between = (11, 11, 11), (11, 11, 15), (11, 11, 17), (11, 11, 14)
+    for voxel in (second, beside):
+        chosen = choose_at_points(study(), lesions, [point(voxel)])
+        np.testing.assert_array_equal(chosen.labels > 0, labels == 2)
+        assert (chosen.review, chosen.confidences) == (Review.FILTERED, {1: 0.7})
+    for background in (second, between):
+        chosen = choose_at_points(study(), lesions, [point(first)], [point(background)])
+        np.testing.assert_array_equal(chosen.labels > 0, labels == 1)
+    both = choose_at_points(study(), lesions, [point(first), point(second)])
+    np.testing.assert_array_equal(both.labels, labels)
 
 
 def test_points_are_needed_and_lie_inside() -> None:
