@@ -114,15 +114,19 @@ export class Casework {
     }
   }
 
-  /** Opens the case that active learning chooses. */
+  /** Opens the case that active learning chooses, once nothing would be lost unasked. */
   async next(strategy: string): Promise<void> {
     await this.editor.attempt(texts.next, async () => {
-      if (this.store.state.unsaved && !window.confirm(texts.unsaved)) {
+      while (this.store.state.ready && this.store.state.unsaved && window.confirm(texts.keep)) {
+        await this.send('draft', texts.drafted);
+      }
+      const lost = this.store.state.unsaved;
+      if (lost && !window.confirm(texts.lose)) {
         return;
       }
       const chosen = await server.nextCase(strategy, this.client);
       if (chosen.study_uid) {
-        this.left = true;
+        this.left = lost; // else the browser asks about what was drawn meanwhile
         goTo(chosen);
       } else {
         this.store.set({ note: texts.noNext });

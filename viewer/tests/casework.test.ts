@@ -171,3 +171,55 @@ describe('a case that is left', () => {
     expect(server.stored).toEqual([]);
   });
 });
+
+describe('a case that is left for the next one', () => {
+  const next = { id: 'other', study_uid: '1.2', reason: 'any' };
+  /** Whether the browser would ask before it leaves the page. */
+  const guarded = () => !window.dispatchEvent(new Event('beforeunload', { cancelable: true }));
+
+  it('is stored as a draft first, and what is drawn meanwhile asked about', async () => {
+    const { server, casework, draw, confirm, assign, end } = opened();
+    server.next = next;
+    await casework.open();
+    draw(1);
+    await casework.next('first');
+    expect(confirm.mock.calls).toEqual([[texts.keep]]);
+    expect(server.stored).toEqual([{ tag: 'draft', voxels: voxels(1) }]);
+    expect(assign).toHaveBeenCalledOnce();
+    expect(guarded()).toBe(false);
+    draw(1, 2);
+    expect(guarded()).toBe(true);
+    await end();
+  });
+
+  it('stays where the draft cannot be stored', async () => {
+    const { server, store, casework, draw, assign, end } = opened();
+    server.next = next;
+    server.away = ['/datastore/label'];
+    await casework.open();
+    draw(1);
+    await casework.next('first');
+    expect(assign).not.toHaveBeenCalled();
+    expect(store.state).toMatchObject({ unsaved: true, problems: [{ asked: texts.next }] });
+    expect(guarded()).toBe(true);
+    await end();
+  });
+
+  it('is given up only where that is said twice', async () => {
+    const { server, casework, draw, confirm, assign, end } = opened();
+    server.next = next;
+    await casework.open();
+    draw(1);
+    confirm.mockReturnValue(false);
+    await casework.next('first');
+    expect(confirm.mock.calls).toEqual([[texts.keep], [texts.lose]]);
+    expect(assign).not.toHaveBeenCalled();
+    expect(guarded()).toBe(true);
+    confirm.mockReturnValueOnce(false).mockReturnValueOnce(true);
+    await casework.next('first');
+    expect(assign).toHaveBeenCalledOnce();
+    expect(guarded()).toBe(false);
+    expect(server.stored).toEqual([]);
+    await end();
+  });
+});
