@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.misc import is_dicom
 from scipy import ndimage
 
 from petlesion import __version__
+from petlesion.dicom.attributes import items, text
 from petlesion.errors import UsageError
 from petlesion.lesions import LABEL_DTYPE, Lesions
 from petlesion.nifti import read_labels
@@ -52,6 +53,7 @@ def read_mask(path: Path, study: PetCt, roi_names: Collection[str] = ()) -> Lesi
       value, its parts (26-connected) are lesions: such a mask says where tumour is, not which lesions there are.
     - Masks on another grid are sampled at the centres of the PET's voxels.
     - Where regions overlap, the smaller one keeps the voxels.
+    - Where a file says that an algorithm made them alone (AUTOMATIC), they are candidates; else reviewed.
     - Lesions are numbered by decreasing volume. `method.parameters` holds the file's name and those of its regions.
 
     Parameters
@@ -88,7 +90,7 @@ def read_mask(path: Path, study: PetCt, roi_names: Collection[str] = ()) -> Lesi
         labels=labels.labels,
         grid=study.pet.grid,
         method=MethodRecord(METHOD_NAME, __version__, None, parameters),
-        review=Review.REVIEWED,
+        review=Review.CANDIDATES if file.automatic else Review.REVIEWED,
         warnings=(*file.warnings, *labels.warnings),
     )
 
@@ -122,12 +124,15 @@ class FileRegions:
     one_a_region
         Whether each region is one lesion by itself (ROIs, segments with a TrackingUID), rather than all that one value
         stands for.
+    automatic
+        Whether the file says that an algorithm alone made all of them.
     """
 
     kind: str
     regions: Sequence[Region]
     warnings: tuple[str, ...]
     one_a_region: bool
+    automatic: bool = False
 
 
 def read_regions(path: Path, study: PetCt, names: Collection[str] = ()) -> FileRegions:
@@ -161,12 +166,18 @@ def _read_dicom(path: Path, study: PetCt, names: Collection[str]) -> FileRegions
 
     dataset = dcmread(path)
     if is_rtstruct(dataset):
-        return FileRegions("RTSTRUCT", *read_rtstruct(dataset, study, path, names), one_a_region=True)
+        automatic = _automatic(dataset, "StructureSetROISequence", "ROIGenerationAlgorithm")
+        return FileRegions("RTSTRUCT", *read_rtstruct(dataset, study, path, names), True, automatic)
     if is_segmentation(dataset):
-        tracked = tracks_segments(dataset)
-        return FileRegions("SEG", *read_segmentation(dataset, study, path, names), one_a_region=tracked)
+        automatic = _automatic(dataset, "SegmentSequence", "SegmentAlgorithmType")
+        return FileRegions("SEG", *read_segmentation(dataset, study, path, names), tracks_segments(dataset), automatic)
     kind = getattr(dataset.get("SOPClassUID"), "name", "of unknown class")
     raise UsageError(f"mask is a DICOM object, {kind}", where=path.name, remedy=_REMEDY)
+
+
+def _automatic(dataset: Dataset, sequence: str, keyword: str) -> bool:
+    kinds = {text(item, keyword).upper() for item in items(dataset, sequence)}
+    return kinds == {"AUTOMATIC"}
 
 
 def _read_nifti(path: Path, grid: Grid, names: Collection[str], warnings: list[str]) -> list[Region]:

@@ -23,7 +23,7 @@ class Review(StrEnum):
     """How far the listed regions may be taken for lesions."""
 
     CANDIDATES = "candidates"
-    """From a threshold alone: physiological uptake is still among them."""
+    """From an algorithm alone, a threshold as a rule: physiological uptake is still among them."""
     FILTERED = "filtered"
     """A network told lesions from physiological uptake; no physician has reviewed them."""
     REVIEWED = "reviewed"
@@ -144,9 +144,10 @@ class Report:
 
     @property
     def threshold_suv(self) -> float | None:
-        """The SUVbw from which a voxel counted; None where no threshold decided, as with a network.
+        """The SUVbw from which a voxel counted; None where no single one bounds the lesions.
 
-        A network is shown `reference.threshold` and applies none, unless its lesions are redrawn at it.
+        A network is shown `reference.threshold` and applies none, unless its lesions are redrawn at it; `relative` and
+        `gradient` detect at a threshold, and draw the boundary elsewhere.
         """
         own = self.method.parameters.get("threshold_suv")
         return float(own) if isinstance(own, (int, float)) else None

@@ -81,7 +81,14 @@ class InjectionSearch:
             clock = full.time()
         long_lived = self.half_life_s >= LONG_HALF_LIFE_S
         if clock is not None and not long_lived:
-            return self._dated(clock)
+            dated = self._dated(clock)
+            if dated != full:  # else the scan was late, and the header right
+                self._disbelieve(full)
+                self.warnings.append(
+                    f"The injection time {clock:%H:%M:%S} has no usable date and is put on {dated:%Y-%m-%d}."
+                )
+            return dated
+        self._disbelieve(full)
         private = parse_datetime(private_text(self.header, 0x0009, GE_PET_CREATOR, 0x3B))
         private = private and on_scanner_clock(private, self.zone)
         if private is not None and self._believable(private):
@@ -108,17 +115,19 @@ class InjectionSearch:
         full = on_scanner_clock(stated, self.zone)
         if stated.tzinfo is not None and self.zone is None:
             full = self._without_scanner_zone(full, clock)
-        if not self._believable(full):
-            self.warnings.append(
-                f"RadiopharmaceuticalStartDateTime {full:%Y-%m-%d %H:%M:%S} does not fit the scan "
-                f"at {self.reference:%Y-%m-%d %H:%M:%S} and is not believed."
-            )
-        elif clock is not None and abs(nearest(clock, full) - full) >= timedelta(minutes=1):
+        if self._believable(full) and clock is not None and abs(nearest(clock, full) - full) >= timedelta(minutes=1):
             self.warnings.append(
                 f"The injection time is RadiopharmaceuticalStartDateTime {full:%Y-%m-%d %H:%M:%S}, although "
                 f"RadiopharmaceuticalStartTime says {clock:%H:%M:%S}."
             )
         return full
+
+    def _disbelieve(self, full: datetime | None) -> None:
+        if full is not None:
+            self.warnings.append(
+                f"RadiopharmaceuticalStartDateTime {full:%Y-%m-%d %H:%M:%S} does not fit the scan "
+                f"at {self.reference:%Y-%m-%d %H:%M:%S} and is not believed."
+            )
 
     def _without_scanner_zone(self, full: datetime, clock: time | None) -> datetime:
         """Shift a date-time of known zone to the scanner's clock of unknown zone, by the time of day beside it."""
@@ -143,7 +152,6 @@ class InjectionSearch:
                     where=series_label(self.header),
                     remedy=REMEDY,
                 )
-        self.warnings.append(f"The injection time {clock:%H:%M:%S} has no usable date and is put on {dated:%Y-%m-%d}.")
         return dated
 
 

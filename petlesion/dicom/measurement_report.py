@@ -56,7 +56,7 @@ QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
 """Container of TID 1500 that may hold text."""
 
 _REVIEW = {
-    Review.CANDIDATES: "Candidates from a threshold: physiological uptake may be among them. Not reviewed.",
+    Review.CANDIDATES: "Candidates of an algorithm: physiological uptake may be among them. Not reviewed.",
     Review.FILTERED: "By a network: physiological uptake may be among them, lesions may be missing. Not reviewed.",
     Review.REVIEWED: "Lesions drawn or accepted by a person.",
 }

@@ -50,7 +50,7 @@ ENHANCED_PET = frozenset({"1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.
 """SOP classes of multi-frame PET, whose attributes are in functional groups."""
 SHORT_UPTAKE = timedelta(minutes=30)
 """Shorter uptake is unusual for a static scan and draws a warning."""
-LONG_UPTAKE_HALF_LIVES = 3
+LONG_UPTAKE_HALF_LIVES = 2
 """Uptake of more half-lives draws a warning."""
 SAME_FACTOR = 1e-9
 """Factors whose relative difference is smaller are one factor."""

@@ -43,8 +43,8 @@ HEAD = ParagraphStyle("head", parent=CELL, fontName=BOLD)
 NUMBER_HEAD = ParagraphStyle("number head", parent=HEAD, alignment=TA_RIGHT)
 
 _REVIEW = {
-    Review.CANDIDATES: "Candidates, not lesions: a threshold found them, and physiological uptake is still among them. "
-    "They must be reviewed by a physician.",
+    Review.CANDIDATES: "Candidates of an algorithm, not lesions: physiological uptake may be among them. "
+    "A physician must review them.",
     Review.FILTERED: "A network decided: physiological uptake may be among the lesions, and lesions may be missing. "
     "A physician must review the result.",
     Review.REVIEWED: "From a segmentation that a person made or accepted.",
@@ -249,7 +249,9 @@ def _ct(study: PetCt) -> str:
 def _threshold(report: Report) -> str:
     threshold, organ = report.threshold_suv, report.reference.organ
     if threshold is None:
-        return "none: a network decided" if report.method.weights_sha256 else "–"
+        fraction = report.method.parameters.get("fraction")
+        other = "–" if fraction is None else f"{fraction:.0%} of each maximum"
+        return "none: a network decided" if report.method.weights_sha256 else other
     return f"SUVbw {threshold:.2f}" + ("" if organ is ReferenceOrgan.NONE else f" ({_normal_uptake(report.reference)})")
 
 

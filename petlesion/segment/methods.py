@@ -264,7 +264,11 @@ def _relative(case: Case) -> Outcome:
     if found.open:
         warnings = (*warnings, f"{found.open} regions {_OPEN_CONTOUR}")
     parameters = _parameters(
-        case, threshold_suv=case.threshold, fraction=options.fraction, incremental=False, open_contours=found.open
+        case,
+        detection_threshold_suv=case.threshold,
+        fraction=options.fraction,
+        incremental=False,
+        open_contours=found.open,
     )
     labels = _split(case, case.number(found.labels))
     return Outcome(labels, parameters, reference, warnings=(*warnings, CANDIDATES_WARNING))
@@ -276,7 +280,7 @@ def _gradient(case: Case) -> Outcome:
     reference, warnings = case.reference
     if edges.without_edge:
         warnings = (*warnings, f"{len(edges.without_edge)} regions {_NO_EDGE}")
-    parameters = _detection(case, case.threshold) | {"without_edge": len(edges.without_edge)}
+    parameters = _parameters(case, detection_threshold_suv=case.threshold, without_edge=len(edges.without_edge))
     return Outcome(case.number(edges.labels), parameters, reference, warnings=(*warnings, CANDIDATES_WARNING))
 
 

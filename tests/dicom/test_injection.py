@@ -69,6 +69,13 @@ def test_a_time_after_that_of_the_scan_is_of_the_day_before(record_of: RecordOf)
     assert record_of("20250101233000", "233000", **scan).injection_time == at("23:30:00", day=1)
 
 
+@pytest.mark.parametrize("clock", ["070000", None])
+def test_a_late_scan_is_long_uptake_and_no_wrong_header(record_of: RecordOf, clock: str | None) -> None:
+    record = record_of("20250101070000", clock)  # 2.2 half-lives of 18F
+    assert record.injection_time == at("07:00:00")
+    assert record.warnings == ("Uptake of 4.0 h is unusually long.",)
+
+
 def test_a_day_before_needs_an_uptake_below_six_hours(record_of: RecordOf) -> None:
     with pytest.raises(SuvError, match=r"later than the reference time.*--injection-time"):
         record_of(None, "120000")

@@ -12,10 +12,12 @@ from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 from synthetic_dicom import axial_grid
 
+from petlesion.dicom.rtstruct import build_rtstruct
 from petlesion.dicom.segmentation import SegType, build_segmentation
 from petlesion.errors import UsageError
 from petlesion.lesions import Lesions
 from petlesion.masks import read_mask
+from petlesion.report import Review
 from petlesion.study import PetCt
 from petlesion.volume import Grid
 
@@ -172,6 +174,14 @@ def test_overlap_goes_to_the_smaller_segment(tmp_path: Path) -> None:
     lesions = read(dataset, tmp_path)
     np.testing.assert_array_equal(lesions.labels, np.where(small, 2, large))
     assert lesions.warnings == (f"regions overlap in {small.sum()} voxels; the smaller region keeps them",)
+
+
+@pytest.mark.parametrize("review", [Review.CANDIDATES, Review.FILTERED, Review.REVIEWED])
+def test_what_an_algorithm_alone_made_stays_candidates(review: Review, tmp_path: Path) -> None:
+    lesions, report = make_lesions(STUDY, LABELS, review=review)
+    for build in (build_segmentation, build_rtstruct):
+        read_back = read(reread(build(STUDY, lesions, report)), tmp_path)
+        assert read_back.review is (Review.REVIEWED if review is Review.REVIEWED else Review.CANDIDATES)
 
 
 def test_segments_are_chosen_by_label(tmp_path: Path) -> None:

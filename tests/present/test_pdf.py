@@ -92,7 +92,7 @@ def test_page_one_names_patient_study_warnings_and_totals(tmp_path: Path) -> Non
     assert DISCLAIMER in page
     for text in ("Müller, Änne", "ID-1", "1956-07-08", "female", "71.5 kg, 1.68 m", "2021-03-14", "68Ga-DOTATATE"):
         assert text in page, text
-    for text in ("Candidates, not lesions", "bladder & <kidneys> are avid", "decay & <time> assumed"):
+    for text in ("Candidates of an algorithm, not lesions", "bladder & <kidneys> are avid", "decay & <time> assumed"):
         assert text in page, text
     assert "Candidates, largest first" in page
     for text in ("SUVbw 7.65 (liver: mean 4.50, SD 0.45)", "PET/CT <whole> body & legs", "the only PET of 2 & <more>"):

@@ -18,6 +18,7 @@ from scipy import ndimage
 import petlesion
 from petlesion.errors import SegmentationError, UsageError
 from petlesion.lesions import Lesions
+from petlesion.measure.biomarkers import measure
 from petlesion.reader import read_study
 from petlesion.report import NO_REFERENCE, ReferenceOrgan, Review
 from petlesion.segment.methods import METHODS, segment
@@ -60,6 +61,16 @@ def test_percist_takes_voxels_at_or_above_the_threshold_of_the_reference(body: C
     assert lesions.method.parameters["threshold_suv"] == lesions.reference.threshold
     expected = patient.study.pet.array >= np.float32(lesions.reference.threshold)
     assert np.array_equal(lesions.labels > 0, expected)
+
+
+@pytest.mark.parametrize("method", [MethodName.RELATIVE, MethodName.GRADIENT])
+def test_where_the_boundary_lies_elsewhere_the_threshold_is_one_of_detection(
+    body: Callable[..., Any], method: MethodName
+) -> None:
+    patient = body(lesions=LESIONS, tracer=TracerName.GA68_DOTATATE)
+    lesions = run(patient.study, method)
+    assert lesions.method.parameters["detection_threshold_suv"] == lesions.reference.threshold
+    assert measure(patient.study, lesions).threshold_suv is None
 
 
 def test_fixed_needs_no_reference(body: Callable[..., Any]) -> None:
