@@ -145,6 +145,7 @@ export class Editor {
     const [map, label] = await Promise.all([this.labelmap(), decode(file)]);
     const value = map.reader(label);
     this.known.clear();
+    this.store.set({ marked: new Set() });
     this.edit(
       map,
       change(map, (_, slice, index) => value(slice, index)),
@@ -199,7 +200,6 @@ export class Editor {
     const at = lesions.findIndex((lesion) => gone.has(lesion.value));
     const left = lesions.filter(stays);
     this.rewrite(new Map(values.map((value) => [value, 0])), this.current?.filter(stays));
-    this.store.set({ marked: new Set() });
     const next = left[Math.min(Math.max(at, 0), left.length - 1)];
     this.select(next?.value ?? 0, false);
   }
@@ -208,7 +208,7 @@ export class Editor {
   clear(): void {
     if (this.map) {
       this.edit(this.map, change(this.map, () => 0), []);
-      this.store.set({ active: 0, marked: new Set() });
+      this.store.set({ active: 0 });
     }
   }
 
@@ -237,6 +237,7 @@ export class Editor {
     const values = new Map(bySize.map((lesion, n) => [lesion.value, n + 1]));
     const known = new Map([...this.known].flatMap(([old, each]) => (values.has(old) ? [[values.get(old)!, each]] : [])));
     this.rewrite(values);
+    this.store.set({ marked: new Set() });
     this.known = known as typeof this.known;
     this.select(values.get(this.store.state.active) ?? 0, false);
   }
@@ -296,12 +297,17 @@ export class Editor {
   }
 
   undo(): void {
-    core().utilities.HistoryMemo.DefaultHistoryMemo.undo();
-    this.drawn();
+    this.restore('undo');
   }
 
   redo(): void {
-    core().utilities.HistoryMemo.DefaultHistoryMemo.redo();
+    this.restore('redo');
+  }
+
+  /** The numbers may be those of other lesions afterwards. */
+  private restore(way: 'undo' | 'redo'): void {
+    this.store.set({ marked: new Set() });
+    core().utilities.HistoryMemo.DefaultHistoryMemo[way]();
     this.drawn();
   }
 
@@ -353,7 +359,9 @@ export class Editor {
   /** Shows the lesions of the map as it is now. */
   private list(lesions: readonly Lesion[]): void {
     this.listed = this.edits;
-    this.store.set({ lesions, totals: totalsOf(lesions), measuring: false });
+    const values = new Set(lesions.map((lesion) => lesion.value));
+    const marked = new Set([...this.store.state.marked].filter((value) => values.has(value)));
+    this.store.set({ lesions, marked, totals: totalsOf(lesions), measuring: false });
   }
 
   /** Measures the map, unless it has changed again by then. */
@@ -388,6 +396,11 @@ export class Editor {
     this.list(lesions);
     this.store.set({ away: false });
     this.solved(texts.measure);
+  }
+
+  /** Whether any voxel is of this lesion, listed or not. */
+  has(value: number): boolean {
+    return value > 0 && Boolean(this.map?.slices.some((voxels) => voxels.includes(value)));
   }
 
   /** Whether any voxel is lesion. */

@@ -57,9 +57,10 @@ export function listen(editor: Editor, casework: Casework): () => void {
   return () => window.removeEventListener('keydown', listener, { capture: true });
 }
 
+/** Deletes the chosen lesion; all marked ones where it is one of them, or none is chosen. */
 export function remove(editor: Editor): void {
   const { marked, active } = editor.store.state;
-  const values = marked.size ? [...marked] : active ? [active] : [];
+  const values = editor.has(active) && !marked.has(active) ? [active] : [...marked];
   if (values.length) {
     editor.remove(values);
   }

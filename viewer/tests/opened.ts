@@ -80,6 +80,29 @@ export function voxels(...first: number[]): Uint8Array {
 const lesionsOf = (values: ArrayLike<number>) =>
   [...new Set(Array.from(values))].filter(Boolean).map((value) => ({ id: value, value, volume_ml: 1, suv_mean: 1, centroid_mm: [0, 0, 0] }));
 
+interface Memo {
+  restoreMemo: (undo: boolean) => void;
+}
+
+/** Cornerstone's row of changes. */
+class History {
+  private done: Memo[] = [];
+  private undone: Memo[] = [];
+
+  push(memo: Memo): void {
+    this.done.push(memo);
+    this.undone = [];
+  }
+
+  undo(): void {
+    this.undone.push(...this.done.splice(-1).map((memo) => (memo.restoreMemo(true), memo)));
+  }
+
+  redo(): void {
+    this.done.push(...this.undone.splice(-1).map((memo) => (memo.restoreMemo(false), memo)));
+  }
+}
+
 function storage() {
   const values = new Map<string, string>();
   return {
@@ -116,7 +139,7 @@ export function opened(server = new Server()) {
         rows: SIZE,
       }),
     },
-    utilities: { HistoryMemo: { DefaultHistoryMemo: { push: () => {} } } },
+    utilities: { HistoryMemo: { DefaultHistoryMemo: new History() } },
   };
   const cornerstoneTools = {
     Enums: { Events: { SEGMENTATION_DATA_MODIFIED: 'modified', SEGMENTATION_RENDERED: 'rendered' } },

@@ -1,6 +1,7 @@
-import { expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { listen } from '../src/shortcuts';
-import { Server, opened, until } from './opened';
+import type { Store } from '../src/state';
+import { Server, opened, until, voxels } from './opened';
 
 function press(key: string, more: object = {}): void {
   window.dispatchEvent(Object.assign(new Event('keydown'), { key, ctrlKey: false, metaKey: false, altKey: false, ...more }));
@@ -47,4 +48,58 @@ it('a key that is held stores one label and deletes one lesion, and walks throug
   expect(removed).toHaveBeenCalledOnce();
   stop();
   await end();
+});
+
+describe('Delete', () => {
+  const mark = (store: Store, ...values: number[]) => store.set({ marked: new Set(values) });
+
+  it('takes the chosen lesion, and the marked ones only where it is one of them', async () => {
+    const { store, editor, casework, draw, map, end } = opened();
+    const stop = listen(editor, casework);
+    await casework.open();
+    draw(1, 2, 3, 4);
+    await until(() => store.state.lesions.length === 4);
+    mark(store, 1, 2);
+    editor.select(4, false);
+    press('Delete');
+    expect(map()).toEqual(voxels(1, 2, 3));
+    expect([...store.state.marked]).toEqual([1, 2]);
+    editor.select(2, false);
+    press('Delete');
+    expect(map()).toEqual(voxels(0, 0, 3));
+    expect(store.state.marked.size).toBe(0);
+    editor.undo();
+    mark(store, 1, 3);
+    await editor.fresh();
+    press('Delete');
+    expect(map()).toEqual(voxels(0, 2));
+    stop();
+    await end();
+  });
+
+  it('takes none that was marked before the numbers became those of other lesions', async () => {
+    const { store, editor, casework, draw, end } = opened();
+    await casework.open();
+    draw(1, 3);
+    await until(() => store.state.lesions.length === 2);
+    const changes = [() => editor.run('fixed'), () => editor.undo(), () => editor.redo(), () => editor.renumber()];
+    for (const change of changes) {
+      mark(store, 1);
+      await change();
+      expect(store.state.marked.size, String(change)).toBe(0);
+    }
+    await end();
+  });
+
+  it('takes none that is no longer listed', async () => {
+    const { store, casework, draw, end } = opened();
+    await casework.open();
+    draw(1, 2);
+    await until(() => store.state.lesions.length === 2);
+    mark(store, 1, 2);
+    draw(1, 0);
+    await until(() => store.state.lesions.length === 1);
+    expect([...store.state.marked]).toEqual([1]);
+    await end();
+  });
 });
