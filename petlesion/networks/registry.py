@@ -106,6 +106,11 @@ class Version:
         """As of its folder."""
         return f"v{self.number:04d}"
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """As the gate record of a version names its champion, the one that it was judged against."""
+        return {"version": self.number, "sha256": self.sha256}
+
     def verify(self) -> None:
         """Check that no byte has changed.
 
@@ -254,7 +259,7 @@ class Registry:
         Raises
         ------
         UsageError
-            If the gate refused it.
+            If the gate refused it, or its champion is no longer in service: the verdict then says nothing.
         ModelError
             If its files have changed.
         """
@@ -337,6 +342,11 @@ class Registry:
                     f"the gate refused version {number} ({version.gate.get('verdict', 'no reason given')})",
                     remedy="give --despite-gate to put it into service all the same",
                 )
+            if kind is ChangeKind.PUBLISH and not self._judged_against_current(version):
+                raise UsageError(
+                    "the model in service changed while this one was judged",
+                    remedy=f"promote version {number} by hand if it is better",
+                )
             version.verify()
             bare = self._bare()
             if not history and bare is not None and number != 0:
@@ -348,6 +358,11 @@ class Registry:
             except OSError as error:
                 raise _not_written(self.folder, error) from error
             return change
+
+    def _judged_against_current(self, version: Version) -> bool:
+        current = self.find_current()
+        identity = None if current is None else current.identity
+        return bool(version.gate.get("champion", identity) == identity)
 
     def _store(self, model: Path, number: int, gate: Mapping[str, Any]) -> None:
         try:

@@ -282,7 +282,7 @@ class _Retraining:
         decision = judge(scores, min_patients=self.config.min_patients)
         record = {
             **decision.record(),
-            "champion": None if found is None else {"version": found.number, "sha256": found.sha256},
+            "champion": None if found is None else found.identity,
             "labels_sha256": self.config.labels_sha256,
             "held_out_share": self.config.held_out,
             "left_out": left_out,
@@ -290,19 +290,24 @@ class _Retraining:
         return self.registry.add(folder, record)
 
     def _end(self, version: Version) -> RetrainStatus:
-        """Publish an accepted version, once: a person may have rolled it back since."""
-        accepted, left_out = version.gate["accepted"] is True, version.gate.get("left_out")
+        """Publish an accepted version, unless a person has put another into service since."""
+        left_out = version.gate.get("left_out")
         seen = f"; held-out cases left out because they were trained on: {left_out}" if left_out else ""
-        if accepted and version.number not in {change.version for change in self.registry.history()}:
-            self.registry.publish(version.number)
-        if accepted and self.config.export is not None:
+        published, message = version.gate["accepted"] is True, str(version.gate["verdict"])
+        # Once: a person may have rolled it back since.
+        if published and version.number not in {change.version for change in self.registry.history()}:
+            try:
+                self.registry.publish(version.number)
+            except UsageError as error:
+                published, message = False, f"{message}, but {error}"
+        if published and self.config.export is not None:
             self.registry.export(self.config.export)
         return self.report(
-            stage=Stage.PUBLISHED if accepted else Stage.REFUSED,
+            stage=Stage.PUBLISHED if published else Stage.REFUSED,
             done=0,
             total=0,
             seconds_left=None,
-            message=f"{version.gate['verdict']}{seen}",
+            message=f"{message}{seen}",
             version=version.number,
         )
 

@@ -90,6 +90,21 @@ def test_a_refused_version_needs_a_word(registry: Registry, tmp_path: Path) -> N
     assert registry.promote(refused.number, despite_gate=True).version == 2
 
 
+def test_a_verdict_holds_only_against_the_version_in_service(registry: Registry, tmp_path: Path) -> None:
+    published(registry, tmp_path, "a", "b")
+    judged = {**ACCEPTED, "champion": registry.current().identity}
+    better = [registry.add(write_files(tmp_path / name, name), judged) for name in ("c", "d")]
+    registry.rollback("misses bone lesions")
+    with pytest.raises(UsageError, match="in service changed while this one was judged; promote version 3 by hand"):
+        registry.publish(better[0].number)
+    assert registry.current().number == 1
+    registry.promote(2)
+    assert [registry.publish(better[0].number).version for _ in range(2)] == [3, 3]
+    with pytest.raises(UsageError, match="in service changed"):
+        registry.publish(better[1].number)
+    assert registry.promote(better[1].number).version == 4
+
+
 def test_altered_and_missing_files_never_go_into_service(registry: Registry, tmp_path: Path) -> None:
     published(registry, tmp_path, "a", "b")
     weights = registry.version(1).folder / "model.pt"

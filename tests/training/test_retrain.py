@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from petlesion.errors import ExitCode, ModelError, UsageError  # noqa: E402
 from petlesion.networks.registry import Registry  # noqa: E402
 from petlesion.nifti import read_labels, write_labels  # noqa: E402
 from petlesion.training.config import SplitConfig  # noqa: E402
+from petlesion.training.gate import Decision, judge  # noqa: E402
 from petlesion.training.retrain import (  # noqa: E402
     CONFIG_FILE,
     RetrainStatus,
@@ -125,6 +127,29 @@ def test_learns_from_labels_judges_by_others_and_publishes(tmp_path: Path, model
     assert registry.version(2).gate["accepted"] is False
     with pytest.raises(UsageError, match="the gate refused"):
         registry.promote(2)
+
+
+def test_what_a_person_puts_into_service_meanwhile_stays(
+    tmp_path: Path, models: Path, beginner: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_labelled(tmp_path / "run" / "cases", 10)
+    folder = write_run(tmp_path / "run", models, export=str(tmp_path / "deploy"))
+    registry = Registry.of(models, "unet")
+    other = shutil.copytree(beginner, tmp_path / "other")
+    card = json.loads((other / "card.json").read_text())
+    (other / "card.json").write_text(json.dumps({**card, "licence": "another"}))
+
+    def promote_first(*arguments: Any, **options: Any) -> Decision:
+        registry.promote(registry.add(other, {}).number)
+        return judge(*arguments, **options)
+
+    monkeypatch.setattr("petlesion.training.retrain.judge", promote_first)
+    status = retrain(folder)
+    assert (status.stage, status.version, registry.current().number) == (Stage.REFUSED, 2, 1)
+    assert "the model in service changed while this one was judged; promote version 2 by hand" in status.message
+    assert not (tmp_path / "deploy").exists()
+    assert registry.version(2).gate["accepted"] is True
+    assert registry.promote(2).version == 2
 
 
 def test_killed_again_and_again_it_ends_with_one_whole_version(tmp_path: Path, models: Path) -> None:
