@@ -88,7 +88,9 @@ def require_lesions(lesions: Lesions, report: Report) -> None:
 
 
 def object_uids(study: PetCt, report: Report, kind: ResultKind, content: bytes) -> ObjectUids:
-    """UIDs that depend on the study, the report and `content` alone: the same input gives the same object.
+    """UIDs that depend on patient, study, report and `content` alone: the same input gives the same object.
+
+    A corrected name or ID of the patient makes another object: an archive keeps what it has under a UID.
 
     Parameters
     ----------
@@ -99,7 +101,9 @@ def object_uids(study: PetCt, report: Report, kind: ResultKind, content: bytes) 
     content
         What distinguishes objects with the same report, such as pixel data.
     """
-    fingerprint = hashlib.sha256(report.to_json().encode() + content).hexdigest()
+    header = dicom_source(study).pet_headers[0]
+    identity = "\0".join(text(header, keyword) for keyword in ("PatientID", "PatientName", "AccessionNumber"))
+    fingerprint = hashlib.sha256(identity.encode() + report.to_json().encode() + content).hexdigest()
     parts = (study.study_instance_uid, study.pet_series_instance_uid, kind.name, VERSION, fingerprint)
     return ObjectUids(series=derived_uid(*parts, "series"), instance=derived_uid(*parts, "instance"))
 

@@ -126,8 +126,8 @@ def half_life_s(header: Dataset, item: Dataset, warnings: list[str]) -> float:
     """
     stated = number(item, "RadionuclideHalfLife")
     if stated is not None and 1 <= stated <= LONGEST_HALF_LIFE_S:
-        coded = coded_radionuclide(item)
-        return _checked_half_life(stated, HALF_LIFE_S[coded] if coded else None, warnings)
+        said = coded_radionuclide(item) or named_radionuclide(item)
+        return _checked_half_life(stated, HALF_LIFE_S[said] if said else None, warnings)
     nuclide = named_radionuclide(item)
     if nuclide is None:
         raise SuvError(
@@ -139,17 +139,22 @@ def half_life_s(header: Dataset, item: Dataset, warnings: list[str]) -> float:
     return HALF_LIFE_S[nuclide]
 
 
-def _checked_half_life(stated_s: float, coded_s: float | None, warnings: list[str]) -> float:
-    if coded_s is None:
+def _checked_half_life(stated_s: float, said_s: float | None, warnings: list[str]) -> float:
+    """Half-life in s, compared with that of the radionuclide that a code or a name says, if one does."""
+    if said_s is None:
+        minutes = radionuclide_of_half_life(60 * stated_s)
+        if radionuclide_of_half_life(stated_s) is None and minutes is not None:
+            warnings.append(f"RadionuclideHalfLife is {stated_s:g}, taken as minutes, those of {minutes}.")
+            return 60 * stated_s
         if radionuclide_of_half_life(stated_s) is None:
             warnings.append(f"RadionuclideHalfLife {stated_s:g} s is that of no usual PET radionuclide.")
         return stated_s
-    if abs(60 * stated_s / coded_s - 1) <= HALF_LIFE_TOLERANCE:
+    if abs(60 * stated_s / said_s - 1) <= HALF_LIFE_TOLERANCE:
         warnings.append(f"RadionuclideHalfLife is {stated_s:g}, taken as minutes.")
         return 60 * stated_s
-    if abs(stated_s / coded_s - 1) > HALF_LIFE_TOLERANCE:
+    if abs(stated_s / said_s - 1) > HALF_LIFE_TOLERANCE:
         warnings.append(
-            f"RadionuclideHalfLife {stated_s:g} s contradicts the coded radionuclide, whose half-life is "
-            f"{coded_s:g} s; the stated one is used."
+            f"RadionuclideHalfLife {stated_s:g} s contradicts the radionuclide that is named, whose half-life is "
+            f"{said_s:g} s; the stated one is used."
         )
     return stated_s

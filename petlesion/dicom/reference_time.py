@@ -34,6 +34,8 @@ LONGEST_SCAN = timedelta(hours=6)
 REMEDY = "use the series as the scanner wrote it"
 """What solves missing acquisition times."""
 
+HALF_A_DAY = timedelta(hours=12)
+
 
 class Frame(NamedTuple):
     """Timing of one slice: start of acquisition, duration in s, FrameReferenceTime in s, DecayFactor."""
@@ -42,6 +44,26 @@ class Frame(NamedTuple):
     duration_s: float | None
     reference_s: float | None
     decay_factor: float | None
+
+
+def read_frames(headers: Sequence[Dataset], zone: timezone | None, warnings: list[str]) -> list[Frame]:
+    """Timing of every slice of a series.
+
+    Where slices have no date of their own and the date of the series puts them half a day apart, the scan went on over
+    midnight, and those in the morning are of the day after.
+
+    Raises
+    ------
+    SuvError
+        If a slice has no acquisition time.
+    """
+    frames = [read_frame(header, zone, warnings) for header in headers]
+    noon = min(frame.start for frame in frames) + HALF_A_DAY
+    dated = any(parse_date(text(header, "AcquisitionDate")) for header in headers)
+    if dated or max(frame.start for frame in frames) < noon:
+        return frames
+    warnings.append("The scan went on over midnight: slices of the morning are put on the day after the series.")
+    return [f if f.start >= noon else f._replace(start=f.start + 2 * HALF_A_DAY) for f in frames]
 
 
 def read_frame(header: Dataset, zone: timezone | None, warnings: list[str]) -> Frame:
@@ -124,8 +146,7 @@ def uncorrected_reference_times(
         If a slice has no acquisition time or no frame duration.
     """
     times = []
-    for header in headers:
-        frame = read_frame(header, zone, warnings)
+    for header, frame in zip(headers, read_frames(headers, zone, warnings), strict=True):
         if frame.duration_s is None:
             raise _missing(header, ("ActualFrameDuration",))
         times.append(frame.start + timedelta(seconds=average_count_rate_time_s(frame.duration_s, half_life_s)))
@@ -163,7 +184,7 @@ def start_reference_times(
     SuvError
         If the headers lack what the last resort needs.
     """
-    frames = [read_frame(header, zone, warnings) for header in headers]
+    frames = read_frames(headers, zone, warnings)
     first = min(frame.start for frame in frames)
     series = series_start(headers[0], first, warnings)
     ge = _is_ge(headers[0])

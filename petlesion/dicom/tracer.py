@@ -121,6 +121,7 @@ def identify_tracer(header: Dataset) -> TracerIdentification:
     evidence = _Evidence()
     for item in items(header, "RadiopharmaceuticalInformationSequence"):
         evidence.read(item)
+        evidence.add(radionuclide_of_half_life(number(item, "RadionuclideHalfLife")))
     evidence.read_label(private_text(header, 0x0009, GE_PET_CREATOR, 0x36))
     ligand, nuclide = evidence.ligand(), evidence.radionuclide()
     name = TracerName.UNKNOWN
@@ -131,7 +132,10 @@ def identify_tracer(header: Dataset) -> TracerIdentification:
 
 
 def named_radionuclide(item: Dataset) -> Radionuclide | None:
-    """Radionuclide that an item of the radiopharmaceutical information names; None where it names none, or several."""
+    """Radionuclide that an item of the radiopharmaceutical information names, whatever its half-life says.
+
+    None where it names none, or several.
+    """
     evidence = _Evidence()
     evidence.read(item)
     return evidence.radionuclide()
@@ -168,9 +172,12 @@ class _Evidence:
                     self._add(f"code {code.value} ({ligand}, {nuclide})", ligand, nuclide)
         for label in labels:
             self.read_label(label)
-        for found in (coded_radionuclide(item), radionuclide_of_half_life(number(item, "RadionuclideHalfLife"))):
-            if found is not None:
-                self._add(found.value, None, found)
+        self.add(coded_radionuclide(item))
+
+    def add(self, nuclide: Radionuclide | None) -> None:
+        """Add a radionuclide, if there is one."""
+        if nuclide is not None:
+            self._add(nuclide.value, None, nuclide)
 
     def read_label(self, label: str) -> None:
         """Add what a free text says."""

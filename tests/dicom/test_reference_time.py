@@ -56,6 +56,23 @@ def reference_of(conversion: SuvConversion) -> datetime:
     return conversion.record.reference_time
 
 
+@pytest.mark.parametrize("dated", [True, False])
+def test_a_scan_over_midnight(pet_header: MakePetHeader, dated: bool) -> None:
+    days = ("20250101", "20250102") if dated else (None, None)
+    beds = [("235500", days[0], 0.0), ("000500", days[1], 600.0)]
+    headers = [
+        pet_header(
+            AcquisitionTime=clock, AcquisitionDate=day, SeriesTime="235500",
+            FrameReferenceTime=f"{standard(offset):.4f}",
+            RadiopharmaceuticalStartDateTime="20250101225500", RadiopharmaceuticalStartTime="225500",
+        )
+        for clock, day, offset in beds
+    ]  # fmt: skip
+    found = suv_conversion(headers)
+    assert reference_of(found) == datetime(2025, 1, 1, 23, 55)
+    assert any("over midnight" in warning for warning in found.record.warnings) != dated
+
+
 @settings(deadline=None)
 @given(duration=st.floats(1, 5000), half_life=st.floats(70, 50_000))
 def test_average_count_rate_is_that_at_the_average_time(duration: float, half_life: float) -> None:

@@ -174,6 +174,15 @@ def test_same_input_same_bytes(seg_type: SegType) -> None:
     assert file_bytes(build(study, labels, seg_type)) == first
 
 
+def test_corrected_patient_other_uid() -> None:
+    def corrected(header: Dataset, _: int) -> None:
+        header.PatientName = "Corrected^Name"
+
+    labels = balls(GRID, *TWO_BALLS)
+    first, second = build(make_study(GRID), labels), build(make_study(GRID, change=corrected), labels)
+    assert first.SOPInstanceUID != second.SOPInstanceUID
+
+
 def test_other_mask_other_uid() -> None:
     study = make_study(GRID)
     a = build(study, balls(GRID, ((3, 4, 3), 2.2)))

@@ -317,8 +317,15 @@ def test_half_life_is_compared_with_the_code(pet_header: MakePetHeader) -> None:
     assert "taken as minutes" in warnings_of(minutes)
     other = pet_header(RadionuclideHalfLife="4057.74", RadionuclideCodeSequence=coded("SRT", "C-111A1"))
     assert factor_of(other) == pytest.approx(WEIGHT_G / (DOSE * 0.5 ** (UPTAKE / 4057.74)))
-    assert "contradicts the coded radionuclide" in warnings_of(other)
-    assert "no usual PET radionuclide" in warnings_of(pet_header(RadionuclideHalfLife="5000"))
+    assert "contradicts the radionuclide that is named" in warnings_of(other)
+    unnamed = {"Radiopharmaceutical": None}
+    assert "no usual PET radionuclide" in warnings_of(pet_header(RadionuclideHalfLife="5000", **unnamed))
+    for says in ({"Radiopharmaceutical": "FDG"}, unnamed):
+        by_name = pet_header(RadionuclideHalfLife="109.77", **says)
+        assert factor_of(by_name) == pytest.approx(EXPECTED)
+        assert "taken as minutes" in warnings_of(by_name)
+    of_another = pet_header(RadionuclideHalfLife="6586.2", Radiopharmaceutical="68Ga-DOTATATE")
+    assert "contradicts the radionuclide that is named" in warnings_of(of_another)
 
 
 def test_overrides_replace_the_header_before_it_is_judged(pet_header: MakePetHeader) -> None:
