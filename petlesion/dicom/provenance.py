@@ -102,7 +102,9 @@ def object_uids(study: PetCt, report: Report, kind: ResultKind, content: bytes) 
         What distinguishes objects with the same report, such as pixel data.
     """
     header = dicom_source(study).pet_headers[0]
-    identity = "\0".join(text(header, keyword) for keyword in ("PatientID", "PatientName", "AccessionNumber"))
+    identity = "\0".join(
+        (str(header.get("PatientName") or ""), text(header, "PatientID"), text(header, "AccessionNumber"))
+    )
     fingerprint = hashlib.sha256(identity.encode() + report.to_json().encode() + content).hexdigest()
     parts = (study.study_instance_uid, study.pet_series_instance_uid, kind.name, VERSION, fingerprint)
     return ObjectUids(series=derived_uid(*parts, "series"), instance=derived_uid(*parts, "instance"))
