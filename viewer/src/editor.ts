@@ -10,6 +10,9 @@ import { texts } from './texts';
 import { DRAWS, type Tool, activate, brush } from './tools';
 import type { Viewports } from './viewports';
 
+/** What a model says of its lesions, by value; measuring does not tell it. */
+type Known = ReadonlyMap<number, Pick<Lesion, 'location' | 'confidence'>>;
+
 /** Quiet time after a stroke before it is measured. */
 const SETTLE_MS = 120;
 
@@ -25,7 +28,7 @@ export class Editor {
   private listed = 0;
   /** Centre of the reference sphere that the annotator has placed. */
   private sphere?: Vector;
-  private known = new Map<number, Pick<Lesion, 'location' | 'confidence'>>();
+  private known: Known = new Map();
   private ends: (() => void)[] = [];
 
   constructor(
@@ -112,9 +115,9 @@ export class Editor {
       }
       const { label, result } = await server.infer(model, this.image, { ...options, ...this.placed, instances: true });
       const lesions = result.lesions.map((lesion) => ({ ...lesion, value: lesion.id }));
+      const known = new Map(result.lesions.map((lesion) => [lesion.id, lesion]));
       // More cannot be told apart in the map: the server says what they have become.
-      await this.load(label, lesions.length <= MAX_LESIONS ? lesions : undefined);
-      this.known = new Map(result.lesions.map((lesion) => [lesion.id, lesion]));
+      await this.load(label, lesions.length <= MAX_LESIONS ? lesions : undefined, known);
       this.store.set({
         note: [texts.found(result.lesions.length, model), ...result.warnings].join(' '),
       });
@@ -141,15 +144,15 @@ export class Editor {
   }
 
   /** Puts a label of the server, and its lesions where they are known, in the place of what was drawn. */
-  async load(file: ArrayBuffer, lesions?: readonly Lesion[]): Promise<void> {
+  async load(file: ArrayBuffer, lesions?: readonly Lesion[], known: Known = new Map()): Promise<void> {
     const [map, label] = await Promise.all([this.labelmap(), decode(file)]);
     const value = map.reader(label);
-    this.known.clear();
     this.store.set({ marked: new Set() });
     this.edit(
       map,
       change(map, (_, slice, index) => value(slice, index)),
       lesions,
+      known,
     );
     if (!this.current) {
       await this.settled();
@@ -188,7 +191,8 @@ export class Editor {
       }
       const [grown, more] = result.lesions;
       const whole = grown && !more && size(edit) === count(found.voxels);
-      this.edit(map, edit, whole ? this.current && [...this.current, { ...grown, value: free }] : undefined);
+      const lesions = whole ? this.current && [...this.current, { ...grown, value: free }] : undefined;
+      this.edit(map, edit, lesions, this.knownBut([free]));
       this.select(free, false);
     });
   }
@@ -199,7 +203,7 @@ export class Editor {
     const stays = (lesion: Lesion) => !gone.has(lesion.value);
     const at = lesions.findIndex((lesion) => gone.has(lesion.value));
     const left = lesions.filter(stays);
-    this.rewrite(new Map(values.map((value) => [value, 0])), this.current?.filter(stays));
+    this.rewrite(new Map(values.map((value) => [value, 0])), this.current?.filter(stays), this.knownBut(values));
     const next = left[Math.min(Math.max(at, 0), left.length - 1)];
     this.select(next?.value ?? 0, false);
   }
@@ -207,7 +211,7 @@ export class Editor {
   /** Empties the map, also of what is not listed yet. */
   clear(): void {
     if (this.map) {
-      this.edit(this.map, change(this.map, () => 0), []);
+      this.edit(this.map, change(this.map, () => 0), [], new Map());
       this.store.set({ active: 0 });
     }
   }
@@ -226,7 +230,7 @@ export class Editor {
       const edit = split(this.map, value);
       this.store.set({ note: edit.length ? '' : texts.nothingToSplit });
       if (edit.length) {
-        this.edit(this.map, edit);
+        this.edit(this.map, edit, undefined, this.knownBut(freeValues(this.map)));
       }
     }
   }
@@ -235,10 +239,9 @@ export class Editor {
   renumber(): void {
     const bySize = [...this.store.state.lesions].sort((a, b) => b.volume_ml - a.volume_ml);
     const values = new Map(bySize.map((lesion, n) => [lesion.value, n + 1]));
-    const known = new Map([...this.known].flatMap(([old, each]) => (values.has(old) ? [[values.get(old)!, each]] : [])));
-    this.rewrite(values);
+    const known = [...this.known].flatMap(([old, each]) => (values.has(old) ? [[values.get(old)!, each] as const] : []));
+    this.rewrite(values, undefined, new Map(known));
     this.store.set({ marked: new Set() });
-    this.known = known as typeof this.known;
     this.select(values.get(this.store.state.active) ?? 0, false);
   }
 
@@ -247,6 +250,7 @@ export class Editor {
     const map = await this.labelmap();
     const [free] = freeValues(map);
     this.store.set({ note: free === undefined ? texts.full : '' });
+    this.known = this.knownBut(free ? [free] : []);
     this.select(free ?? 0, false);
   }
 
@@ -311,18 +315,28 @@ export class Editor {
     this.drawn();
   }
 
-  private rewrite(values: ReadonlyMap<number, number>, lesions?: readonly Lesion[]): void {
+  private rewrite(values: ReadonlyMap<number, number>, lesions?: readonly Lesion[], known?: Known): void {
     if (this.map) {
-      this.edit(this.map, relabel(this.map, values), lesions);
+      this.edit(this.map, relabel(this.map, values), lesions, known);
     }
   }
 
-  /** Makes a change. Where the lesions after it are known, as they are when it is undone, no server is asked. */
-  private edit(map: Labelmap, edit: Edit, after?: readonly Lesion[]): void {
+  /** Makes a change. Where the lesions after it are listed, as they are when it is undone, no server is asked. */
+  private edit(map: Labelmap, edit: Edit, lesions?: readonly Lesion[], known = this.known): void {
+    const [after, before] = [{ lesions, known }, { lesions: this.current, known: this.known }];
+    this.known = known;
     if (edit.length) {
-      const before = this.current;
-      map.change(edit, (forward) => this.changed(forward ? after : before));
+      map.change(edit, (forward) => {
+        const state = forward ? after : before;
+        this.known = state.known;
+        this.changed(state.lesions);
+      });
     }
+  }
+
+  /** What is known, but of values that go to other lesions. */
+  private knownBut(values: readonly number[]): Known {
+    return new Map([...this.known].filter(([value]) => !values.includes(value)));
   }
 
   /** One of OHIF's tools has drawn; it says so as well where no voxel has changed. */

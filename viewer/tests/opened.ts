@@ -8,6 +8,11 @@ import { Viewports } from '../src/viewports';
 
 const SIZE = 4;
 const GEOMETRY = { size: [SIZE, SIZE, SIZE], origin: [0, 0, 0], axes: [[1, 0, 0], [0, 1, 0], [0, 0, 1]] } as never;
+/** The same as the server gives it: from (z, y, x). */
+const GRID = { shape: [SIZE, SIZE, SIZE], affine: [[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0]] };
+/** What the model `fixed` says of its lesion, and what is known of others. */
+export const FOUND = { location: 'liver', confidence: 0.9 };
+export const UNKNOWN = { location: null, confidence: null };
 /** Time between two looks at the server. */
 export const POLL_MS = 10_000;
 
@@ -41,18 +46,16 @@ export class Server {
         this.holder = [undefined, url.searchParams.get('instead_of')].includes(this.holder) ? client : this.holder;
         return Response.json({ client: this.holder, until: 0, own: this.holder === client });
       case '/lesions/measure':
-        return Response.json({ lesions: lesionsOf((await decode(await (init.body as Blob).arrayBuffer())).voxels) });
+        return Response.json({ lesions: lesionsOf((await decode(await (init.body as Blob).arrayBuffer())).voxels), grid: GRID });
       case '/lesions/label':
         return new Response(await this.file(this.stored.filter((label) => label.tag === tag).at(-1)!.voxels));
       case '/datastore/label':
         await this.onStore();
         return this.store(tag, await decode(await ((init.body as FormData).get('label') as File).arrayBuffer()));
-      case '/infer/fixed': {
-        const body = new FormData();
-        body.set('params', JSON.stringify({ lesions: [{ id: 1 }], reference: { spheres: [] }, warnings: [] }));
-        body.set('image', await this.file(voxels(1)));
-        return new Response(body);
-      }
+      case '/infer/fixed':
+        return this.found(voxels(1), { id: 1, ...FOUND });
+      case '/infer/click':
+        return this.found(voxels(0, 0, 0, 0, 1), { id: 1, ...UNKNOWN });
       default:
         return Response.json(this.next);
     }
@@ -63,6 +66,13 @@ export class Server {
     const time = String(this.stored.length);
     this.labels[tag] = { version: (this.labels[tag]?.version ?? 0) + 1, annotator: '', time };
     return Response.json({});
+  }
+
+  private async found(label: Uint8Array, lesion: object): Promise<Response> {
+    const body = new FormData();
+    body.set('params', JSON.stringify({ lesions: [lesion], reference: { spheres: [] }, warnings: [] }));
+    body.set('image', await this.file(label));
+    return new Response(body);
   }
 
   private file(values: ArrayLike<number>): Promise<Blob> {
@@ -78,7 +88,9 @@ export function voxels(...first: number[]): Uint8Array {
 }
 
 const lesionsOf = (values: ArrayLike<number>) =>
-  [...new Set(Array.from(values))].filter(Boolean).map((value) => ({ id: value, value, volume_ml: 1, suv_mean: 1, centroid_mm: [0, 0, 0] }));
+  [...new Set(Array.from(values))]
+    .filter(Boolean)
+    .map((value) => ({ id: value, value, volume_ml: 1, suv_mean: 1, centroid_mm: [0, 0, 0], ...UNKNOWN }));
 
 interface Memo {
   restoreMemo: (undo: boolean) => void;

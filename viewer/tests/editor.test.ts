@@ -1,0 +1,62 @@
+import { describe, expect, it } from 'vitest';
+import type { Editor } from '../src/editor';
+import { FOUND, UNKNOWN, opened } from './opened';
+
+type Draw = (...first: number[]) => void;
+
+/** A case in which the model has found lesion 1. */
+async function found() {
+  const each = opened();
+  const { store, editor, casework } = each;
+  await casework.open();
+  await editor.run('fixed');
+  expect(store.state.lesions).toMatchObject([{ value: 1, ...FOUND }]);
+  const listed = async () => {
+    await editor.settled();
+    return store.state.lesions;
+  };
+  return { ...each, listed };
+}
+
+describe('what the model says of a lesion', () => {
+  const takes: Record<string, (editor: Editor, draw: Draw) => unknown> = {
+    click: (editor) => editor.click([0, 1, 0]),
+    split: (editor) => editor.split(2),
+    stroke: async (editor, draw) => {
+      await editor.fresh();
+      draw(1, 2, 0, 2);
+    },
+  };
+  for (const [name, take] of Object.entries(takes)) {
+    it(`does not pass to another that takes its number by a ${name}`, async () => {
+      const { editor, draw, listed, end } = await found();
+      draw(0, 2, 0, 2);
+      await take(editor, draw);
+      const lesions = await listed();
+      expect(lesions.map((lesion) => lesion.value).sort()).toEqual([1, 2]);
+      expect(lesions.find((lesion) => lesion.value === 1)).toMatchObject(UNKNOWN);
+      await end();
+    });
+  }
+
+  it('does not pass to a stroke with the number of the last lesion, which was deleted', async () => {
+    for (const way of ['remove', 'clear'] as const) {
+      const { editor, draw, listed, end } = await found();
+      editor[way]([1]);
+      draw(0, 1);
+      expect(await listed()).toMatchObject([{ value: 1, ...UNKNOWN }]);
+      await end();
+    }
+  });
+
+  it('is there again when what took its place is undone', async () => {
+    const { store, editor, listed, end } = await found();
+    editor.remove([1]);
+    await editor.click([0, 1, 0]);
+    expect(store.state.lesions).toMatchObject([{ value: 1, ...UNKNOWN }]);
+    editor.undo();
+    editor.undo();
+    expect(await listed()).toMatchObject([{ value: 1, ...FOUND }]);
+    await end();
+  });
+});
