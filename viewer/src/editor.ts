@@ -192,7 +192,8 @@ export class Editor {
       const [grown, more] = result.lesions;
       const whole = grown && !more && size(edit) === count(found.voxels);
       const lesions = whole ? this.current && [...this.current, { ...grown, value: free }] : undefined;
-      this.edit(map, edit, lesions, this.knownBut([free]));
+      const known = new Map(this.knownBut([free]));
+      this.edit(map, edit, lesions, whole ? known.set(free, grown) : known);
       this.select(free, false);
     });
   }

@@ -1,4 +1,5 @@
 /** Label maps as NRRD files, the format of the annotation server: one byte or two a voxel, x fastest. */
+import { MAX_LESIONS } from './edits';
 
 /** Where voxel (x, y, z) lies: origin + x·axes[0] + y·axes[1] + z·axes[2], LPS mm. */
 export interface Geometry {
@@ -8,7 +9,7 @@ export interface Geometry {
 }
 export type Vector = [number, number, number];
 export interface LabelImage extends Geometry {
-  voxels: Uint8Array | Uint16Array;
+  voxels: Uint8Array;
 }
 
 const text = (vector: Vector) => `(${vector.join(',')})`;
@@ -51,11 +52,20 @@ export async function decode(file: ArrayBuffer): Promise<LabelImage> {
   }
   const data = await inflate(bytes.subarray(end), fields.get('encoding') ?? 'raw');
   const wide = /16|short/.test(fields.get('type') ?? '');
-  const voxels = wide ? new Uint16Array(data) : new Uint8Array(data);
+  const voxels = wide ? narrowed(new Uint16Array(data)) : new Uint8Array(data);
   if (voxels.length !== size[0] * size[1] * size[2]) {
     throw new Error(`the label of the server has ${voxels.length} voxels rather than ${size.join(' × ')}`);
   }
   return { size, axes, origin, voxels };
+}
+
+/** The same values in one byte each, as the map holds them. */
+function narrowed(values: Uint16Array): Uint8Array {
+  const most = values.reduce((most, value) => Math.max(most, value), 0);
+  if (most > MAX_LESIONS) {
+    throw new Error(`the label of the server has a lesion number ${most}: number them from 1 on, at most ${MAX_LESIONS}`);
+  }
+  return Uint8Array.from(values);
 }
 
 function endOfHeader(bytes: Uint8Array): number {

@@ -49,6 +49,15 @@ describe('a label of the server', () => {
     expect([...read.voxels]).toEqual(slices.flatMap((slice) => [...slice]));
   });
 
+  it('is read in two bytes a voxel, and refused where a number does not fit the one byte of the map', async () => {
+    const [header] = (await (await encode(own, [])).text()).split('\n\n');
+    const wide = header!.replace('uint8', 'uint16').replace('gzip', 'raw');
+    const read = async (value: number) =>
+      decode(await new Blob([`${wide}\n\n`, new Uint16Array(36).fill(value)]).arrayBuffer());
+    expect((await read(255)).voxels).toEqual(new Uint8Array(36).fill(255));
+    await expect(read(256)).rejects.toThrow('number 256');
+  });
+
   it('is refused where it is no label', async () => {
     await expect(decode(new TextEncoder().encode('{"detail": "no"}').buffer as ArrayBuffer)).rejects.toThrow('no NRRD');
   });

@@ -10,8 +10,9 @@ const SIZE = 4;
 const GEOMETRY = { size: [SIZE, SIZE, SIZE], origin: [0, 0, 0], axes: [[1, 0, 0], [0, 1, 0], [0, 0, 1]] } as never;
 /** The same as the server gives it: from (z, y, x). */
 const GRID = { shape: [SIZE, SIZE, SIZE], affine: [[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0]] };
-/** What the model `fixed` says of its lesion, and what is known of others. */
+/** What the models `fixed` and `click` say of their lesion, and what is known of others. */
 export const FOUND = { location: 'liver', confidence: 0.9 };
+export const GROWN = { location: 'bone', confidence: 0.5 };
 export const UNKNOWN = { location: null, confidence: null };
 /** Time between two looks at the server. */
 export const POLL_MS = 10_000;
@@ -20,7 +21,7 @@ export const POLL_MS = 10_000;
 export class Server {
   labels: Record<string, { version: number; annotator: string; time: string }> = {};
   /** Voxels of what was stored, newest last. */
-  stored: { tag: string; voxels: Uint8Array | Uint16Array }[] = [];
+  stored: { tag: string; voxels: Uint8Array }[] = [];
   holder?: string;
   /** Beginnings of the paths that do not answer. */
   away: string[] = [];
@@ -55,13 +56,13 @@ export class Server {
       case '/infer/fixed':
         return this.found(voxels(1), { id: 1, ...FOUND });
       case '/infer/click':
-        return this.found(voxels(0, 0, 0, 0, 1), { id: 1, ...UNKNOWN });
+        return this.found(voxels(0, 0, 0, 0, 1), { id: 1, ...GROWN });
       default:
         return Response.json(this.next);
     }
   };
 
-  private store(tag: string, { voxels }: { voxels: Uint8Array | Uint16Array }): Response {
+  private store(tag: string, { voxels }: { voxels: Uint8Array }): Response {
     this.stored.push({ tag, voxels });
     const time = String(this.stored.length);
     this.labels[tag] = { version: (this.labels[tag]?.version ?? 0) + 1, annotator: '', time };
