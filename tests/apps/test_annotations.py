@@ -155,6 +155,28 @@ def test_seg_is_taken_in_once_the_server_hands_it_over(site: Site) -> None:
     assert len(site.labels.snapshot().labels) == 2
 
 
+def test_label_that_was_current_is_so_again_after_the_store_was_lost(site: Site) -> None:
+    anna = site.study("anna")
+    for annotator in ("ada", "ben", "", "carl"):
+        site.labels.save(anna.pet, mask() * bool(annotator), PET_GRID, annotator=annotator)
+    site.watch()
+    assert len(site.orthanc.segmentations(anna.study)) == 3
+    uids = {label.version: site.labels.dicom_uid(label) for label in site.labels.versions(anna.pet)}
+    again = Site(site.folder / "again", site.orthanc, site.archive)
+    site.archive.fails = lambda request: request.startswith("GET") and request.endswith(f"/instances/{uids[2]}")
+    again.watch()
+    assert [label.version for label in again.labels.versions(anna.pet)] == [1, 4]
+    site.archive.fails = lambda _: False
+    again.watch(after_s=10)
+    assert {label.version: again.labels.dicom_uid(label) for label in again.labels.versions(anna.pet)} == {
+        1: uids[1],
+        2: uids[2],
+        4: uids[4],
+    }
+    write_labels(mask(), PET_GRID, site.folder / "label.nii.gz")
+    assert again.annotations.submit(anna.pet, site.folder / "label.nii.gz").version == 5
+
+
 def test_seg_is_taken_in_once_its_pet_is_whole(site: Site) -> None:
     anna = site.study("anna", stored=False)
     files = sorted(anna.folder.glob("PT*"))

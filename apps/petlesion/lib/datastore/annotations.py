@@ -18,11 +18,12 @@ from lib.datastore.backoff import Backoff
 from lib.datastore.cases import Case, FoundLabel, file_key
 from lib.datastore.dicomweb import ArchiveError, DicomWeb
 from lib.datastore.image_ids import UnknownImageError
-from lib.datastore.labels import FINAL, ORIGINAL, LabelVersion
+from lib.datastore.labels import FINAL, LabelVersion
+from lib.datastore.segmentations import METHOD, oldest_first, tag_of, version_of
 from lib.datastore.stores import Stores
 from lib.datastore.submissions import OtherGridError, read_submission
 from petlesion import __version__
-from petlesion.dicom.attributes import items, text
+from petlesion.dicom.attributes import text
 from petlesion.dicom.frame_of_reference import referenced_series
 from petlesion.dicom.segmentation import build_segmentation
 from petlesion.errors import OutputError, PetlesionError, UsageError
@@ -32,8 +33,6 @@ from petlesion.report import MethodRecord
 from petlesion.study import PetCt
 from petlesion.volume import Grid
 
-ANATOMICAL_STRUCTURE = "123037004"
-"""SNOMED CT category of organs: segments of this kind are no lesions."""
 WATCH_INTERVAL_S = 10.0
 """How often the server looks for images and labels that others stored."""
 
@@ -91,10 +90,12 @@ class Annotations:
         annotator: str = "",
         source: str = "client",
         info: Mapping[str, Any] | None = None,
+        version: int | None = None,
     ) -> LabelVersion:
         """Check a label file and keep it as a new version; a final one goes to the DICOMweb server as SEG, too.
 
-        Once this returns, the label is on the disk. A DICOMweb server that does not answer gets it later.
+        Once this returns, the label is on the disk. A DICOMweb server that does not answer gets it later. `version` is
+        that of a label that comes back, see `LabelStore.save`.
 
         Raises
         ------
@@ -112,6 +113,7 @@ class Annotations:
             annotator=annotator,
             source=source,
             info=info,
+            version=version,
             as_submitted=path if _worth_keeping(path, labels.size) else None,
         )
         logger.info("label %s version %d of %s by %r stored", tag, label.version, pet_id, annotator)
@@ -132,7 +134,7 @@ class Annotations:
             self.stores.cases.refresh()
             for label in self._waiting():
                 self._send_or_remember(label)
-            for found in self.stores.cases.source.segmentations(self._known()):
+            for found in oldest_first(self.stores.cases.source.segmentations(self._known())):
                 self._take_in(found)
 
     def _read(self, path: Path, study: PetCt, named: Grid | None) -> NDArray[np.uint16]:
@@ -233,14 +235,22 @@ class Annotations:
             info = {"sop_instance_uid": found.key.split()[-1], "file": found.path.name}
             self.submit(found.image_id, found.path, source="file", info=info)
             return
-        image_id, tag = self._image_of(header), _tag_of(header)
+        image_id, tag = self._image_of(header), tag_of(header)
         # One of our own may have arrived there since the known ones were counted.
         ours = (self.stores.labels.dicom_uid(label) for label in self.stores.labels.versions(image_id))
         if found.key in self._sending or found.key in ours:
             return
         annotator = str(header.get("ContentCreatorName") or "")
         info = {"sop_instance_uid": found.key, "series": text(header, "SeriesDescription")}
-        self.submit(image_id, found.path, tag=tag, annotator=annotator, source="dicom", info=info)
+        self.submit(
+            image_id,
+            found.path,
+            tag=tag,
+            annotator=annotator,
+            source="dicom",
+            info=info,
+            version=version_of(header),
+        )
 
     def _image_of(self, header: Dataset) -> str:
         """The PET that a SEG was drawn on: referred to by it or by way of its CT, or the only one of its study."""
@@ -266,30 +276,12 @@ def segmentation_of(label: LabelVersion, study: PetCt) -> Dataset:
         raise ValueError(f"version {label.version} of {label.image_id} was withdrawn")
     lesions = read_mask(label.path, study)
     method = MethodRecord(
-        f"annotation, version {label.version}",
+        METHOD.format(label.version),
         __version__,
         parameters={"annotator": label.annotator[:60], "source": label.source, "label_sha256": label.sha256},
     )
     lesions = replace(lesions, method=method)
     return build_segmentation(study, lesions, measure(study, lesions))
-
-
-def _tag_of(header: Dataset) -> str:
-    """Whether a person had a hand in a SEG (`final`), or an algorithm alone made it (`original`).
-
-    Raises
-    ------
-    UsageError
-        If all its segments are organs.
-    """
-    segments = items(header, "SegmentSequence")
-    categories = [
-        text(kind, "CodeValue") for item in segments for kind in items(item, "SegmentedPropertyCategoryCodeSequence")
-    ]
-    if categories and all(code == ANATOMICAL_STRUCTURE for code in categories):
-        raise UsageError("its segments are anatomical structures", remedy="nothing: such objects are left alone")
-    automatic = segments and all(text(item, "SegmentAlgorithmType") == "AUTOMATIC" for item in segments)
-    return ORIGINAL if automatic else FINAL
 
 
 def _worth_keeping(path: Path, voxels: int) -> bool:

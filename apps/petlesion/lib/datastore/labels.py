@@ -146,6 +146,7 @@ class LabelStore:
         annotator: str = "",
         source: str = "client",
         info: Mapping[str, Any] | None = None,
+        version: int | None = None,
         as_submitted: Path | None = None,
     ) -> LabelVersion:
         """Add a version; returns once it is on the disk.
@@ -158,6 +159,9 @@ class LabelStore:
             (z, y, x) whole numbers from 0 to 65535, one a lesion; all 0 says "no lesion".
         grid
             Grid of the PET.
+        version
+            Of a label that comes back after the store was lost: what was current then is current again, whichever
+            comes back first. Without, or where there is such a version, the label becomes the newest.
         as_submitted
             File that the client sent, to be kept beside the label.
 
@@ -173,7 +177,7 @@ class LabelStore:
         draft = LabelVersion(
             image_id=checked_id(image_id),
             tag=checked_tag(tag),
-            version=0,
+            version=version or 0,
             path=None,
             sha256="",
             annotator=annotator,
@@ -275,8 +279,8 @@ class LabelStore:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with exclusive(folder / ".lock"):
-                number = max((number for number, _ in _records(folder)), default=0) + 1
-                label = replace(draft, version=number)
+                taken = {0, *(number for number, _ in _records(folder))}
+                label = replace(draft, version=draft.version if draft.version not in taken else max(taken) + 1)
                 label = replace(label, sha256=write(self._stem(label)))
                 record = self._stem(label).with_suffix(".json")
                 write_durably(record, _to_json(label).encode())
