@@ -84,7 +84,8 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
         self._learning = Learning(stores, self._models, self.conf)
         self._starts = TrainingStarts(self._learning.training_due, self._start_training)
         work = stores.labels.folder.parent / f"{stores.labels.folder.name}-work"
-        return PetCtDatastore(Annotations(stores), ImageNotes(work / "notes"), work / "images", self.studies)
+        release = self._learning.reservations.release
+        return PetCtDatastore(Annotations(stores), ImageNotes(work / "notes"), work / "images", self.studies, release)
 
     def init_infers(self) -> dict[str, LesionTask]:
         """Pre-labels and networks."""
@@ -113,7 +114,6 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
     def on_save_label(self, image_id: str, label_id: str) -> None:
         """Start a retraining once enough labels are new."""
         super().on_save_label(image_id, label_id)
-        self._learning.label_saved(image_id)
         self._starts.consider()
 
     def train(self, request: Mapping[str, Any]) -> dict[str, Any]:

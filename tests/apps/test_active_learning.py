@@ -6,15 +6,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("monailabel", reason="needs MONAI Label")
 
 from annotated_folder import annotate, open_folder, write_studies
+from annotation_server import PET_GRID, write_small_study
 from lib.activelearning.reservations import Reservations
 from lib.activelearning.strategies import STRATEGIES, NextCase
+from lib.datastore.annotations import Annotations
+from lib.datastore.image_notes import ImageNotes
+from lib.datastore.petct_datastore import PetCtDatastore
 from lib.scoring.entropy import EntropyScoring
 from lib.scoring.scores import Scores
+
+from petlesion.nifti import write_labels
 
 
 class Clock:
@@ -59,6 +66,19 @@ def test_a_case_is_not_handed_to_two_people(reservations: Reservations, clock: C
     assert take(reservations, "cleo", names) == ("a", False)
     reservations.release("b")
     assert take(reservations, "dan", names) == ("b", False)
+
+
+def test_a_final_label_releases_the_case_and_a_draft_does_not(reservations: Reservations, tmp_path: Path) -> None:
+    study = write_small_study(tmp_path / "dicom", "anna")
+    stores = open_folder(tmp_path / "dicom")
+    notes = ImageNotes(tmp_path / "notes")
+    datastore = PetCtDatastore(Annotations(stores), notes, tmp_path / "images", "here", reservations.release)
+    write_labels(np.ones(PET_GRID.shape, np.uint8), PET_GRID, tmp_path / "label.nii.gz")
+    take(reservations, "ada", [study.pet])
+    datastore.save_label(study.pet, str(tmp_path / "label.nii.gz"), "draft", {"client_id": "bob"})
+    assert reservations.current()[study.pet].client == "ada"
+    datastore.save_label(study.ct, str(tmp_path / "label.nii.gz"), "final", {"client_id": "ada"})
+    assert reservations.current() == {}
 
 
 def test_reservations_survive_a_restart_and_damage(reservations: Reservations, tmp_path: Path, clock: Clock) -> None:

@@ -52,10 +52,6 @@ class Learning:
         """Scoring methods by name."""
         return {"dice": self._agreement, "entropy": self._scoring}
 
-    def label_saved(self, image_id: str) -> None:
-        """Note that a label was submitted: its case is in nobody's hands any more."""
-        self.reservations.release(image_id)
-
     def training_due(self) -> dict[str, int] | None:
         """Request for the training that is due; None where none is."""
         return {"new_labels": self.rounds.settings.after} if self.rounds.due() else None

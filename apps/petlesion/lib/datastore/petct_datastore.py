@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,15 +38,20 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
         Folder of NIfTI copies of DICOM images, for clients that download them.
     name
         Shown to clients.
+    on_final
+        Told the id of the PET whenever a final label of it was submitted.
     """
 
-    def __init__(self, annotations: Annotations, notes: ImageNotes, exports: Path, name: str) -> None:
+    def __init__(
+        self, annotations: Annotations, notes: ImageNotes, exports: Path, name: str, on_final: Callable[[str], None]
+    ) -> None:
         self.annotations = annotations
         self.cases = annotations.stores.cases
         self.labels = annotations.stores.labels
         self._notes = notes
         self._exports = exports
         self._name = name
+        self._on_final = on_final
         self._description = "PET/CT: SUV images with the CT on their grid"
 
     def name(self) -> str:
@@ -170,6 +175,8 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
         label = self.annotations.submit(
             image_id, Path(label_filename), tag=label_tag, annotator=annotator, source=source, info=label_info
         )
+        if label.tag == FINAL:
+            self._on_final(label.image_id)
         return label.image_id
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
