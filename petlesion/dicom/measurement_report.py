@@ -18,6 +18,7 @@ from petlesion.dicom.provenance import (
     ResultKind,
     algorithm_family,
     algorithm_parameters,
+    finding_type,
     image_references,
     lesion_name,
     object_uids,
@@ -179,7 +180,7 @@ def _lesion(
     )
 
     return VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(uid=lesion.tracking_uid, identifier=lesion_name(lesion)),
+        tracking_identifier=TrackingIdentifier(uid=lesion.tracking_uid, identifier=lesion_name(lesion, report.review)),
         referenced_segment=ReferencedSegment(
             sop_class_uid=segmentation.SOPClassUID,
             sop_instance_uid=segmentation.SOPInstanceUID,
@@ -187,7 +188,7 @@ def _lesion(
             source_series=SourceSeriesForSegmentation(report.study.pet_series_instance_uid),
         ),
         finding_category=codes.SCT.MorphologicallyAbnormalStructure,
-        finding_type=codes.SCT.Neoplasm,
+        finding_type=finding_type(report.review),
         finding_sites=_sites(lesion.location),
         algorithm_id=algorithm,
         measurements=[
@@ -295,7 +296,7 @@ def _remarks(report: Report) -> Dataset:
 
     comments = ["No lesion was found."] if not report.lesions else [_REVIEW[report.review]]
     comments += [
-        f"{lesion_name(lesion)}: {lesion.location}"
+        f"{lesion_name(lesion, report.review)}: {lesion.location}"
         for lesion in report.lesions
         if lesion.location and anatomic_site(lesion.location) is None
     ]

@@ -16,7 +16,7 @@ from petlesion import __version__
 from petlesion.dicom.attributes import items, number, parse_date, parse_time, text
 from petlesion.identifiers import derived_uid
 from petlesion.lesions import Lesions
-from petlesion.report import LesionRecord, MethodRecord, Report
+from petlesion.report import LesionRecord, MethodRecord, Report, Review
 from petlesion.study import DicomSource, PetCt
 
 MANUFACTURER = "petlesion"
@@ -37,6 +37,9 @@ _VALUE_LENGTH = 200
 
 PRIVATE_SCHEME = "99PETLESION"
 """Coding scheme of concepts for which no standard code exists."""
+
+NEOPLASM_CODE = Code("108369006", "SCT", "Neoplasm")
+LESION_CODE = Code("52988006", "SCT", "Lesion")
 
 
 class ResultKind(Enum):
@@ -182,9 +185,14 @@ def sop_class_uid(header: Dataset) -> str:
     return text(header, "SOPClassUID") or str(PositronEmissionTomographyImageStorage)
 
 
-def lesion_name(lesion: LesionRecord) -> str:
+def lesion_name(lesion: LesionRecord, review: Review) -> str:
     """Name of a lesion in every object: label of its segment and ROI, and its tracking identifier."""
-    return f"Lesion {lesion.id}"
+    return f"{'Candidate' if review is Review.CANDIDATES else 'Lesion'} {lesion.id}"
+
+
+def finding_type(review: Review) -> Code:
+    """Neoplasm; of candidates, among which is physiological uptake, no more than lesion (SNOMED CT)."""
+    return LESION_CODE if review is Review.CANDIDATES else NEOPLASM_CODE
 
 
 def algorithm_family(method: MethodRecord) -> Code:

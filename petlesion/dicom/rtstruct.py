@@ -21,6 +21,7 @@ from petlesion.dicom.provenance import (
     ResultKind,
     content_moment,
     dicom_source,
+    finding_type,
     frame_of_reference_uid,
     lesion_name,
     object_uids,
@@ -70,7 +71,7 @@ def build_rtstruct(study: PetCt, lesions: Lesions, report: Report) -> Dataset:
     contours = _contours(study, lesions)
     _add_structure_set(dataset, study, report)
     dataset.ROIContourSequence = [_roi_contours(lesion, contours[lesion.id]) for lesion in report.lesions]
-    dataset.RTROIObservationsSequence = [_observation(lesion) for lesion in report.lesions]
+    dataset.RTROIObservationsSequence = [_observation(lesion, report.review) for lesion in report.lesions]
     content = "".join(str(item.ContourData) for parts in contours.values() for item in parts)
     _add_identity(dataset, study, report, hashlib.sha256(content.encode()).digest())
     return dataset
@@ -132,7 +133,7 @@ def _roi(lesion: LesionRecord, study: PetCt, report: Report) -> Dataset:
     roi = Dataset()
     roi.ROINumber = lesion.id
     roi.ReferencedFrameOfReferenceUID = frame_of_reference_uid(study)
-    roi.ROIName = lesion_name(lesion)
+    roi.ROIName = lesion_name(lesion, report.review)
     if lesion.location:
         roi.ROIDescription = lesion.location[:1024]
     roi.ROIVolume = f"{lesion.volume_ml:.4f}"
@@ -149,17 +150,15 @@ def _roi_contours(lesion: LesionRecord, contours: list[Dataset]) -> Dataset:
     return item
 
 
-def _observation(lesion: LesionRecord) -> Dataset:
+def _observation(lesion: LesionRecord, review: Review) -> Dataset:
     """RT ROI Observations module (DICOM PS3.3 C.8.8.8); no interpreted type, as a lesion is no target until planned."""
-    from pydicom.sr.codedict import codes
-
-    neoplasm = Dataset()
-    neoplasm.CodeValue, neoplasm.CodingSchemeDesignator, neoplasm.CodeMeaning = codes.SCT.Neoplasm[:3]
+    kind = Dataset()
+    kind.CodeValue, kind.CodingSchemeDesignator, kind.CodeMeaning = finding_type(review)[:3]
     observation = Dataset()
     observation.ObservationNumber = lesion.id
     observation.ReferencedROINumber = lesion.id
-    observation.ROIObservationLabel = lesion_name(lesion)[:16]
-    observation.RTROIIdentificationCodeSequence = [neoplasm]
+    observation.ROIObservationLabel = lesion_name(lesion, review)[:16]
+    observation.RTROIIdentificationCodeSequence = [kind]
     observation.RTROIInterpretedType = ""
     observation.ROIInterpreter = ""
     return observation

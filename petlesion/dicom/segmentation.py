@@ -28,6 +28,7 @@ from petlesion.dicom.provenance import (
     algorithm_family,
     algorithm_parameters,
     dicom_source,
+    finding_type,
     lesion_name,
     object_uids,
     require_lesions,
@@ -202,11 +203,11 @@ def _describe_segments(report: Report) -> list[SegmentDescription]:
     )
     # A person drew, corrected or accepted reviewed lesions; all else is untouched output of the algorithm.
     kind = "SEMIAUTOMATIC" if report.review is Review.REVIEWED else "AUTOMATIC"
-    return [_describe_segment(lesion, algorithm, kind) for lesion in report.lesions]
+    return [_describe_segment(lesion, algorithm, kind, report.review) for lesion in report.lesions]
 
 
 def _describe_segment(
-    lesion: LesionRecord, algorithm: AlgorithmIdentificationSequence, kind: str
+    lesion: LesionRecord, algorithm: AlgorithmIdentificationSequence, kind: str, review: Review
 ) -> SegmentDescription:
     from highdicom.color import CIELabColor
     from highdicom.seg import SegmentDescription
@@ -215,13 +216,13 @@ def _describe_segment(
     site = anatomic_site(lesion.location)
     description = SegmentDescription(
         segment_number=lesion.id,
-        segment_label=lesion_name(lesion),
+        segment_label=lesion_name(lesion, review),
         segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
-        segmented_property_type=codes.SCT.Neoplasm,
+        segmented_property_type=finding_type(review),
         algorithm_type=kind,
         algorithm_identification=algorithm,
         tracking_uid=lesion.tracking_uid,
-        tracking_id=lesion_name(lesion),
+        tracking_id=lesion_name(lesion, review),
         anatomic_regions=None if site is None else [site.region],
         display_color=CIELabColor.from_rgb(*lesion_color(lesion.id)),
     )

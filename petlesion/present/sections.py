@@ -98,14 +98,16 @@ def notices(report: Report) -> Any:
 def key_figures(report: Report) -> Any:
     """Totals of all lesions, large."""
     totals = report.totals
+    candidates = report.review is Review.CANDIDATES
+    total = "total candidate volume, mL" if candidates else "total tumour volume (TTV), mL"
     figures = (
         (f"{_noun(report)}s", str(totals.n_lesions) if totals.n_lesions else "none"),
-        ("total tumour volume (TTV), mL", f"{totals.ttv_ml:.1f}"),
+        (total, f"{totals.ttv_ml:.1f}"),
         ("total lesion uptake (TLU), g", f"{totals.tlu:.1f}"),
         ("SUVmax", _suv(totals.suv_max)),
         ("SUVpeak", _suv(totals.suv_peak)),
         ("SUVmean", _suv(totals.suv_mean)),
-        ("lowest lesion SUVmean", _suv(totals.min_lesion_suv_mean)),
+        (f"lowest {_noun(report)} SUVmean", _suv(totals.min_lesion_suv_mean)),
     )
     rows = [[Paragraph(value, FIGURE) for _, value in figures], [Paragraph(name, FIGURE_LABEL) for name, _ in figures]]
     table = Table(rows, colWidths=[WIDTH / len(figures)] * len(figures), spaceAfter=4)

@@ -25,7 +25,9 @@ from pet_studies import (
 from pydicom import Dataset
 from synthetic_dicom import axial_grid
 
+from petlesion.dicom.measurement_report import build_measurement_report
 from petlesion.dicom.palette import lesion_color
+from petlesion.dicom.rtstruct import build_rtstruct
 from petlesion.dicom.seg_type import SegType
 from petlesion.dicom.segmentation import build_segmentation
 from petlesion.report import MethodRecord, Review
@@ -172,6 +174,20 @@ def test_same_input_same_bytes(seg_type: SegType) -> None:
     first = file_bytes(build(study, labels, seg_type))
     time.sleep(0.01)  # times that are of now would differ
     assert file_bytes(build(study, labels, seg_type)) == first
+
+
+def test_candidates_are_called_so_and_coded_as_no_neoplasm_in_every_object() -> None:
+    study, labels = make_study(GRID), balls(GRID, *TWO_BALLS)
+    for review, name, kind in ((Review.CANDIDATES, "Candidate 1", "Lesion"), (Review.FILTERED, "Lesion 1", "Neoplasm")):
+        lesions, report = make_lesions(study, labels, review=review)
+        seg, structures = build_segmentation(study, lesions, report), build_rtstruct(study, lesions, report)
+        segment, observation = seg.SegmentSequence[0], structures.RTROIObservationsSequence[0]
+        assert segment.SegmentLabel == structures.StructureSetROISequence[0].ROIName == name
+        assert segment.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == kind
+        assert observation.RTROIIdentificationCodeSequence[0].CodeMeaning == kind
+        text = str(build_measurement_report(study, report, seg))
+        assert name in text
+        assert ("Neoplasm" in text) == (kind == "Neoplasm")
 
 
 def test_corrected_patient_other_uid() -> None:

@@ -17,7 +17,7 @@ from petlesion.dicom.scan import scan
 from petlesion.identifiers import derived_uid
 from petlesion.lesions import Lesions
 from petlesion.measure.biomarkers import measure
-from petlesion.report import MethodRecord, Report, SuvRecord
+from petlesion.report import MethodRecord, Report, Review, SuvRecord
 from petlesion.study import DicomSource, Patient, PetCt
 from petlesion.tracers import TRACERS, TracerName
 from petlesion.volume import Grid, Volume
@@ -64,7 +64,8 @@ def real_study(folder: Path) -> PetCt:
 
 def make_lesions(study: PetCt, labels: NDArray[Any], **fields: Any) -> tuple[Lesions, Report]:
     """Lesions of a label array, and what is measured in them."""
-    lesions = Lesions(labels.astype(np.uint16), study.pet.grid, **{"method": METHOD, **fields})
+    given = {"method": METHOD, "review": Review.FILTERED, **fields}
+    lesions = Lesions(labels.astype(np.uint16), study.pet.grid, **given)
     return lesions, measure(study, lesions)
 
 
