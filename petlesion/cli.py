@@ -21,7 +21,7 @@ from petlesion.errors import ExitCode
 from petlesion.phantom.cohort import Cohort
 from petlesion.phantom.scanner import ScannerName, Vendor
 from petlesion.report import ReferenceOrgan, Report
-from petlesion.segment.options import MethodName, NetworkOptions, SegmentOptions
+from petlesion.segment.options import NetworkOptions, SegmentOptions
 from petlesion.suv_scale import SuvScale
 from petlesion.tracers import TracerName
 
@@ -117,12 +117,10 @@ def suv(
 
 @app.command()
 def segment(
+    context: typer.Context,
     study: option.Study,
     output: option.Output,
-    method: Annotated[
-        MethodName | None,
-        typer.Option("--method", "-m", help="How lesions are found. [default: unet if installed, else percist]"),
-    ] = None,
+    method: option.Method = None,
     model: Annotated[
         list[Path] | None,
         typer.Option(
@@ -172,10 +170,11 @@ def segment(
 
     point_mm = option.parse_point(point, "--point")
     liver_sphere_mm = option.parse_point(liver_sphere, "--liver-sphere")
+    method = option.chosen_method(context, method)
     with display() as progress:
         petct = _read(study, progress, tracer, weight, dose, injection_time, pet_series, study_uid)
         options = SegmentOptions(
-            method=method or option.default_method(),
+            method=method,
             models=tuple(model or ()),
             network=NetworkOptions(device=device, mirror=mirror, refine=refine, maps=maps),
             suv=suv,

@@ -12,18 +12,16 @@ import typer
 from petlesion import cli_options as option
 from petlesion.console import display, print_table
 from petlesion.dicom.seg_type import SegType
-from petlesion.segment.options import MethodName, SegmentOptions
+from petlesion.segment.options import SegmentOptions
 
 _SHOWN_FAILURES = 20
 
 
 def batch(
+    context: typer.Context,
     studies: Annotated[Path, typer.Argument(metavar="STUDIES", help="Folder with a folder a study, DICOM or NIfTI.")],
     output: option.Output,
-    method: Annotated[
-        MethodName | None,
-        typer.Option("--method", "-m", help="How lesions are found. [default: unet if installed, else percist]"),
-    ] = None,
+    method: option.Method = None,
     model: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="unet: instead of the installed model. nnunet: its trained model."),
@@ -58,7 +56,7 @@ def batch(
 
     options = BatchOptions(
         SegmentOptions(
-            method=method or option.default_method(),
+            method=option.chosen_method(context, method),
             models=() if model is None else (model,),
             suv=suv,
             fraction=fraction,

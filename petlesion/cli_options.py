@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from petlesion.dicom.seg_type import SegType
-from petlesion.errors import UsageError
+from petlesion.errors import ModelError, UsageError
 from petlesion.segment.options import MethodName
 from petlesion.tracers import TracerName
 
@@ -21,6 +21,12 @@ Study = Annotated[
     ),
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder of the results; created where missing.")]
+Method = Annotated[
+    MethodName | None,
+    typer.Option(
+        "--method", "-m", help="How lesions are found. Default: unet with --model or if installed, else percist."
+    ),
+]
 Tracer = Annotated[TracerName | None, typer.Option("--tracer", help="Tracer, where the header is silent or wrong.")]
 PetSeries = Annotated[
     str | None,
@@ -53,6 +59,22 @@ Explain = Annotated[bool, typer.Option("--explain", help="Say why this PET and C
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
+_NETWORKS = (MethodName.UNET, MethodName.NNUNET)
+_WITH_REFERENCE = tuple(method for method in MethodName if method is not MethodName.FIXED)
+METHODS_OF = {
+    "model": _NETWORKS,
+    "device": _NETWORKS,
+    "mirror": _NETWORKS,
+    "refine": (MethodName.UNET,),
+    "maps": (MethodName.UNET,),
+    "suv": (MethodName.FIXED,),
+    "fraction": (MethodName.RELATIVE,),
+    "incremental": (MethodName.RELATIVE,),
+    "liver_sphere": _WITH_REFERENCE,
+    "organs": _WITH_REFERENCE,
+}
+"""Methods that use an option, where not all of them do."""
+
 
 def parse_point(text: str | None, option: str) -> tuple[float, float, float] | None:
     """Read `x,y,z` (LPS, mm).
@@ -71,6 +93,38 @@ def parse_point(text: str | None, option: str) -> tuple[float, float, float] | N
             f"{option} {text!r} is not a point", remedy="give three numbers x,y,z in LPS mm, as report.json writes them"
         ) from None
     return x, y, z
+
+
+def chosen_method(context: typer.Context, method: MethodName | None) -> MethodName:
+    """Find the method to run: the one that is named, else `unet` for a model that is, else the default.
+
+    Raises
+    ------
+    UsageError
+        If an option is given that the method does not use.
+    ModelError
+        If the method is a network and packages are missing.
+    """
+    from petlesion.segment import methods
+
+    given = [name for name in METHODS_OF if _is_given(context, name)]
+    if method is None:
+        method = MethodName.UNET if "model" in given else default_method()
+    for name in given:
+        owners = METHODS_OF[name]
+        if method not in owners:
+            raise UsageError(
+                f"--{name.replace('_', '-')} belongs to --method {'|'.join(owners)}, not to {method}",
+                remedy="name the method that you mean, or leave the option out",
+            )
+    if method is MethodName.UNET and methods.lacks_packages():
+        raise ModelError("the network needs more packages", remedy='run pip install "petlesion[network]"')
+    return method
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def default_method() -> MethodName:

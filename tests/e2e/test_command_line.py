@@ -20,6 +20,7 @@ from pydicom import dcmread
 from petlesion.cli import run
 from petlesion.errors import ExitCode
 from petlesion.report import Report
+from petlesion.segment import methods
 
 DICOM_RESULTS = {"seg.dcm", "sr.dcm", "rtstruct.dcm", "report.pdf", "report.json", "lesions.csv"}
 
@@ -184,6 +185,45 @@ def test_wrong_usage_is_one_line_and_code_2(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("segment -m percist --suv 3", "--suv belongs to --method fixed, not to percist"),
+        ("segment --model model --suv 5", "--suv belongs to --method fixed, not to unet"),
+        ("segment -m fixed --fraction 0.5", "--fraction belongs to --method relative,"),
+        ("segment -m fixed --incremental", "--incremental belongs to --method relative,"),
+        ("segment -m nnunet --refine", "--refine belongs to --method unet,"),
+        ("segment -m gradient --maps", "--maps belongs to --method unet,"),
+        ("segment -m relative --mirror", "--mirror belongs to --method unet|nnunet,"),
+        ("segment -m fixed --device auto", "--device belongs to --method unet|nnunet,"),
+        ("segment -m fixed --model model", "--model belongs to --method unet|nnunet,"),
+        ("segment -m fixed --organs organs.nii.gz", "--organs belongs to --method percist|"),
+        ("segment -m fixed --liver-sphere 1,2,3", "--liver-sphere belongs to --method percist|"),
+        ("batch -m percist --suv 5", "--suv belongs to --method fixed,"),
+        ("batch --model model --fraction 0.5", "--fraction belongs to --method relative, not to unet"),
+    ],
+)
+def test_option_of_another_method_is_refused(
+    petlesion: Petlesion, arguments: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command, *options = arguments.split()
+    result = petlesion(command, ".", "-o", "out", *options)
+    assert result.returncode == ExitCode.USAGE, result.stderr
+    assert message in error_line(result)
+
+
+@pytest.mark.parametrize("command", ["segment", "batch"])
+def test_network_without_its_packages_is_refused(
+    petlesion: Petlesion, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(methods, "_NETWORK_PACKAGES", ("a_package_that_nobody_has",))
+    for options in (["--method", "unet"], ["--model", tmp_path]):
+        result = petlesion(command, tmp_path, "-o", tmp_path / "out", *options)
+        assert result.returncode == ExitCode.MODEL, result.stderr
+        assert 'pip install "petlesion[network]"' in error_line(result)
+
+
 def test_results_are_not_replaced_unasked(petlesion: Petlesion, shared_data: Path, tmp_path: Path) -> None:
     study = shared_data / "sts_dicom" / "STS_002"
     assert petlesion("segment", study, "-o", tmp_path, "-m", "fixed").returncode == ExitCode.DONE
@@ -241,9 +281,10 @@ def test_network_without_a_model_is_a_model_error(
     result = petlesion("segment", study, "-o", tmp_path / "out", "-m", "unet")
     assert result.returncode == ExitCode.MODEL
     assert "--model" in error_line(result)
-    result = petlesion("segment", study, "-o", tmp_path / "out", "-m", "unet", "--model", tmp_path / "nowhere")
-    assert result.returncode == ExitCode.MODEL
-    assert "nowhere" in error_line(result)
+    for method in (["-m", "unet"], []):
+        result = petlesion("segment", study, "-o", tmp_path / "out", *method, "--model", tmp_path / "nowhere")
+        assert result.returncode == ExitCode.MODEL
+        assert "nowhere" in error_line(result)
     assert not (tmp_path / "out").exists()
 
 
