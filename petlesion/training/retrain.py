@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from petlesion.durable import exclusive, write_durably
-from petlesion.errors import PetlesionError, UsageError
+from petlesion.errors import PetlesionError, SegmentationError, UsageError
 from petlesion.networks.model_folder import CARD, load_model, model_identity
 from petlesion.networks.registry import Registry, Version
 from petlesion.segment.network import NetworkOptions
@@ -80,6 +80,8 @@ class RetrainStatus:
         Version that training started from, and the new one; None before, or without.
     labels_sha256
         Identity of the labels.
+    resumed
+        How often in a row it has gone on after a kill.
     """
 
     stage: Stage
@@ -92,6 +94,7 @@ class RetrainStatus:
     parent: int | None = None
     version: int | None = None
     labels_sha256: str = ""
+    resumed: int = 0
 
     def describe(self) -> str:
         """One line for a log."""
@@ -104,7 +107,14 @@ WatchStatus = Callable[[RetrainStatus], None]
 """Called whenever the status has changed."""
 
 
-def retrain(run: Path, *, watch: WatchStatus = lambda _: None, jobs: int = 1) -> RetrainStatus:
+def retrain(
+    run: Path,
+    *,
+    watch: WatchStatus = lambda _: None,
+    jobs: int = 1,
+    prepare: Callable[[], None] = lambda: None,
+    most_resumed: int | None = None,
+) -> RetrainStatus:
     """Carry out a retraining, or go on with one that was interrupted; an ended one is not done again.
 
     Parameters
@@ -115,6 +125,10 @@ def retrain(run: Path, *, watch: WatchStatus = lambda _: None, jobs: int = 1) ->
         Told of the progress, as `status.json` is.
     jobs
         Processes that preprocess.
+    prepare
+        Writes the cases, before anything is read; its failure is one of the retraining.
+    most_resumed
+        How often in a row it may go on after a kill, of which a lack of memory is the most frequent reason.
 
     Returns
     -------
@@ -137,14 +151,30 @@ def retrain(run: Path, *, watch: WatchStatus = lambda _: None, jobs: int = 1) ->
         before = read_status(run)
         if before is not None and before.stage.ended:
             return before
-        begun = RetrainStatus(Stage.PREPARE, labels_sha256=config.labels_sha256)
-        report = _Report(run, watch, begun if before is None else before)
+        begun = _begun(before, config)
+        report = _Report(run, watch, begun)
+        report()
         try:
+            if most_resumed is not None and begun.resumed > most_resumed:
+                raise SegmentationError(
+                    f"training was killed {begun.resumed} times in a row",
+                    remedy="give it more memory, or train again with other options, such as a smaller batch",
+                )
+            prepare()
             return _Retraining(run, config, report, before, jobs).finish()
         except Exception as error:
             message = str(error) if isinstance(error, PetlesionError) else f"{type(error).__name__}: {error}"
             report(stage=Stage.FAILED, message=" ".join(message.split()), done=0, total=0, seconds_left=None)
             raise
+
+
+def _begun(before: RetrainStatus | None, config: RetrainConfig) -> RetrainStatus:
+    """Where a retraining is that begins, goes on after a kill, or is tried again after a failure."""
+    if before is None:
+        return RetrainStatus(Stage.PREPARE, labels_sha256=config.labels_sha256)
+    if before.stage is Stage.FAILED:
+        return replace(before, stage=Stage.PREPARE, message="", resumed=0)
+    return replace(before, resumed=before.resumed + 1)
 
 
 def read_status(run: Path) -> RetrainStatus | None:

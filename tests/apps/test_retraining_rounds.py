@@ -15,9 +15,12 @@ from lib.learning import MODEL, Learning  # noqa: E402
 from lib.retraining.rounds import Rounds  # noqa: E402
 from lib.retraining.settings import RetrainingSettings, retraining_settings  # noqa: E402
 from lib.retraining.snapshot import case_name  # noqa: E402
+from lib.scoring.entropy import EntropyScoring  # noqa: E402
+from lib.scoring.scores import Scores  # noqa: E402
+from lib.trainers.network import NetworkTrainer  # noqa: E402
 from training_cases import train_beginner  # noqa: E402
 
-from petlesion.errors import UsageError  # noqa: E402
+from petlesion.errors import SegmentationError, UsageError  # noqa: E402
 from petlesion.networks.registry import Registry  # noqa: E402
 from petlesion.training.retrain import RetrainStatus, Stage, read_status  # noqa: E402
 
@@ -55,6 +58,12 @@ def studies(tmp_path: Path) -> Path:
 def rounds_of(studies: Path, models: Path, **options: Any) -> Rounds:
     settings = RetrainingSettings(studies.parent / "work", after=5, options={**OPTIONS, **options})
     return Rounds(open_folder(studies), models, settings)
+
+
+def stages(studies: Path) -> list[Stage]:
+    """Of all rounds, the oldest first."""
+    found = (read_status(folder) for folder in sorted((studies.parent / "work").glob("round-*")))
+    return [status.stage for status in found if status is not None]
 
 
 def test_learns_from_submitted_labels_and_scores_what_is_left(studies: Path, models: Path) -> None:
@@ -115,15 +124,18 @@ def test_labels_of_a_round_stay_as_they_were_when_it_began(
     """Killed while it trained; meanwhile a label was corrected."""
     rounds = rounds_of(studies, models)
     stores = open_folder(studies)
+    trainer = NetworkTrainer(rounds, EntropyScoring(stores, models, Scores(studies / "scores.json")))
     annotate(stores, studies, range(6))
 
     def stop(status: RetrainStatus) -> None:
         if status.stage is Stage.TRAIN:
+            assert trainer.stats()["stage"] is Stage.TRAIN
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         rounds.carry_out({}, watch=stop)
     assert rounds.interrupted()
+    assert (trainer.stats()["stage"], trainer.stats()["seconds_left"]) == ("interrupted", None)
     annotate(stores, studies, range(1), empty=True)
     assert rounds.waiting() == 1
     status = rounds.carry_out({}, at_least=5)  # an interrupted round goes on, however few labels are new
@@ -137,21 +149,59 @@ def test_labels_of_a_round_stay_as_they_were_when_it_began(
     assert second.labels_sha256 == stores.labels.snapshot().sha256 != status.labels_sha256
 
 
-def test_a_round_that_failed_is_left_for_new_labels(studies: Path, models: Path) -> None:
+def test_a_round_that_failed_is_left_for_new_labels_and_options(studies: Path, models: Path) -> None:
     rounds, stores = rounds_of(studies, models, held_out=1.0), open_folder(studies)
     with pytest.raises(UsageError, match="no label was submitted"):
         rounds.carry_out({})
-    annotate(stores, studies, range(2))
-    for _ in range(2):
+
+    def fail(expected: int) -> None:
         with pytest.raises(UsageError, match="belong to held-out patients"):
             rounds.carry_out({})
-    assert not rounds.interrupted()
+        assert len(stages(studies)) == expected
+        assert not rounds.interrupted()
+
+    annotate(stores, studies, range(2))
+    fail(expected=1)
+    fail(expected=1)
     annotate(stores, studies, range(2, 4))
+    fail(expected=2)
     status = rounds_of(studies, models, held_out=0.0).carry_out(SHORT)
     assert status is not None
-    assert status.stage is Stage.REFUSED
-    folders = sorted((studies.parent / "work").glob("round-*"))
-    assert [read_status(folder).stage for folder in folders] == [Stage.FAILED, Stage.REFUSED]  # type: ignore[union-attr]
+    assert stages(studies) == [Stage.FAILED, Stage.FAILED, Stage.REFUSED]
+
+
+def test_a_full_disk_is_recorded_and_the_round_goes_on(studies: Path, models: Path) -> None:
+    annotate(open_folder(studies), studies, range(4))
+    rounds = rounds_of(studies, models, held_out=0.0)
+    images = studies.parent / "work" / "images"
+    images.parent.mkdir()
+    images.write_text("no folder can be made here")
+    with pytest.raises(FileExistsError):
+        rounds.carry_out(SHORT)
+    status = rounds.status()
+    assert status is not None
+    assert (status.stage, "File exists" in status.message) == (Stage.FAILED, True)
+    images.unlink()
+    assert rounds.carry_out(SHORT) is not None
+    assert stages(studies) == [Stage.REFUSED]
+
+
+def test_a_round_that_is_killed_again_and_again_gives_way(studies: Path, models: Path) -> None:
+    annotate(open_folder(studies), studies, range(4))
+    rounds = rounds_of(studies, models, held_out=0.0)
+
+    def kill(_: RetrainStatus) -> None:
+        raise KeyboardInterrupt
+
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            rounds.carry_out(SHORT, watch=kill)
+    assert rounds.interrupted()
+    with pytest.raises(SegmentationError, match="killed 3 times in a row; give it more memory"):
+        rounds.carry_out(SHORT)
+    annotate(open_folder(studies), studies, range(4, 5))
+    assert rounds.carry_out(SHORT, at_least=1) is not None
+    assert stages(studies) == [Stage.FAILED, Stage.REFUSED]
 
 
 def test_an_image_that_is_gone_is_left_out_and_named(studies: Path, models: Path) -> None:

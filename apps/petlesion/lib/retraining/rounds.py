@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ from lib.retraining.snapshot import write_cases
 from petlesion.durable import exclusive, write_durably
 from petlesion.errors import ModelError, UsageError
 from petlesion.networks.registry import Registry
+from petlesion.training.config import read_yaml
 from petlesion.training.retrain import CONFIG_FILE, RetrainStatus, Stage, WatchStatus, read_status, retrain
-from petlesion.training.retrain_config import parse_retrain_config, write_retrain_config
+from petlesion.training.retrain_config import RetrainConfig, parse_retrain_config, write_retrain_config
 
 SNAPSHOT_FILE = "snapshot.json"
 _NAME = "unet"
 _PREFIX = "round-"
+_MOST_RESUMED = 2
+"""A round that is killed a third time in a row will be killed again, and new labels should not wait for it."""
 
 
 class Rounds:
@@ -56,6 +60,14 @@ class Rounds:
             status is None or not (status.stage.ended or status.stage is Stage.FAILED)
         )
 
+    def at_work(self) -> bool:
+        """Whether a process is at a round."""
+        lock = self._lock
+        if not lock.is_file():
+            return False
+        with exclusive(lock, wait=False) as free:
+            return not free
+
     def status(self) -> RetrainStatus | None:
         """Of the newest round; None before it began to train."""
         newest = self._newest()
@@ -77,7 +89,7 @@ class Rounds:
         watch: WatchStatus = lambda _: None,
         tell: Callable[[str], None] = lambda _: None,
     ) -> RetrainStatus | None:
-        """Go on with the round that was interrupted, or carry out a new one.
+        """Go on with the round that was killed, or failed with these labels and options; else carry out a new one.
 
         Waits while another process is at one; that process may be what a killed server left.
 
@@ -101,39 +113,44 @@ class Rounds:
             As `retrain`; also without any label.
         """
         self.settings.folder.mkdir(parents=True, exist_ok=True)
-        lock = self.settings.folder / ".lock"
-        with exclusive(lock, wait=False) as free:
+        with exclusive(self._lock, wait=False) as free:
             if free:
                 return self._carry_out(changes, at_least, watch, tell)
         tell("another process is at a retraining: waiting for it to end")
-        with exclusive(lock):
+        with exclusive(self._lock):
             return self._carry_out(changes, at_least, watch, tell)
 
     def _carry_out(
         self, changes: Mapping[str, Any], at_least: int, watch: WatchStatus, tell: Callable[[str], None]
     ) -> RetrainStatus | None:
         newest = self._newest()
-        if newest is None or not self._goes_on(newest):
+        if newest is None or not self._goes_on(newest, changes):
             if self.waiting() < at_least:
                 return None
             newest = self._begin(changes)
-        tell(f"{newest.name}: {len(_rows(newest))} labels")
-        labels = self._labels(newest)
-        left_out = write_cases(self._stores, labels, newest / "cases", self._images, tell)
-        there = {label.image_id for label in labels}
-        left_out |= {row["image_id"]: "its label is gone" for row in _rows(newest) if row["image_id"] not in there}
-        if left_out:
-            write_durably(newest / "left-out.json", json.dumps(left_out, indent=1).encode())
-        status = retrain(newest, watch=watch)
+        status = retrain(
+            newest, watch=watch, prepare=partial(self._write_cases, newest, tell), most_resumed=_MOST_RESUMED
+        )
         shutil.rmtree(newest / "cases", ignore_errors=True)
         return status
 
-    def _goes_on(self, folder: Path) -> bool:
-        """Whether a round has not ended, and did not fail on labels that have changed since."""
+    def _write_cases(self, folder: Path, tell: Callable[[str], None]) -> None:
+        rows = _rows(folder)
+        tell(f"{folder.name}: {len(rows)} labels")
+        labels = self._labels(folder)
+        left_out = write_cases(self._stores, labels, folder / "cases", self._images, tell)
+        there = {label.image_id for label in labels}
+        left_out |= {row["image_id"]: "its label is gone" for row in rows if row["image_id"] not in there}
+        if left_out:
+            write_durably(folder / "left-out.json", json.dumps(left_out, indent=1).encode())
+
+    def _goes_on(self, folder: Path, changes: Mapping[str, Any]) -> bool:
+        """Whether a round was killed, or would fail no better as a new one: with the same labels and options."""
         status = read_status(folder)
         if status is None or status.stage is not Stage.FAILED:
             return status is None or not status.stage.ended
-        return self.waiting() == 0
+        config = self._config(self._stores.labels.snapshot(), folder, changes)
+        return read_yaml(folder / CONFIG_FILE) == config.model_dump(mode="json")
 
     def _begin(self, changes: Mapping[str, Any]) -> Path:
         """Take a snapshot; the round exists once both of its files do."""
@@ -147,6 +164,11 @@ class Rounds:
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()
         write_durably(staging / SNAPSHOT_FILE, _document(snapshot))
+        write_retrain_config(self._config(snapshot, folder, changes), staging / CONFIG_FILE)
+        staging.rename(folder)
+        return folder
+
+    def _config(self, snapshot: LabelSnapshot, folder: Path, changes: Mapping[str, Any]) -> RetrainConfig:
         data = {
             **self.settings.options,
             **{name: _over(self.settings.options.get(name), value) for name, value in changes.items()},
@@ -155,10 +177,7 @@ class Rounds:
             "cases": str((folder / "cases").resolve()),
             "labels_sha256": snapshot.sha256,
         }
-        config = parse_retrain_config(data, self.settings.options_file or staging / CONFIG_FILE)
-        write_retrain_config(config, staging / CONFIG_FILE)
-        staging.rename(folder)
-        return folder
+        return parse_retrain_config(data, self.settings.options_file or folder / CONFIG_FILE)
 
     def _labels(self, folder: Path) -> list[LabelVersion]:
         """Label versions of a round, but for those that somebody has removed."""
@@ -168,6 +187,10 @@ class Rounds:
     def _newest(self) -> Path | None:
         folders = self.settings.folder.glob(f"{_PREFIX}*") if self.settings.folder.is_dir() else []
         return max(folders, default=None)
+
+    @property
+    def _lock(self) -> Path:
+        return self.settings.folder / ".lock"
 
     @property
     def _images(self) -> Path:

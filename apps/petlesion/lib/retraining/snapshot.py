@@ -15,7 +15,7 @@ import numpy as np
 from lib.datastore.labels import LabelVersion
 from lib.datastore.stores import Stores
 from petlesion.durable import write_durably
-from petlesion.errors import PetlesionError
+from petlesion.errors import OutputError, PetlesionError
 from petlesion.nifti import write_image, write_labels
 from petlesion.resample import Interpolation, resample
 from petlesion.study import PetCt
@@ -57,6 +57,11 @@ def write_cases(
     -------
     dict
         Image id → why it was left out: its image is gone or cannot be read.
+
+    Raises
+    ------
+    OSError, OutputError
+        If the disk is full or refuses; what was written is used when it is tried again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     left_out: dict[str, str] = {}
@@ -69,6 +74,9 @@ def write_cases(
         target.mkdir()
         try:
             _write_case(stores, label, target, images)
+        except (OSError, OutputError):  # the disk, which the next case would not find any better
+            shutil.rmtree(target)
+            raise
         except PetlesionError as error:
             shutil.rmtree(target)
             left_out[label.image_id] = str(error)

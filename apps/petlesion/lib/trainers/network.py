@@ -22,6 +22,8 @@ LOG_SECONDS = 5.0
 """Time between two lines on the progress; `GET /train/` shows the last 20."""
 _DEVICES = ("auto", "cpu", "cuda")
 _NO_TRACKING = "none"
+_INTERRUPTED = "interrupted"
+"""Stage of a round that no process is at: it was stopped, or killed for want of memory, and could not say so."""
 
 logger = logging.getLogger(__name__)
 
@@ -55,12 +57,14 @@ class NetworkTrainer(TrainTask):  # type: ignore[misc]
 
     def stats(self) -> dict[str, Any]:
         """How far the newest round is, or what came of it; how many labels wait for the next; the model in service."""
-        status = self._rounds.status()
+        at_work, status = self._rounds.at_work(), self._rounds.status()
+        stopped = self._rounds.interrupted() and not at_work
         return {
             "waiting_labels": self._rounds.waiting(),
             "retrain_after": self._rounds.settings.after,
             "published_version": self._rounds.published(),
             **({} if status is None else asdict(status)),
+            **({"stage": _INTERRUPTED, "seconds_left": None} if stopped else {}),
         }
 
     def __call__(self, request: Mapping[str, Any], _datastore: Datastore) -> dict[str, Any]:
