@@ -52,6 +52,7 @@ SARCOMA_WEIGHT, SIMULATED_FDG_WEIGHT = 4, 2
 """Against 1 of the other simulated patients."""
 TUNED_SHARE = 0.6
 """Of the fine-tuned weights in the average."""
+LONG_RUN = {"steps": 16000, "validate_every": 2500, "validation_cases": 8, "keep": "last"}
 PARENT = "parent"
 SIMULATED = "simulated patients (Apache-2.0)"
 SARCOMA = (
@@ -89,14 +90,14 @@ def recipe(out: Path, name: str, changes: Mapping[str, Any]) -> Path:
 
 def pretraining() -> dict[str, Any]:
     """What the recipe on simulated patients changes in the profile."""
-    run = {"steps": 16000, "max_minutes": PRETRAIN_MINUTES, "validate_every": 1500, "validation_cases": 4}
+    run = {**LONG_RUN, "max_minutes": PRETRAIN_MINUTES}
     # at 2, the default, no voxel of a lesion was found in 1500 steps, while organs were
     return {"split": {"validation": 0.08}, "run": run, "loss": {"lesion_weight": 4.0}}
 
 
 def going_on() -> dict[str, Any]:
     """What the recipe of the parent changes in the profile."""
-    run = {"steps": 16000, "max_minutes": PARENT_MINUTES, "validate_every": 2500, "validation_cases": 8}
+    run = {**LONG_RUN, "max_minutes": PARENT_MINUTES}
     rate = {"learning_rate": 0.0006}
     return {"init": "runs/pretrained/model", "split": {"validation": 0.08}, "run": run, "optimiser": rate}
 
@@ -119,7 +120,7 @@ def fine_tuning(out: Path, sarcoma: Path, split: Mapping[str, Any], minutes: flo
             ),
         ],
         "split": dict(split),
-        "run": {"steps": steps, "max_minutes": minutes, "validate_every": steps, "validation_cases": 8},
+        "run": {"steps": steps, "max_minutes": minutes, "validate_every": 500, "validation_cases": 1, "keep": "last"},
         "optimiser": {"learning_rate": 0.0005},
         "loss": {"avid_weight": 4.0},
     }

@@ -17,7 +17,9 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
+from petlesion.lesions import CONNECTIVITY
 from petlesion.networks.model_config import LESION, ModelConfig
 from petlesion.networks.sampling import canonical, sample, sample_labels
 from petlesion.progress import Progress, silent
@@ -25,12 +27,12 @@ from petlesion.tracers import TracerName
 from petlesion.training.cases import Case, read_case
 from petlesion.volume import Volume
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Raised whenever the content of a cached case changes its meaning."""
 ARRAYS: Final = ("suv", "ct", "classes", "lesion_voxels", "uptake_voxels")
 INDEX = "index.json"
 LISTED_VOXELS = 4096
-"""Most voxels of lesions, and of other uptake, that are listed to centre patches on."""
+"""Most voxels of lesions, and of other uptake, that are listed to centre patches on; at least one of each lesion."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ class CachedCase:
     def array(self, name: str) -> NDArray[Any]:
         """One of `ARRAYS`, memory-mapped.
 
-        suv: (z, y, x) float16; ct: (z, y, x) int16; classes: (z, y, x) uint8; lesion_voxels, and uptake_voxels at or
-        above the threshold outside lesions: (n, 3) int16 indices.
+        suv: (z, y, x) float16; ct: (z, y, x) int16; classes: (z, y, x) uint8; uptake_voxels at or above the threshold
+        outside lesions: (n, 3) int16 indices (z, y, x); lesion_voxels: (n, 4), the same and the number of the lesion.
         """
         array: NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
         return array
@@ -159,7 +161,7 @@ def _write(case: Case, config: ModelConfig, folder: Path) -> dict[str, Any]:
         "suv": np.clip(sampled.suv, 0, np.finfo(np.float16).max).astype(np.float16),
         "ct": np.clip(np.rint(sampled.ct), -1024, 3071).astype(np.int16),
         "classes": classes,
-        "lesion_voxels": _listed(lesion),
+        "lesion_voxels": _listed_by_lesion(lesion),
         "uptake_voxels": _listed(~lesion & (sampled.suv >= labelled.threshold)),
     }
     staging = Path(tempfile.mkdtemp(prefix=".case-", dir=folder.parent))
@@ -181,10 +183,21 @@ def _write(case: Case, config: ModelConfig, folder: Path) -> dict[str, Any]:
     return index
 
 
-def _listed(mask: NDArray[np.bool_]) -> NDArray[np.int16]:
-    """Indices (z, y, x) of at most `LISTED_VOXELS` voxels of a mask, evenly spread over it."""
+def _listed(mask: NDArray[np.bool_], most: int = LISTED_VOXELS) -> NDArray[np.int16]:
+    """Indices (z, y, x) of at most `most` voxels of a mask, evenly spread over it."""
     rows = np.argwhere(mask).astype(np.int16)
-    return rows if len(rows) <= LISTED_VOXELS else rows[np.linspace(0, len(rows) - 1, LISTED_VOXELS).astype(int)]
+    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(int)]
+
+
+def _listed_by_lesion(mask: NDArray[np.bool_]) -> NDArray[np.int16]:
+    """Indices and number (z, y, x, lesion) of voxels of every lesion, at most `LISTED_VOXELS` in all or one of each."""
+    labels, count = ndimage.label(mask, CONNECTIVITY)
+    found = [np.empty((0, 4), dtype=np.int16)]
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        rows = _listed(labels[box] == number, max(1, LISTED_VOXELS // count))
+        corner = np.array([axis.start for axis in box], dtype=np.int16)
+        found.append(np.column_stack([rows + corner, np.full(len(rows), number, dtype=np.int16)]))
+    return np.concatenate(found)
 
 
 def _file_sha256(path: Path) -> str:

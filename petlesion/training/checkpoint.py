@@ -29,10 +29,10 @@ class Progressed:
         Time spent so far.
     network, optimiser
         State dictionaries after the last step.
-    best
-        State dictionary of the network at the best validation.
-    best_score, best_step, stale
-        Of that validation, and how many followed without improvement.
+    best, best_step
+        State dictionary of the network that becomes the model, and its step.
+    best_score, stale
+        Of the best validation so far, and how many followed without improvement.
     history
         A row a validation.
     """

@@ -159,6 +159,15 @@ class LossConfig(_Data):
     lesion_weight: float = Field(default=2.0, gt=0)
 
 
+class Keep(StrEnum):
+    """Which weights become the model."""
+
+    BEST = "best"
+    """Those of the best validation; without validation cases the last."""
+    LAST = "last"
+    """The last: the learning rate has fallen to zero by then, and a few validation cases choose by chance."""
+
+
 class RunConfig(_Data):
     """Length and hardware of a run.
 
@@ -174,12 +183,14 @@ class RunConfig(_Data):
         Most cases that are used for it, every tracer in turn.
     patience
         Validations without improvement after which the run ends; None: never.
+    keep
+        Which weights become the model.
     batch
         Patches a step.
     lesion_share, uptake_share
-        Shares of them around a voxel of a lesion, and around one at or above the threshold outside lesions: uptake that
-        is none is what a network has to learn most, and few places of a body hold it. The others lie anywhere in
-        the body.
+        Shares of them around a lesion, each of a case as likely as the others, and around a voxel at or above the
+        threshold outside lesions: uptake that is none is what a network has to learn most, and few places of a body
+        hold it. The others lie anywhere in the body.
     device, amp, compile
         "auto", "cpu", "cuda"; bfloat16 where the hardware has it; `torch.compile`.
     workers
@@ -193,6 +204,7 @@ class RunConfig(_Data):
     validate_every: Count = 200
     validation_cases: Count = 20
     patience: Count | None = None
+    keep: Keep = Keep.BEST
     batch: Count = 2
     lesion_share: Share = 0.4
     uptake_share: Share = 0.4

@@ -40,8 +40,10 @@ class Batch(TypedDict):
 
 
 def source_size(patch: tuple[int, int, int], *, wider: bool) -> tuple[int, int, int]:
-    """Size of the patches that are cut for a network's patch."""
-    z, y, x = (int(np.ceil(side * WIDER)) if wider else side for side in patch)
+    """Size of the patches that are cut for a network's patch; as even or odd, so that voxels lie on voxels."""
+    if not wider:
+        return patch
+    z, y, x = (int(np.ceil(side * WIDER / 2 - side / 2)) * 2 + side for side in patch)
     return z, y, x
 
 
@@ -66,8 +68,8 @@ class PatchBatches:
     batch
         Patches of this process.
     lesion_share, uptake_share
-        Shares of patches around a voxel of a lesion, and around one at or above the threshold outside lesions, where
-        the case has such; the others lie anywhere in the body.
+        Shares of patches around a lesion, each of a case as likely as the others, and around a voxel at or above the
+        threshold outside lesions, where the case has such; the others lie anywhere in the body.
     seed, rank
         Of the run and of the process.
     """
@@ -100,7 +102,7 @@ class PatchBatches:
         center = _place_in_body(case, rng)
         drawn = rng.random()
         if drawn < self.lesion_share + self.uptake_share:
-            voxels = case.array("lesion_voxels" if drawn < self.lesion_share else "uptake_voxels")
+            voxels = _of_one_lesion(case, rng) if drawn < self.lesion_share else case.array("uptake_voxels")
             if len(voxels):
                 half = np.array(self.size) / (2 * WIDER) - 1
                 center = voxels[rng.integers(len(voxels))] + rng.uniform(-half, half)
@@ -108,6 +110,18 @@ class PatchBatches:
         suv = cut_padded(case.array("suv"), corner, self.size, 0)
         ct = cut_padded(case.array("ct"), corner, self.size, int(NO_CT_HU))
         return suv, ct, cut_padded(case.array("classes"), corner, self.size, 0)
+
+
+def _of_one_lesion(case: CachedCase, rng: np.random.Generator) -> NDArray[np.int16]:
+    """Voxels (n, 3) of one lesion, each as likely as the others.
+
+    Drawn by volume, the third of all lesions that are smaller than 1 mL got one patch in twenty-five.
+    """
+    voxels = case.array("lesion_voxels")
+    if not len(voxels):
+        return voxels[:, :3]
+    numbers = voxels[:, 3]
+    return np.asarray(voxels[numbers == rng.integers(1, numbers.max() + 1), :3])
 
 
 def _place_in_body(case: CachedCase, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ from petlesion.training.cache import CachedCase, data_sha256, prepare
 from petlesion.training.card import ancestors, build_card
 from petlesion.training.cases import find_cases
 from petlesion.training.checkpoint import Progressed, resume, save
-from petlesion.training.config import OptimiserConfig, TrainConfig, load_config
+from petlesion.training.config import Keep, OptimiserConfig, TrainConfig, load_config
 from petlesion.training.dataset import PatchBatches, source_size
 from petlesion.training.distributed import Group, process_group
 from petlesion.training.losses import Loss, build_loss
@@ -218,16 +218,16 @@ class _Run:
         log = open_tracking(run.tracking if self.group.leads else (), self.config.out, state.step)
         began, losses = time.monotonic() - state.seconds, []
         for batch in self._batches():
-            if self._is_over(time.monotonic() - began):
+            seconds, over = self._pace(time.monotonic() - began)
+            if over:
                 break
-            rate = learning_rate(self.config.optimiser, self._done(time.monotonic() - began))
+            rate = learning_rate(self.config.optimiser, self._done(seconds))
             value = self._step(batch, state.step, rate)
             losses.append(value)
             state.step += 1
             validation = None
             if state.step % run.validate_every == 0 or state.step == run.steps:
-                state.seconds = time.monotonic() - began
-                validation = self._checkpoint(float(sum(losses) / len(losses)), rate, log)
+                validation = self._checkpoint(float(sum(losses) / len(losses)), rate, log, began)
                 losses = []
             left = (time.monotonic() - began) / state.step * (run.steps - state.step)
             if run.max_minutes is not None:
@@ -235,8 +235,7 @@ class _Run:
             if self.group.leads:
                 watch(Status(state.step, run.steps, value, rate, validation, state.best_score, max(0.0, left)))
         if losses:  # ended by time between validations
-            state.seconds = time.monotonic() - began
-            self._checkpoint(float(sum(losses) / len(losses)), 0.0, log)
+            self._checkpoint(float(sum(losses) / len(losses)), 0.0, log, began)
         return self._write_model()
 
     def _batches(self) -> Any:
@@ -269,11 +268,15 @@ class _Run:
         by_steps = (self.state.step + 1) / (run.steps + 1)
         return by_steps if run.max_minutes is None else min(1.0, max(by_steps, seconds / 60 / run.max_minutes))
 
-    def _is_over(self, seconds: float) -> bool:
+    def _pace(self, seconds: float) -> tuple[float, bool]:
+        """Time spent and whether the run is over, by the clock of the leading process in all of them.
+
+        The learning rate follows the time: processes that step at different rates would drift apart.
+        """
         run = self.config.run
         late = run.max_minutes is not None and seconds / 60 >= run.max_minutes and self.state.step > 0
         stale = run.patience is not None and self.state.stale >= run.patience
-        return self.group.agree(late or stale)
+        return self.group.agree((seconds, late or stale))
 
     def _step(self, batch: Mapping[str, Tensor], step: int, rate: float) -> float:
         """One update of the weights; returns the loss."""
@@ -302,17 +305,19 @@ class _Run:
         self.optimiser.step()
         return value
 
-    def _checkpoint(self, loss: float, rate: float, log: Log) -> Validation | None:
-        """Validate, remember the best weights, and save."""
-        state = self.state
+    def _checkpoint(self, loss: float, rate: float, log: Log, began: float) -> Validation | None:
+        """Validate, remember the weights that the model would get, and save."""
+        state, run = self.state, self.config.run
         validation = self._validate()
-        score = -loss if validation is None else validation.score
+        state.seconds = time.monotonic() - began
+        score, before = -loss if validation is None else validation.score, state.best_score
         weights = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
-        state.stale += 1
-        if state.best_score is None or score >= state.best_score:
-            if state.best_score is None or score > state.best_score:
-                state.stale = 0
-            state.best, state.best_score, state.best_step = weights, score, state.step
+        improved = before is None or score > before
+        state.stale = 0 if improved else state.stale + 1
+        state.best_score = score if improved else before
+        # the loss over a few random patches says too little to choose weights by
+        if improved or score == before or run.keep is Keep.LAST or validation is None:
+            state.best, state.best_step = weights, state.step
         row = {"step": state.step, "loss": loss, "learning_rate": rate, **(asdict(validation) if validation else {})}
         state.history.append(row)
         state.network, state.optimiser = weights, self.optimiser.state_dict()

@@ -120,8 +120,8 @@ def test_cache_holds_what_the_network_will_see_and_repairs_itself(tmp_path: Path
     assert (a.array("ct") == 40).all()
     assert (b.array("ct") == -1024).all()  # no CT
     voxels = np.argwhere(a.array("classes") == 1)
-    np.testing.assert_array_equal(a.array("lesion_voxels"), voxels)
-    assert b.array("lesion_voxels").shape == (0, 3)
+    np.testing.assert_array_equal(a.array("lesion_voxels"), np.column_stack([voxels, np.ones(len(voxels))]))
+    assert b.array("lesion_voxels").shape == (0, 4)
 
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npy")}
     again = prepare(cases, CONFIG, tmp_path / "cache")

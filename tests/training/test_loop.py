@@ -19,7 +19,7 @@ from petlesion.evaluate.voxels import voxel_scores  # noqa: E402
 from petlesion.networks.model_folder import load_model  # noqa: E402
 from petlesion.training.checkpoint import FILE, Progressed, resume, save  # noqa: E402
 from petlesion.training.loop import Status, train  # noqa: E402
-from petlesion.training.validation import case_score, summarise  # noqa: E402
+from petlesion.training.validation import Validation, case_score, summarise  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -70,6 +70,19 @@ def test_of_equal_scores_the_last_is_kept_and_counts_as_no_improvement(tmp_path:
     folder = train(write_config(tmp_path, run=run, optimiser={"learning_rate": 1e-30}))
     done = load_model(folder).card["run"]
     assert (done["steps"], done["best_step"]) == (8, 8)
+
+
+@pytest.mark.parametrize(("keep", "share", "step"), [("best", 0.5, 2), ("last", 0.5, 6), ("best", 0, 6)])
+def test_which_weights_become_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: str, share: float, step: int
+) -> None:
+    """The best validation is the first; without one, the loss over a few random patches chooses nothing."""
+    worse = iter((0.9, 0.5, 0.1))
+    monkeypatch.setattr("petlesion.training.loop.summarise", lambda _: Validation(next(worse), 0.0, 0.0, 0.0, 3))
+    write_cases(tmp_path)
+    run = {"steps": 6, "validate_every": 2, "batch": 1, "device": "cpu", "keep": keep}
+    folder = train(write_config(tmp_path, run=run, split={"validation": share}))
+    assert load_model(folder).card["run"]["best_step"] == step
 
 
 def test_same_seed_same_weights_other_seed_other_weights(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from training_cases import write_case, write_simulated_case
 torch = pytest.importorskip("torch", reason="needs PyTorch (pip install petlesion[network])")
 
 from petlesion.networks.model_config import ArchitectureConfig, ModelConfig  # noqa: E402
-from petlesion.nifti import read_image, write_image  # noqa: E402
+from petlesion.nifti import read_image, read_labels, write_image, write_labels  # noqa: E402
 from petlesion.tracers import TracerName  # noqa: E402
 from petlesion.training.augmentation import Augmentation, Patches  # noqa: E402
 from petlesion.training.cache import LISTED_VOXELS, CachedCase, prepare  # noqa: E402
@@ -78,6 +78,20 @@ def test_lesions_are_drawn_as_often_as_asked_and_lie_anywhere_in_the_patch(cases
     assert places.mean(axis=0) == pytest.approx([7.5] * 3, abs=1.0)
     by_weight = batches([replace(cases[0], weight=9.0), cases[1]], batch=300)[0]["known"][:, 3]
     assert by_weight.mean() == pytest.approx(0.9, abs=0.06)
+
+
+def test_small_lesions_are_drawn_as_often_as_large_ones(tmp_path: Path) -> None:
+    write_case(tmp_path / "cases" / "two", 0, lesion=False)
+    path = tmp_path / "cases" / "two" / "lesions.nii.gz"
+    labels = read_labels(path)
+    labels.array[2:10, 2:12, 2:12] = 1  # 800 voxels, and one
+    labels.array[22, 22, 22] = 1
+    write_labels(labels.array, labels.grid, path)
+    found = find_cases([CohortConfig(folder=tmp_path / "cases", tracer=TracerName.F18_FDG)])
+    (case,) = prepare(found, CONFIG, tmp_path / "cache")
+    drawn = batches([case], lesion_share=1.0, uptake_share=0.0, batch=300, size=(8, 8, 8))[0]["classes"] == 1
+    alone = drawn.sum(axis=(1, 2, 3)) == 1
+    assert 0.4 < alone.mean() < 0.65
 
 
 def test_uptake_that_is_no_lesion_is_drawn_as_often_as_asked(tmp_path: Path) -> None:
@@ -239,7 +253,8 @@ def test_network_sees_patients_without_ct_and_tracer() -> None:
 
 
 def test_larger_patches_are_cut_for_turning() -> None:
-    assert source_size((16, 16, 16), wider=True) == (21, 21, 21)
+    assert source_size((16, 16, 16), wider=True) == (22, 22, 22)
+    assert source_size((96, 64, 17), wider=True) == (126, 84, 23)  # as even or odd: no shift by half a voxel
     assert source_size((16, 16, 16), wider=False) == (16, 16, 16)
 
 
