@@ -206,7 +206,8 @@ def judge(
 ) -> Decision:
     """Decide whether the challenger takes the champion's place.
 
-    - With fewer than `min_patients` held-out patients: refused, whatever the scores.
+    - With fewer than `min_patients` held-out patients: refused, whatever the scores. Dice is judged by those with
+      lesions alone.
     - Refused if, for all patients or for one tracer, a measure may be worse by more than its margin: if the upper end
       of its interval is above it. A tracer with fewer than `min_patients` patients is judged by the estimates alone.
     - Accepted if then one measure is better in one group: if its interval lies below zero.
@@ -242,7 +243,7 @@ def judge(
         few = f"{patients} held-out patient{'' if patients == 1 else 's'}"
         accepted, why = False, f"{few}, {min_patients} are needed: label more patients, or give a fixed test cohort"
     elif cases[0].champion is None:
-        accepted, why = _first(cases)
+        accepted, why = _first(cases, min_patients)
     else:
         comparisons = _compare_all(cases, margins, min_patients)
         accepted, why = _decide(comparisons)
@@ -263,9 +264,11 @@ def _decide(comparisons: Sequence[Comparison]) -> tuple[bool, str]:
     return True, f"{'; '.join(one.describe() for one in better[:3])}; none worse by more than its margin"
 
 
-def _first(cases: Sequence[HeldOutCase]) -> tuple[bool, str]:
+def _first(cases: Sequence[HeldOutCase], min_patients: int) -> tuple[bool, str]:
     """A model where none is in service need only find something."""
     sums = _sums(cases, Measure.DICE)
+    if len(sums.scans) < min_patients:
+        return False, f"{len(sums.scans)} of the patients have lesions, {min_patients} are needed"
     dice = patient_interval(
         lambda drawn: 1 - _value(sums.challenger[drawn], sums.scans[drawn]), len(sums.scans), vectorised=True
     )
@@ -276,7 +279,7 @@ def _first(cases: Sequence[HeldOutCase]) -> tuple[bool, str]:
 
 @dataclass(frozen=True, eq=False)
 class _Sums:
-    """Per patient: sums of a measure over the scans that it is defined for, and their number."""
+    """Per patient: sums of a measure over the scans that it is defined for, and their number, at least one."""
 
     champion: NDArray[np.float64]
     challenger: NDArray[np.float64]
@@ -299,7 +302,7 @@ def _compare(
 ) -> Comparison | None:
     """None where the measure is not defined: Dice of patients without lesions."""
     sums = _sums(cases, measure)
-    if not sums.scans.any():
+    if not len(sums.scans):
         return None
 
     def worsening(drawn: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -342,7 +345,9 @@ def _sums(cases: Sequence[HeldOutCase], measure: Measure) -> _Sums:
         sums.scans[n] += 1
         sums.challenger[n] += _harm(case.challenger, measure)
         sums.champion[n] += 0.0 if case.champion is None else _harm(case.champion, measure)
-    return sums
+    # whoever has no lesions tells nothing about Dice, and must not count for its interval
+    kept = sums.scans > 0
+    return _Sums(sums.champion[kept], sums.challenger[kept], sums.scans[kept])
 
 
 def _harm(scores: VoxelScores, measure: Measure) -> float:

@@ -165,6 +165,17 @@ def test_controls_count_in_false_volume_alone() -> None:
     assert not judge([case(n, empty, noise) for n in range(6)]).accepted
 
 
+def test_one_patient_with_lesions_among_controls_shows_no_improvement() -> None:
+    nothing = scores(1.0, predicted=0.0, truth=0.0)
+    controls = [case(n, nothing, nothing) for n in range(1, 8)]
+    decision = judge([case(0, scores(0.500), scores(0.501)), *controls])
+    assert not decision.accepted
+    dice = next(one for one in decision.comparisons if one.measure is Measure.DICE)
+    assert (dice.patients, dice.lower, dice.upper) == (1, None, None)
+    first = judge([case(0, None, scores(0.5)), *(case(n, None, nothing) for n in range(1, 8))])
+    assert first.verdict == "refused: 1 of the patients have lesions, 5 are needed, on 8 held-out patients"
+
+
 def test_the_first_model_must_find_something() -> None:
     def first(dice: float) -> Decision:
         return judge([case(n, None, scores(dice)) for n in range(6)])
