@@ -38,6 +38,7 @@ from petlesion.segment.methods import segment
 from petlesion.segment.options import MethodName, SegmentOptions
 from petlesion.study import NO_CT_HU, PetCt
 from petlesion.tracers import TracerName
+from petlesion.training.split import position
 from petlesion.volume import Grid, Volume
 
 LARGEST_MM = 40.0
@@ -62,7 +63,7 @@ def read_patient(folder: Path) -> Patient:
 
 def moved(patient: Patient) -> Patient:
     """The same patient with every side of the crop cut or padded at random; the name decides how much."""
-    rng = np.random.default_rng(sum(patient.name.encode()))
+    rng = np.random.default_rng(int(position(patient.name) * 2**32))
     grid = patient.study.pet.grid
     reach = [int(LARGEST_MM // step) for step in grid.spacing_mm]
     sides = [(int(rng.integers(-most, most + 1)), int(rng.integers(-most, most + 1))) for most in reach]
@@ -113,9 +114,12 @@ def by_nnunet(patient: Patient, out: Path, fold: int, links: Path) -> float:
     return dice(segment(patient.study, options).labels > 0, patient)
 
 
-def unseen(card: dict[str, Any], model: Path) -> list[str]:
-    """Patients that a model holds out; ends the program if one of its ancestors was trained on any, or does not say."""
-    rows = card["data"]["validation"]
+def unseen(card: dict[str, Any], model: Path, data: Path) -> list[str]:
+    """Patients of the data that a model holds out.
+
+    Ends the program if one of its ancestors was trained on any of them, or does not say.
+    """
+    rows = [row for row in card["data"]["validation"] if (data / row["name"]).is_dir()]
     for ancestor in card["ancestors"]:
         seen = ancestor["data"].get("training_sha256")
         if seen is None or any(row["sha256"] in seen for row in rows):
@@ -143,8 +147,7 @@ def compare(given: argparse.Namespace, links: Path) -> None:
     scores: dict[str, list[dict[str, float]]] = {"as they are": [], "cut and padded": []}
     for model in given.model:
         card = json.loads((model / CARD).read_text())
-        held_out = unseen(card, model)
-        for name in sorted(name for name in held_out if (given.data / name).is_dir()):
+        for name in sorted(unseen(card, model, given.data)):
             patient = read_patient(given.data / name)
             for kind, variant in (("as they are", patient), ("cut and padded", moved(patient))):
                 row = {"unet": by_network(variant, model), **by_threshold(variant)}
