@@ -10,7 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
-from annotation_server import PET_GRID, Site, small_suv
+
+pytest.importorskip("monailabel", reason="needs MONAI Label")
+
+from annotated_folder import open_folder
+from annotation_server import PET_GRID, Site, small_suv, write_small_study
+from lib.datastore.annotations import Annotations
+from lib.editing import stored
 
 from petlesion.nifti import write_labels
 from petlesion.nrrd import read_nrrd, write_nrrd
@@ -82,6 +88,15 @@ def test_stored_label_comes_back_on_the_grid_of_the_pet(site: Site, tmp_path: Pa
     assert back.grid.is_close(PET_GRID)
     np.testing.assert_array_equal(back.array, drawn())
     assert site.orthanc.segmentations(study.study) == before, "a draft is nobody else's business"
+
+
+def test_stored_values_that_the_viewer_cannot_hold_are_renumbered(tmp_path: Path) -> None:
+    study = write_small_study(tmp_path / "dicom", "anna")
+    annotations = Annotations(open_folder(tmp_path / "dicom"))
+    labels = np.where(drawn() == 7, 65535, drawn()).astype(np.uint16)
+    annotations.stores.labels.save(study.pet, labels, PET_GRID)
+    (tmp_path / "back.nrrd").write_bytes(stored(annotations, study.pet, "final"))
+    np.testing.assert_array_equal(read_nrrd(tmp_path / "back.nrrd").array, np.searchsorted([2, 7], drawn(), "right"))
 
 
 def test_second_annotator_is_told_who_has_the_case(site: Site) -> None:

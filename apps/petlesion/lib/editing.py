@@ -35,6 +35,7 @@ from petlesion.nrrd import write_nrrd
 from petlesion.report import MethodRecord, Review
 from petlesion.segment.reference import find_reference
 from petlesion.study import PetCt
+from petlesion.volume import Volume
 
 MAX_BYTES = 1 << 28
 """Largest label map that is taken: compressed, one of a whole body has less than a megabyte."""
@@ -106,13 +107,18 @@ def measured(annotations: Annotations, image: str, content: bytes) -> dict[str, 
 
 def numbered(labels: NDArray[np.uint16], study: PetCt) -> tuple[Lesions, list[int]]:
     """Lesions 1 to n for values with gaps, and the value of each."""
+    consecutive, values = without_gaps(labels)
+    method = MethodRecord("annotation", __version__)
+    return Lesions(consecutive, study.pet.grid, method, review=Review.REVIEWED), values
+
+
+def without_gaps(labels: NDArray[np.uint16]) -> tuple[NDArray[np.uint16], list[int]]:
+    """The same with values 1 to n in the same order, and the value that each had."""
     values = np.flatnonzero(np.bincount(labels.ravel()))
     values = values[values > 0]
     numbers = np.zeros(int(values.max(initial=0)) + 1, dtype=LABEL_DTYPE)
     numbers[values] = np.arange(1, len(values) + 1)
-    method = MethodRecord("annotation", __version__)
-    lesions = Lesions(numbers[labels], study.pet.grid, method, review=Review.REVIEWED)
-    return lesions, values.tolist()
+    return numbers[labels], values.tolist()
 
 
 def referred(annotations: Annotations, image: str, point_mm: tuple[float, float, float]) -> dict[str, Any]:
@@ -123,9 +129,11 @@ def referred(annotations: Annotations, image: str, point_mm: tuple[float, float,
 
 
 def stored(annotations: Annotations, image: str, tag: str) -> bytes:
-    """The current label of an image as an NRRD file."""
+    """The current label of an image as an NRRD file; values above 255, which the viewer cannot hold, are renumbered."""
     pet_id, _ = annotations.pet_of(image)
     volume = annotations.stores.labels.current(pet_id, tag).read()
+    if volume.array.max(initial=0) > np.iinfo(np.uint8).max:
+        volume = Volume(without_gaps(volume.array)[0], volume.grid)
     with tempfile.TemporaryDirectory(prefix="petlesion-edit-") as folder:
         path = Path(folder) / "label.nrrd"
         write_nrrd(volume, path, compress=True)
