@@ -6,9 +6,15 @@ import pytest
 
 pytest.importorskip("monailabel", reason="needs MONAI Label")
 
+import http.client
+import socket
+import threading
+import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 
+import uvicorn
+from annotation_server import free_port
 from fastapi import FastAPI
 from fastapi.middleware import Middleware
 from fastapi.middleware.cors import CORSMiddleware
@@ -27,7 +33,7 @@ async def starts(app: FastAPI) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+def app(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
     monkeypatch.setenv("MONAI_LABEL_CORS_ORIGINS", '["https://viewer.hospital.example"]')
     monkeypatch.setattr(settings, "MONAI_LABEL_CORS_ORIGINS", Settings().MONAI_LABEL_CORS_ORIGINS)
     any_page = Middleware(CORSMiddleware, allow_origins=["*"], allow_credentials=True, allow_methods=["*"])
@@ -38,8 +44,36 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     async def images() -> str:
         return "images"
 
+    return app
+
+
+@pytest.fixture
+def client(app: FastAPI) -> Iterator[TestClient]:
     with TestClient(app, base_url="http://127.0.0.1:8000") as client:
         yield client
+
+
+@contextmanager
+def listening(app: FastAPI, host: str) -> Iterator[int]:
+    """Port of a server on an address of this machine, or on all."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.02)
+    yield port
+    server.should_exit = True
+    thread.join(timeout=30)
+
+
+def ask(port: int, host: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", "/", headers={"Host": host})
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    return answer.status, text
 
 
 def test_foreign_pages_read_and_write_nothing(client: TestClient) -> None:
@@ -68,3 +102,18 @@ def test_own_pages_listed_ones_and_programs_do(client: TestClient) -> None:
         assert client.put("/", headers=headers).status_code == 200
     listed = client.get("/", headers={"origin": "https://viewer.hospital.example"})
     assert listed.headers["access-control-allow-origin"] == "https://viewer.hospital.example"
+
+
+def test_a_server_on_this_machine_alone_answers_to_its_own_names(app: FastAPI) -> None:
+    own = ("127.0.0.1", "localhost", "LOCALHOST", "[::1]", socket.gethostname(), "viewer.hospital.example")
+    with listening(app, "127.0.0.1") as port:
+        assert [ask(port, f"{name}:{port}")[0] for name in own] == [200] * len(own)
+        for foreign in ("evil.example", "127.0.0.1.evil.example", "localhost.", "[::1", "localhost@evil.example"):
+            status, text = ask(port, f"{foreign}:{port}")
+            assert status == 403, foreign
+            assert "is no name of this server; list its origin in MONAI_LABEL_CORS_ORIGINS" in text
+
+
+def test_a_server_on_all_addresses_answers_to_any_name(app: FastAPI) -> None:
+    with listening(app, "0.0.0.0") as port:
+        assert ask(port, "annotation.hospital.example") == (200, '"images"')
