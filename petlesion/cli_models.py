@@ -120,7 +120,7 @@ def rollback(models: Models, name: Name, reason: Reason = "", _debug: option.Deb
     """
     from petlesion.networks.registry import Registry
 
-    _print_change(Registry.of(models, name).rollback(reason))
+    _print_change(name, Registry.of(models, name).rollback(reason))
 
 
 @app.command()
@@ -139,7 +139,7 @@ def promote(
     """
     from petlesion.networks.registry import Registry
 
-    _print_change(Registry.of(models, name).promote(version, reason, despite_gate=despite_gate))
+    _print_change(name, Registry.of(models, name).promote(version, reason, despite_gate=despite_gate))
 
 
 def export(
@@ -174,5 +174,6 @@ def _rows(registry: Registry) -> list[dict[str, Any]]:
     ]
 
 
-def _print_change(change: Change) -> None:
+def _print_change(name: str, change: Change) -> None:
     print_table([("in service", f"v{change.version:04d}"), ("SHA-256", change.sha256)], [])
+    print(f"Exported copies stay as they are: petlesion export --model {name} -o FOLDER replaces one.")

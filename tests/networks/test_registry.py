@@ -203,7 +203,7 @@ def test_command_line(registry: Registry, tmp_path: Path, capsys: pytest.Capture
     published(registry, tmp_path, "a", "b")
     models = ["--models", str(registry.folder.parent)]
     assert run(["model", "rollback", "unet", *models, "--reason", "test"]) == ExitCode.DONE
-    capsys.readouterr()
+    assert "Exported copies stay as they are: petlesion export --model unet" in capsys.readouterr().out
     assert run(["model", "list", *models, "--json"]) == ExitCode.DONE
     rows = json.loads(capsys.readouterr().out)
     assert [(row["version"], row["in_service"]) for row in rows] == [("v0001", True), ("v0002", False)]
