@@ -65,7 +65,7 @@ class Contender:
     folder: str
 
 
-def networks(model: Path, *, variants: bool) -> Iterator[Contender]:
+def networks(model: Path, *, variants: bool = False) -> Iterator[Contender]:
     """A network, named as its folder, or as the run whose `model` folder it is; and with its options, if asked for."""
     name = model.resolve().parent.name if model.name == MODEL_FOLDER else model.name
     sha256 = model_identity(model)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from network_accuracy import Contender, Patient, find_patients, network, predict
+from network_accuracy import Contender, Patient, find_patients, networks, predict
 
 from petlesion.evaluate.patients import Rules, evaluate_case
 from petlesion.masks import read_mask
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FIGURE")
     given = parser.parse_args()
-    ours = network(given.model)
+    (ours,) = networks(given.model)
     threshold = Contender("percist", SegmentOptions(method=MethodName.PERCIST), "percist")
     patients = find_patients(given.data)
     if not patients:
