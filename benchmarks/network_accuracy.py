@@ -37,7 +37,7 @@ from petlesion.networks.model_folder import CARD, model_identity
 from petlesion.nifti import write_labels
 from petlesion.reader import read_study
 from petlesion.segment.methods import segment
-from petlesion.segment.options import MethodName, SegmentOptions
+from petlesion.segment.options import MethodName, NetworkOptions, SegmentOptions
 from petlesion.tracers import TracerName
 from petlesion.training.loop import MODEL_FOLDER
 
@@ -73,8 +73,9 @@ def networks(model: Path, *, variants: bool = False) -> Iterator[Contender]:
     folder = f"{name}-{sha256[:12]}"
     yield Contender(name, options, folder)
     if variants:
-        yield Contender(f"{name} --refine", replace(options, refine=True), f"{folder}-refine")
-        yield Contender(f"{name} --mirror", replace(options, mirror=True), f"{folder}-mirror")
+        refined, mirrored = NetworkOptions(refine=True), NetworkOptions(mirror=True)
+        yield Contender(f"{name} --refine", replace(options, network=refined), f"{folder}-refine")
+        yield Contender(f"{name} --mirror", replace(options, network=mirrored), f"{folder}-mirror")
 
 
 def validation_names(model: Path) -> set[str]:
