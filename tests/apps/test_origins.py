@@ -8,17 +8,14 @@ pytest.importorskip("monailabel", reason="needs MONAI Label")
 
 import http.client
 import socket
-import threading
-import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 
-import uvicorn
-from annotation_server import free_port
 from fastapi import FastAPI
 from fastapi.middleware import Middleware
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.testclient import TestClient
+from http_server import listening
 from lib.origins import install_origins
 from monailabel.config import Settings, settings
 
@@ -51,20 +48,6 @@ def app(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
 def client(app: FastAPI) -> Iterator[TestClient]:
     with TestClient(app, base_url="http://127.0.0.1:8000") as client:
         yield client
-
-
-@contextmanager
-def listening(app: FastAPI, host: str) -> Iterator[int]:
-    """Port of a server on an address of this machine, or on all."""
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(0.02)
-    yield port
-    server.should_exit = True
-    thread.join(timeout=30)
 
 
 def ask(port: int, host: str) -> tuple[int, str]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import http.client
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 from annotation_server import Orthanc, SmallStudy, free_port, running_orthanc, write_small_study
+from http_server import listening
 
 SECRET = "not for browsers"
 
@@ -27,7 +26,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Orthanc,
 @pytest.fixture(scope="module")
 def origin(archive: tuple[Orthanc, SmallStudy], tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Port of a server with the viewer's routes alone, its images from a real Orthanc."""
-    uvicorn = pytest.importorskip("uvicorn", reason="the annotation server is not installed here")
+    pytest.importorskip("uvicorn", reason="the annotation server is not installed here")
     from fastapi import FastAPI
     from lib.viewer import install_viewer
 
@@ -41,15 +40,8 @@ def origin(archive: tuple[Orthanc, SmallStudy], tmp_path_factory: pytest.TempPat
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PETLESION_OHIF", str(ohif))
         install_viewer(app, archive[0].dicomweb)
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(0.02)
-    yield port
-    server.should_exit = True
-    thread.join(timeout=30)
+    with listening(app) as port:
+        yield port
 
 
 def get(port: int, path: str) -> tuple[int, bytes]:
