@@ -2,14 +2,16 @@
 
     python benchmarks/sarcoma.py ../shared/data/sts --model runs/fold0/model [--model runs/fold1/model ...]
         [--nnunet runs/nnunet]
+    python benchmarks/sarcoma.py ../shared/data/sts --model apps/petlesion/model/unet --seen
 
 Every model is judged on the patients that its card lists for validation, and on no other; with the models of all folds
-that is everybody once. With `--nnunet`, what `benchmarks/nnunet_sarcoma.py` has trained on the same folds takes part.
-Images are crops around one tumour (the truth is a radiotherapy contour drawn on MR, cold parts included), so that
-position alone tells much: the second column cuts and pads every crop at random, by up to 40 mm a side, without touching
-the tumour. Thresholds take every voxel of the crop at or above an SUV; `41 %` those connected to the highest voxel at
-41 % of it; `best SUV` the threshold in steps of 0.25 with the highest Dice, which needs the truth. Differences are
-paired by patient; intervals are 95 %, by 2,000 resamples.
+that is everybody once. `--seen` takes all patients instead, whether the model was trained on them or not: that says
+how much of them it has learned, and nothing of others. With `--nnunet`, what `benchmarks/nnunet_sarcoma.py` has
+trained on the same folds takes part. Images are crops around one tumour (the truth is a radiotherapy contour drawn on
+MR, cold parts included), so that position alone tells much: the second column cuts and pads every crop at random, by
+up to 40 mm a side, without touching the tumour. Thresholds take every voxel of the crop at or above an SUV; `41 %`
+those connected to the highest voxel at 41 % of it; `best SUV` the threshold in steps of 0.25 with the highest Dice,
+which needs the truth. Differences are paired by patient; intervals are 95 %, by 2,000 resamples.
 """
 
 from __future__ import annotations
@@ -147,7 +149,8 @@ def compare(given: argparse.Namespace, links: Path) -> None:
     scores: dict[str, list[dict[str, float]]] = {"as they are": [], "cut and padded": []}
     for model in given.model:
         card = json.loads((model / CARD).read_text())
-        for name in sorted(unseen(card, model, given.data)):
+        everybody = (path.name for path in given.data.iterdir() if path.is_dir())
+        for name in sorted(everybody if given.seen else unseen(card, model, given.data)):
             patient = read_patient(given.data / name)
             for kind, variant in (("as they are", patient), ("cut and padded", moved(patient))):
                 row = {"unet": by_network(variant, model), **by_threshold(variant)}
@@ -155,7 +158,8 @@ def compare(given: argparse.Namespace, links: Path) -> None:
                     row["nnU-Net"] = by_nnunet(variant, given.nnunet, card["split"]["fold"], links)
                 scores[kind].append(row)
                 print(name, kind, {key: round(value, 3) for key, value in row.items()}, flush=True)
-    print(f"\nmean Dice of {len(scores['as they are'])} patients, each held out from the model that segmented it")
+    how = "seen in training or not" if given.seen else "each held out from the model that segmented it"
+    print(f"\nmean Dice of {len(scores['as they are'])} patients, {how}")
     print("| method | crops as they are | crops cut and padded | unet less method, as they are |")
     print("| --- | --- | --- | --- |")
     for name in scores["as they are"][0]:
@@ -170,7 +174,10 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", type=Path, action="append", required=True, help="one a fold; repeatable")
     parser.add_argument("--nnunet", type=Path, help="folder that benchmarks/nnunet_sarcoma.py has written")
+    parser.add_argument("--seen", action="store_true", help="all patients, also those that the model was trained on")
     given = parser.parse_args()
+    if given.seen and given.nnunet is not None:
+        parser.error("--seen goes with --model alone: nnU-Net was trained by fold")
     with tempfile.TemporaryDirectory() as links:
         compare(given, Path(links))
 
