@@ -133,7 +133,9 @@ def segment(
         bool, typer.Option("--mirror", help="unet, nnunet: average mirror images; twice the time.")
     ] = False,
     refine: Annotated[bool, typer.Option("--refine", help="unet: redraw lesions at the threshold.")] = False,
-    maps: Annotated[bool, typer.Option("--maps", help="unet: write probability.nii.gz and entropy.nii.gz.")] = False,
+    maps: Annotated[
+        bool, typer.Option("--maps", help="unet, nnunet: write probability.nii.gz (unet: and entropy).")
+    ] = False,
     tracer: option.Tracer = None,
     suv: Annotated[float, typer.Option(min=0.0, help="fixed: SUVbw from which a voxel counts.")] = 3.0,
     fraction: Annotated[float, typer.Option(min=0.01, max=1.0, help="relative: share of each SUVmax.")] = 0.41,

@@ -66,7 +66,7 @@ METHODS_OF = {
     "device": _NETWORKS,
     "mirror": _NETWORKS,
     "refine": (MethodName.UNET,),
-    "maps": (MethodName.UNET,),
+    "maps": _NETWORKS,
     "suv": (MethodName.FIXED,),
     "fraction": (MethodName.RELATIVE,),
     "incremental": (MethodName.RELATIVE,),

@@ -193,7 +193,7 @@ def test_wrong_usage_is_one_line_and_code_2(
         ("segment -m fixed --fraction 0.5", "--fraction belongs to --method relative,"),
         ("segment -m fixed --incremental", "--incremental belongs to --method relative,"),
         ("segment -m nnunet --refine", "--refine belongs to --method unet,"),
-        ("segment -m gradient --maps", "--maps belongs to --method unet,"),
+        ("segment -m gradient --maps", "--maps belongs to --method unet|nnunet,"),
         ("segment -m relative --mirror", "--mirror belongs to --method unet|nnunet,"),
         ("segment -m fixed --device auto", "--device belongs to --method unet|nnunet,"),
         ("segment -m fixed --model model", "--model belongs to --method unet|nnunet,"),
