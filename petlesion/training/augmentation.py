@@ -100,9 +100,7 @@ class Augmentation:
         turned = _rotation(torch.deg2rad(draw.uniform(options.rotation_degrees, 3)))
         turned = turned * (1 + draw.uniform(options.scale))[:, None, None]
         matrix = torch.where(draw.happens(options.affine)[:, None, None], turned, torch.eye(3, device=device))
-        left_right = torch.ones(draw.count, 1, 3, device=device)
-        left_right[draw.happens(options.mirror), :, 2] = -1
-        return torch.einsum("bzyxi,bji->bzyxj", points, matrix * left_right) + self._bend(draw)
+        return torch.einsum("bzyxi,bji->bzyxj", points, matrix) + self._bend(draw)
 
     def _bend(self, draw: _Draw) -> Tensor:
         """Smooth displacement, (batch, z, y, x, 3) mm."""

@@ -41,7 +41,7 @@ class CachedCase:
 
     Attributes
     ----------
-    name, patient_id, tracer, threshold, weight
+    name, patient_id, tracer, threshold, weight, mirror
         As of the case.
     known
         Classes that are labelled.
@@ -62,6 +62,7 @@ class CachedCase:
     shape: tuple[int, int, int]
     folder: Path
     weight: float = 1.0
+    mirror: float = 0.0
 
     def array(self, name: str) -> NDArray[Any]:
         """One of `ARRAYS`, memory-mapped.
@@ -129,6 +130,7 @@ def _prepare_one(case: Case, config: ModelConfig, cache: Path) -> CachedCase:
         shape=(z, y, x),
         folder=folder,
         weight=case.weight,
+        mirror=case.mirror,
     )
 
 

@@ -46,8 +46,8 @@ class Case:
         What it is made of.
     tracer
         Given or read.
-    weight
-        How often it is drawn.
+    weight, mirror
+        How often it is drawn, and then mirrored left-right.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Case:
     files: tuple[Path, ...]
     tracer: TracerName
     weight: float = 1.0
+    mirror: float = 0.0
 
     @property
     def simulated(self) -> bool:
@@ -168,7 +169,7 @@ def _case(folder: Path, cohort: CohortConfig) -> Case:
             patient_id, tracer = _about(folder / CASE_FILE, patient_id, tracer)
     if tracer is None:
         raise UsageError("case names no tracer", where=folder, remedy="give tracer: with its cohort")
-    return Case(folder.name, patient_id, folder, tuple(images), tracer, cohort.weight)
+    return Case(folder.name, patient_id, folder, tuple(images), tracer, cohort.weight, cohort.mirror)
 
 
 def _about(path: Path, patient_id: str, tracer: TracerName | None) -> tuple[str, TracerName | None]:

@@ -43,11 +43,15 @@ class CohortConfig(_Data):
         Of cases that do not say it themselves.
     weight
         How often a case of this cohort is drawn, relative to cases of the others.
+    mirror
+        Share of its patches that are mirrored left-right. None unless side means nothing, as in crops of limbs: the
+        liver is on the right.
     """
 
     folder: Path
     tracer: TracerName | None = None
     weight: float = Field(default=1.0, gt=0)
+    mirror: Share = 0.0
 
 
 class SplitConfig(_Data):
@@ -83,8 +87,6 @@ class AugmentationConfig(_Data):
         Smooth random displacement of up to `elastic_mm`, control points `elastic_grid_mm` apart.
     misregistration, misregistration_mm
         Shift of the CT against the PET.
-    mirror
-        Left-right mirroring. Off unless position in the body means nothing, as in small crops.
     calibration
         SUV is scaled by up to this share (EARL allows 10 %).
     threshold
@@ -107,7 +109,6 @@ class AugmentationConfig(_Data):
     elastic_grid_mm: float = Field(default=64.0, gt=0)
     misregistration: Share = 0.5
     misregistration_mm: float = Field(default=10.0, ge=0)
-    mirror: Share = 0.0
     calibration: float = Field(default=0.1, ge=0, le=0.1)
     threshold: float = Field(default=0.1, ge=0, le=0.5)
     pet_noise: Share = 0.3

@@ -60,7 +60,7 @@ class PatchBatches:
     Attributes
     ----------
     cases
-        To draw from, by their weights.
+        To draw from, by their weights; mirrored as often as they say.
     config
         Classes.
     size
@@ -107,9 +107,10 @@ class PatchBatches:
                 half = np.array(self.size) / (2 * WIDER) - 1
                 center = voxels[rng.integers(len(voxels))] + rng.uniform(-half, half)
         corner = np.rint(center - np.array(self.size) / 2).astype(int)
-        suv = cut_padded(case.array("suv"), corner, self.size, 0)
-        ct = cut_padded(case.array("ct"), corner, self.size, int(NO_CT_HU))
-        return suv, ct, cut_padded(case.array("classes"), corner, self.size, 0)
+        along_x = -1 if rng.random() < case.mirror else 1
+        suv = cut_padded(case.array("suv"), corner, self.size, 0)[..., ::along_x]
+        ct = cut_padded(case.array("ct"), corner, self.size, int(NO_CT_HU))[..., ::along_x]
+        return suv, ct, cut_padded(case.array("classes"), corner, self.size, 0)[..., ::along_x]
 
 
 def _of_one_lesion(case: CachedCase, rng: np.random.Generator) -> NDArray[np.int16]:
