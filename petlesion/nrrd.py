@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ from petlesion.resample import set_geometry
 from petlesion.volume import Grid, Volume
 
 _NRRD = "NrrdImageIO"
+_MAX_HEADER = 1 << 20
+_ELSEWHERE = re.compile(rb"\s*data ?file\s*:", re.IGNORECASE)
+"""Field of a header whose voxels are in another file: of whatever path whoever sent the header likes."""
 
 
 def read_nrrd_shape(path: Path) -> tuple[int, ...]:
@@ -19,10 +23,14 @@ def read_nrrd_shape(path: Path) -> tuple[int, ...]:
     Raises
     ------
     GeometryError
-        If the file is no NRRD file of one value a voxel.
+        If the file is no NRRD file of one value a voxel, or its voxels are in another file.
     """
     import SimpleITK as sitk
 
+    if any(map(_ELSEWHERE.match, _header(path).splitlines())):
+        raise GeometryError(
+            "NRRD header whose voxels are in another file", where=path.name, remedy="export one file, .nrrd"
+        )
     reader = sitk.ImageFileReader()
     reader.SetImageIO(_NRRD)
     reader.SetFileName(str(path))
@@ -69,6 +77,16 @@ def write_nrrd(volume: Volume, path: Path, *, compress: bool = False) -> None:
     image = sitk.GetImageFromArray(np.ascontiguousarray(volume.array))
     set_geometry(image, volume.grid)
     sitk.WriteImage(image, str(path), useCompression=compress, imageIO=_NRRD)
+
+
+def _header(path: Path) -> bytes:
+    """All that a reader may take for the header: up to the first empty line, whatever ends its lines."""
+    with path.open("rb") as stream:
+        start = stream.read(_MAX_HEADER)
+    header, end, _ = start.replace(b"\r\n", b"\n").partition(b"\n\n")
+    if not end and len(start) == _MAX_HEADER:
+        raise _unreadable(path)
+    return header
 
 
 def _unreadable(path: Path) -> GeometryError:

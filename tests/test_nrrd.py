@@ -37,3 +37,22 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"NRRD0004\ntype: uint8\ndimension: 2\nsizes: 2 2\nencoding: raw\n\n1234")
     with pytest.raises(GeometryError, match="not three-dimensional"):
         read_nrrd(path)
+
+
+@pytest.mark.parametrize("field", [b"data file: ", b"datafile: ", b"DATA FILE: ", b"data file: LIST\n"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_voxels_in_another_file_are_not_read(tmp_path: Path, field: bytes, end: bytes) -> None:
+    (tmp_path / "secret").write_bytes(b"of this machine!")
+    header = b"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 4 2 2\nencoding: raw\n"
+    path = tmp_path / "label.nrrd"
+    path.write_bytes((header + field + str(tmp_path / "secret").encode() + b"\n").replace(b"\n", end))
+    for read in (read_nrrd, read_nrrd_shape):
+        with pytest.raises(GeometryError, match="voxels are in another file"):
+            read(path)
+
+
+def test_header_without_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "label.nrrd"
+    path.write_bytes(b"NRRD0004\n" + b"# comment\n" * 2**17 + b"data file: secret\n")
+    with pytest.raises(GeometryError, match="no readable NRRD file"):
+        read_nrrd(path)
