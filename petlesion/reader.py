@@ -67,13 +67,10 @@ def read_study(
 
     Examples
     --------
-    >>> read_study(Path("no-such-folder"))
+    >>> read_study(Path("nowhere"))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    petlesion.errors.UsageError: no-such-folder does not exist; give a folder of DICOM files, or one with pet.nii.gz
+    petlesion.errors.UsageError: no study in nowhere, which does not exist; give a folder of DICOM files, or ...
     """
-    if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise UsageError(f"{folder} {what}", remedy="give a folder of DICOM files, or one with pet.nii.gz")
     pet_file = _nifti_file(folder, "pet")
     if pet_file is None:
         index = scan(folder, progress)

@@ -103,8 +103,12 @@ def scan(folder: Path, progress: Progress = silent) -> DicomIndex:
         If no file is a DICOM object.
     """
     if not folder.is_dir():
-        what = "is not a folder" if folder.exists() else "does not exist"
-        raise UsageError(f"{folder} {what}", remedy="give a folder of DICOM files")
+        which = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise UsageError(
+            "no study",
+            where=f"{folder}, which {which}",
+            remedy="give a folder of DICOM files, or one with pet.nii.gz",
+        )
     instances: list[Instance] = []
     skipped: list[Skipped] = []
     paths = list(files_below(folder, skipped))

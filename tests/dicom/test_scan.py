@@ -170,10 +170,11 @@ def test_no_dicom(tmp_path: Path) -> None:
     (tmp_path / "cut.dcm").write_bytes(PREAMBLE)
     with pytest.raises(NoDicomError, match="found 1 damaged files"):
         scan(tmp_path)
-    with pytest.raises(UsageError, match="is not a folder"):
+    with pytest.raises(UsageError, match="is a file, not a folder"):
         scan(tmp_path / "cut.dcm")
-    with pytest.raises(UsageError, match="does not exist"):
+    with pytest.raises(UsageError, match="does not exist") as raised:
         scan(tmp_path / "nothing")
+    assert str(tmp_path) not in raised.value.what
 
 
 def test_progress_ends_at_the_number_of_files(pet: list[Path], tmp_path: Path) -> None:
