@@ -28,6 +28,7 @@ class Patient:
 
     patient_id: str = ""
     name: str = ""
+    """DICOM PatientName with all its components and groups, such as ``Yamada^Tarou=山田^太郎``."""
     birth_date: date | None = None
     sex: str = ""
     """DICOM PatientSex: M, F, O or empty."""

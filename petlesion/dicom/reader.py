@@ -216,14 +216,13 @@ def _read_ct(stack: Stack, grid: Grid, progress: Progress) -> Volume:
 
 def _read_patient(header: Dataset, overrides: SuvOverrides) -> Patient:
     """Who was scanned; what is missing or malformed stays empty, and SUV warnings are not repeated."""
-    family, _, given = str(header.get("PatientName") or "").partition("=")[0].partition("^")
     try:
         weight = patient_weight_kg(header, overrides.weight_kg, [])
     except SuvError:
         weight = None
     return Patient(
         patient_id=text(header, "PatientID"),
-        name=", ".join(part for part in (family.strip(), given.partition("^")[0].strip()) if part),
+        name=str(header.get("PatientName") or ""),
         birth_date=parse_date(text(header, "PatientBirthDate")),
         sex=text(header, "PatientSex").upper(),
         weight_kg=weight,

@@ -47,7 +47,7 @@ def test_suv_and_geometry(tmp_path: Path) -> None:
     np.testing.assert_allclose(study.pet.grid.affine, grid.affine, atol=1e-9)
     assert study.suv.factor == pytest.approx(SUV_PER_UNIT)
     assert study.tracer.name is TracerName.F18_FDG
-    assert study.patient == Patient("T1", "TEST, PATIENT", date(1960, 2, 29), "F", 70.0, 1.75)
+    assert study.patient == Patient("T1", "TEST^PATIENT", date(1960, 2, 29), "F", 70.0, 1.75)
     assert study.warnings == ()
 
 
@@ -173,9 +173,9 @@ def test_odd_patient_values(tmp_path: Path) -> None:
     grid = axial_grid()
     header = pet_header()
     header.SpecificCharacterSet = "ISO_IR 192"
-    header.PatientName = "Grünewald^Zoë^^Dr"
+    header.PatientName = "Grünewald^Zoë^Ann^Dr"
     header.PatientBirthDate = ""
     header.PatientSize = "172"
     header.PatientSex = None
     write_series(tmp_path, Volume(pattern(grid), grid), header)
-    assert _read(tmp_path).patient == Patient("T1", "Grünewald, Zoë", None, "", 70.0, 1.72)
+    assert _read(tmp_path).patient == Patient("T1", "Grünewald^Zoë^Ann^Dr", None, "", 70.0, 1.72)
