@@ -91,9 +91,9 @@ def require_lesions(lesions: Lesions, report: Report) -> None:
 
 
 def object_uids(study: PetCt, report: Report, kind: ResultKind, content: bytes) -> ObjectUids:
-    """UIDs that depend on patient, study, report and `content` alone: the same input gives the same object.
+    """UIDs that depend on the PET's header, report and `content` alone: the same input gives the same object.
 
-    A corrected name or ID of the patient makes another object: an archive keeps what it has under a UID.
+    A corrected header (name, date of birth, study) makes another object: an archive keeps what it has under a UID.
 
     Parameters
     ----------
@@ -104,11 +104,10 @@ def object_uids(study: PetCt, report: Report, kind: ResultKind, content: bytes) 
     content
         What distinguishes objects with the same report, such as pixel data.
     """
-    header = dicom_source(study).pet_headers[0]
-    identity = "\0".join(
-        (str(header.get("PatientName") or ""), text(header, "PatientID"), text(header, "AccessionNumber"))
-    )
-    fingerprint = hashlib.sha256(identity.encode() + report.to_json().encode() + content).hexdigest()
+    header = source_header(study)
+    stamp(header, study)
+    copied = header.to_json(suppress_invalid_tags=True)
+    fingerprint = hashlib.sha256(copied.encode() + report.to_json().encode() + content).hexdigest()
     parts = (study.study_instance_uid, study.pet_series_instance_uid, kind.name, VERSION, fingerprint)
     return ObjectUids(series=derived_uid(*parts, "series"), instance=derived_uid(*parts, "instance"))
 
@@ -244,9 +243,8 @@ def _copy_study(clean: Dataset, header: Dataset) -> None:
         value = text(header, keyword)
         setattr(clean, keyword, value if len(value) <= _SHORT_STRING else "")
     clean.ReferringPhysicianName = str(header.get("ReferringPhysicianName") or "")
-    for keyword in ("StudyDescription", "TimezoneOffsetFromUTC"):
-        if text(header, keyword):
-            setattr(clean, keyword, text(header, keyword))
+    if text(header, "StudyDescription"):
+        clean.StudyDescription = text(header, "StudyDescription")
 
 
 def _dicom_date(value: str) -> str:

@@ -190,9 +190,19 @@ def test_candidates_are_called_so_and_coded_as_no_neoplasm_in_every_object() -> 
         assert ("Neoplasm" in text) == (kind == "Neoplasm")
 
 
-def test_corrected_patient_other_uid() -> None:
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("PatientName", "Corrected^Name"),
+        ("PatientBirthDate", "19500101"),
+        ("StudyDescription", "Corrected"),
+        ("SeriesDate", "20200101"),
+        ("FrameOfReferenceUID", "1.2.3.4"),
+    ],
+)
+def test_corrected_header_other_uid(keyword: str, value: str) -> None:
     def corrected(header: Dataset, _: int) -> None:
-        header.PatientName = "Corrected^Name"
+        setattr(header, keyword, value)
 
     labels = balls(GRID, *TWO_BALLS)
     first, second = build(make_study(GRID), labels), build(make_study(GRID, change=corrected), labels)
