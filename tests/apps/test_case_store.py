@@ -199,7 +199,7 @@ def test_label_files_are_told_apart_by_image_and_drafts_are_no_labels_of_others(
         annotations.watch()
     labels = annotations.stores.labels
     assert [(label.image_id, label.version) for label in labels.snapshot().labels] == [("a.b", 1), ("c", 1)]
-    assert labels.tags(pet) == ("draft",)
+    assert list(labels.current_by_tag(pet)) == ["draft"]
     again = Annotations(open_stores(str(tmp_path)))
     again.watch()
     assert [label.version for label in again.stores.labels.everything()] == [1, 1, 1]

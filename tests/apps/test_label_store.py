@@ -64,7 +64,7 @@ def test_withdrawn_label_is_kept_but_not_current(store: LabelStore) -> None:
     store.save("a", label((0, 0, 1)), GRID)
     store.withdraw("a", "final", annotator="ada")
     assert store.snapshot().labels == ()
-    assert store.tags("a") == ()
+    assert store.current_by_tag("a") == {}
     assert [version.withdrawn for version in store.versions("a")] == [False, True]
     with pytest.raises(UnknownLabelError, match="no label final"):
         store.current("a")
@@ -94,6 +94,40 @@ def test_altered_file_is_noticed(store: LabelStore) -> None:
     version.path.write_bytes(store.save("a", label((1, 1, 1)), GRID).path.read_bytes())
     with pytest.raises(UnknownLabelError, match="not the file that was stored"):
         version.read()
+
+
+def test_missing_file_is_a_sentence(store: LabelStore) -> None:
+    version = store.save("a", label((0, 0, 1)), GRID)
+    assert version.path is not None
+    version.path.unlink()
+    with pytest.raises(UnknownLabelError, match="is missing or not the file that was stored"):
+        version.read()
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"withdrawn": true, "time": "2026-11-26", "surprise": 1}'])
+def test_damaged_record_hides_no_other(store: LabelStore, content: str, caplog: pytest.LogCaptureFixture) -> None:
+    for image_id in ("a", "a", "b"):
+        store.save(image_id, label((0, 0, 1)), GRID)
+    record = store.folder / "a" / "final" / "v000002.json"
+    record.write_text(content)
+    for _ in range(2):
+        assert [item.image_id for item in store.snapshot().labels] == ["b"]
+        assert [item.version for item in store.versions("a")] == [1]
+        assert [item.image_id for item in store.everything()] == ["a", "b"]
+    (said,) = caplog.messages
+    assert f"{record} is no label" in said
+    assert "restore it from a backup" in said
+    with pytest.raises(UnknownLabelError, match="no label final"):
+        store.current("a")
+    assert store.save("a", label(), GRID).version == 3
+    assert store.current_by_tag("a").keys() == {"final"}
+
+
+def test_what_a_client_says_of_a_seg_is_no_record_of_one(store: LabelStore) -> None:
+    version = store.save("a", label((0, 0, 1)), GRID, info={"sop_instance_uid": "1.2.3"})
+    assert store.dicom_uid(version) == ""
+    store.note_dicom(version, "1.2.4")
+    assert store.dicom_uid(version) == "1.2.4"
 
 
 def _submit(folder: Path, name: str, count: int) -> None:

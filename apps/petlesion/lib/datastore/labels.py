@@ -10,17 +10,19 @@ Layout below the folder of the store::
 
 The files are the index: there is no other that could disagree with them. Any process may read at any time, with or
 without a server; writers, of this or other processes, take turns by the lock, which the kernel frees when its holder is
-killed. A killed writer leaves at most files without a `.json`, which nobody sees and the next version overwrites.
+killed. A killed writer leaves at most files without a `.json`, which nobody sees and the next version overwrites. A
+record that cannot be read is named in the log, and keeps its number.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +42,13 @@ FINAL = "final"
 """Tag of labels that a person has submitted; what training learns from."""
 ORIGINAL = "original"
 """Tag of labels as an algorithm made them."""
+FOUND = ("dicom", "file")
+"""Sources of labels that other programs stored; their `info` says where."""
 _RECORD = re.compile(r"v(\d{6,})\.json")
+_DAMAGE = (OSError, ValueError, KeyError, TypeError)
+"""What reading a damaged JSON file raises."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,15 +97,19 @@ class LabelVersion:
         Raises
         ------
         UnknownLabelError
-            If it was withdrawn, or its file is not the one that was stored.
+            If it was withdrawn, or its file is missing or not the one that was stored.
         """
         if self.path is None:
             raise UnknownLabelError(
                 f"version {self.version} of {self.image_id} withdraws the label", remedy="read an earlier version"
             )
-        if _sha256(self.path) != self.sha256:
+        try:
+            intact = _sha256(self.path) == self.sha256
+        except OSError:
+            intact = False
+        if not intact:
             raise UnknownLabelError(
-                f"label {self.path.name} of {self.image_id} is not the file that was stored",
+                f"label {self.path.name} of {self.image_id} is missing or not the file that was stored",
                 where=self.path.parent,
                 remedy="restore it from a backup",
             )
@@ -135,6 +147,7 @@ class LabelStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._passed_over: set[Path] = set()
 
     def save(
         self,
@@ -216,8 +229,7 @@ class LabelStore:
 
     def versions(self, image_id: str, tag: str = FINAL) -> tuple[LabelVersion, ...]:
         """All versions of one label, oldest first; none where nothing was submitted."""
-        folder = self.folder / checked_id(image_id) / checked_tag(tag)
-        return tuple(_read_record(path) for _, path in _records(folder))
+        return tuple(self._readable(_records(self.folder / checked_id(image_id) / checked_tag(tag))))
 
     def current(self, image_id: str, tag: str = FINAL) -> LabelVersion:
         """The newest version.
@@ -227,20 +239,17 @@ class LabelStore:
         UnknownLabelError
             If there is none, or it was withdrawn.
         """
-        records = _records(self.folder / checked_id(image_id) / checked_tag(tag))
-        newest = _read_record(records[-1][1]) if records else None
-        if newest is None or newest.withdrawn:
+        newest = self._newest(self.folder / checked_id(image_id) / checked_tag(tag))
+        if newest is None:
             raise UnknownLabelError(f"image {image_id} has no label {tag}", remedy="submit one first")
         return newest
 
-    def tags(self, image_id: str) -> tuple[str, ...]:
-        """Tags under which the image has a current label."""
+    def current_by_tag(self, image_id: str) -> dict[str, LabelVersion]:
+        """The current labels of an image."""
         folder = self.folder / checked_id(image_id)
-        return tuple(
-            path.name
-            for path in (sorted(folder.iterdir()) if folder.is_dir() else ())
-            if is_safe_name(path.name) and self._newest(path) is not None
-        )
+        paths = sorted(folder.iterdir()) if folder.is_dir() else []
+        newest = {path.name: self._newest(path) for path in paths if is_safe_name(path.name)}
+        return {tag: label for tag, label in newest.items() if label is not None}
 
     def snapshot(self, tag: str = FINAL) -> LabelSnapshot:
         """The newest version of every image that has one."""
@@ -252,7 +261,7 @@ class LabelStore:
         """All versions of all labels, withdrawn ones included."""
         for folder in sorted(self.folder.glob("*/*")):
             if is_safe_name(folder.parent.name) and is_safe_name(folder.name):
-                yield from (_read_record(path) for _, path in _records(folder))
+                yield from self._readable(_records(folder))
 
     def note_dicom(self, label: LabelVersion, sop_instance_uid: str) -> None:
         """Remember which SEG of the DICOMweb server holds a version."""
@@ -261,18 +270,30 @@ class LabelStore:
 
     def dicom_uid(self, label: LabelVersion) -> str:
         """SOPInstanceUID of the SEG that holds a version in the DICOMweb server; empty where none does."""
-        if "sop_instance_uid" in label.info:
-            return str(label.info["sop_instance_uid"])
+        if label.source in FOUND:
+            return str(label.info.get("sop_instance_uid", ""))
         path = self._stem(label).with_suffix(".dicom.json")
-        return str(json.loads(path.read_text(encoding="utf-8"))["sop_instance_uid"]) if path.is_file() else ""
+        try:
+            return str(json.loads(path.read_text(encoding="utf-8"))["sop_instance_uid"])
+        except _DAMAGE:  # none, as a rule; it is sent again then, with the same UID
+            return ""
 
     def _stem(self, label: LabelVersion) -> Path:
         return self.folder / label.image_id / label.tag / f"v{label.version:06}"
 
     def _newest(self, folder: Path) -> LabelVersion | None:
-        records = _records(folder)
-        newest = _read_record(records[-1][1]) if records else None
+        newest = next(self._readable(_records(folder)[-1:]), None)
         return None if newest is None or newest.withdrawn else newest
+
+    def _readable(self, records: Sequence[tuple[int, Path]]) -> Iterator[LabelVersion]:
+        """Versions by their records; a damaged one hides no other, and is logged once."""
+        for _, path in records:
+            try:
+                yield _read_record(path)
+            except _DAMAGE as error:
+                if path not in self._passed_over:
+                    self._passed_over.add(path)
+                    logger.error("%s is no label (%s); restore it from a backup", path, error)
 
     def _add(self, draft: LabelVersion, write: Callable[[Path], str]) -> LabelVersion:
         folder = self.folder / draft.image_id / draft.tag

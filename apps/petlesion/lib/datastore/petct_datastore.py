@@ -128,7 +128,7 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """What is known of an image, its labels, and what was noted about it."""
         pet_id, _ = self.annotations.pet_of(image_id)
-        labels = {tag: _label_info(self.labels.current(pet_id, tag)) for tag in self.labels.tags(pet_id)}
+        labels = {tag: _label_info(label) for tag, label in self.labels.current_by_tag(pet_id).items()}
         case = self.cases.case(pet_id)
         return {"name": self.image_file(case).name, **asdict(case), "labels": labels, **self._notes.read(pet_id)}
 
@@ -143,7 +143,7 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
     def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
         """Tag → label id of the current labels."""
         pet_id, _ = self.annotations.pet_of(image_id)
-        return dict.fromkeys(self.labels.tags(pet_id), pet_id)
+        return dict.fromkeys(self.labels.current_by_tag(pet_id), pet_id)
 
     def get_label_by_image_id(self, image_id: str, tag: str) -> str:
         """Label id of a tag; empty where there is no label."""
@@ -246,7 +246,7 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
     def status(self) -> dict[str, Any]:
         """Counts of images and labels."""
         images = self.list_images()
-        tags = Counter(tag for image_id in images for tag in self.labels.tags(image_id))
+        tags = Counter(tag for image_id in images for tag in self.labels.current_by_tag(image_id))
         return {"total": len(images), "completed": tags[FINAL], "label_tags": dict(tags), "train": []}
 
     def json(self) -> dict[str, Any]:
@@ -254,8 +254,8 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
         objects = {}
         for case in self.cases.cases():
             labels = {
-                tag: {"ext": NIFTI_ENDINGS[0], "info": _label_info(self.labels.current(case.image_id, tag))}
-                for tag in self.labels.tags(case.image_id)
+                tag: {"ext": NIFTI_ENDINGS[0], "info": _label_info(label)}
+                for tag, label in self.labels.current_by_tag(case.image_id).items()
             }
             image = {"ext": NIFTI_ENDINGS[0], "info": {**asdict(case), **self._notes.read(case.image_id)}}
             objects[case.image_id] = {"image": image, "labels": labels}
