@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 
 from logs import Log
+from messages import exit_code_of
 from paths import Paths, add_path_options, new_parser
-from petlesion.errors import ExitCode, PetlesionError
+from petlesion.errors import ExitCode
 from settings import load_settings
 
 
@@ -43,6 +44,7 @@ def main(arguments: list[str]) -> int:
         from supervisor import supervise
 
         return supervise(Paths(given.input, given.output, given.model), load_settings(), log)
-    except PetlesionError as error:
-        log.error("run failed", error, error.exit_code)
-        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the last line of defence: every error becomes a code
+        code = exit_code_of(error)
+        log.error("run failed", error, code)
+        return code

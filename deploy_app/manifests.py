@@ -18,7 +18,7 @@ import yaml
 
 import petlesion
 from petlesion.errors import OutputError, UsageError
-from settings import OWN_CONFIG, Settings, config_file
+from settings import DEFAULT_CONFIG, OWN_CONFIG, Settings, config_file
 
 APPLICATION: Final = "/opt/holoscan/app"
 MODELS: Final = "/opt/holoscan/models"
@@ -35,7 +35,7 @@ _ENVIRONMENT: Final = {
     "HOLOSCAN_OUTPUT_PATH": "/var/holoscan/output",
     "HOLOSCAN_WORKDIR": "/var/holoscan",
     "HOLOSCAN_MODEL_PATH": MODELS,
-    "HOLOSCAN_CONFIG_PATH": "/var/holoscan/app.yaml",
+    "HOLOSCAN_CONFIG_PATH": DEFAULT_CONFIG,
     "HOLOSCAN_APP_MANIFEST_PATH": str(MANIFESTS / NAMES["app"]),
     "HOLOSCAN_PKG_MANIFEST_PATH": str(MANIFESTS / NAMES["pkg"]),
     "HOLOSCAN_DOCS": DOCS,

@@ -119,10 +119,9 @@ def write_failure(outcome: Outcome, folder: Path, log: Log) -> None:
 
     Where nothing can be written, the log and the exit code still tell.
     """
-    if holds_results(folder):
-        return
     try:
-        place_machine_results(outcome, folder)
+        if not holds_results(folder):
+            place_machine_results(outcome, folder)
     except OSError as error:
         log("outcome not written", "error", reason=error.strerror or type(error).__name__)
 
@@ -139,18 +138,27 @@ def place_machine_results(outcome: Outcome, folder: Path) -> None:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def refuse_results_of_earlier_run(out: Path) -> None:
-    """Make sure that a run starts without results, so that whatever it leaves unfinished can be removed.
+def check_output(out: Path) -> None:
+    """Make sure, before anything is computed, that a run can write, and starts without results.
+
+    Whatever it leaves unfinished can then be removed, as is what an earlier run left here that was killed.
 
     Raises
     ------
     OutputError
-        If `out` or a sub-folder holds results.
+        If `out` cannot be read and written, or `out` or a sub-folder holds results.
     """
+    if out.exists() and not (out.is_dir() and os.access(out, os.R_OK | os.W_OK | os.X_OK)):
+        raise OutputError(
+            "output is no folder that can be read and written",
+            where=out,
+            remedy="give another folder with -o, or let the user of this process write it",
+        )
     if any(holds_results(folder) for folder in _folders(out)):
         raise OutputError(
             "results of an earlier run are there already", where=out, remedy="give an empty output folder"
         )
+    remove_unfinished(out)
 
 
 def holds_results(folder: Path) -> bool:
@@ -177,12 +185,13 @@ def remove_unfinished(out: Path) -> None:
 
 
 def _folders(out: Path) -> Iterator[Path]:
-    """The folder of the run, and those of its studies."""
+    """The folder of the run, and those of its studies; not what is another user's, such as `lost+found` of a volume."""
     if not out.is_dir():
         return
     yield out
     for entry in sorted(os.scandir(out), key=lambda entry: entry.name):
-        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(STAGING_PREFIX):
+        own = entry.is_dir(follow_symlinks=False) and not entry.name.startswith(STAGING_PREFIX)
+        if own and os.access(entry.path, os.R_OK | os.X_OK):
             yield Path(entry.path)
 
 

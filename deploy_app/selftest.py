@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +19,7 @@ from petlesion.phantom.scanner import SCANNERS, ScannerName, Vendor
 from petlesion.phantom.simulated_study import SimulatedStudy
 from petlesion.tracers import TracerName
 from petlesion.volume import Grid, Volume
+from preflight import scratch_folder
 from results import METADATA
 from settings import PREFIX, Settings
 from supervisor import supervise
@@ -39,7 +39,7 @@ def selftest(log: Log) -> int:
     for variable in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[variable]
     os.environ[f"{PREFIX}METHOD"] = "fixed"
-    with tempfile.TemporaryDirectory(prefix="petlesion-selftest-") as folder:
+    with scratch_folder() as folder:
         study, out = Path(folder) / "study", Path(folder) / "out"
         truth_ml = write_phantom(study)
         code = supervise(Paths(study, out, Path(folder)), Settings(), log)

@@ -32,6 +32,8 @@ PREFIX: Final = "PETLESION_"
 """Of the environment variables."""
 CONFIG_PATH: Final = "HOLOSCAN_CONFIG_PATH"
 """Environment variable that names another `app.yaml` (MAP specification)."""
+DEFAULT_CONFIG: Final = "/var/holoscan/app.yaml"
+"""The one that images name."""
 OWN_CONFIG: Final = Path(__file__).with_name("app.yaml")
 """The configuration beside the code."""
 
@@ -187,10 +189,20 @@ class Settings(BaseSettings):
 def config_file() -> Path:
     """Configuration named by the environment, or the one beside the code.
 
-    Containers name `/var/holoscan/app.yaml` by default; where nobody put a file, the own one holds.
+    That holds, too, where nobody put a file at the place that images name.
+
+    Raises
+    ------
+    UsageError
+        If another file is named than is there: it must not pass for the defaults. Docker makes a folder at the place of
+        a file that it was to mount and did not find.
     """
-    named = os.environ.get(CONFIG_PATH)
-    return Path(named) if named and Path(named).is_file() else OWN_CONFIG
+    named = Path(os.environ.get(CONFIG_PATH) or OWN_CONFIG)
+    if named.is_file():
+        return named
+    if named == Path(DEFAULT_CONFIG) and not named.exists():
+        return OWN_CONFIG
+    raise UsageError(f"{CONFIG_PATH} names no file", where=named, remedy="name or mount an app.yaml, or leave it out")
 
 
 def load_settings() -> Settings:

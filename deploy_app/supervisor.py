@@ -24,7 +24,7 @@ from logs import Log
 from paths import Paths
 from petlesion.errors import ExitCode, PetlesionError, SegmentationError, UsageError
 from preflight import process_environment, scratch_folder
-from results import error_outcome, refuse_results_of_earlier_run, remove_unfinished, write_failure
+from results import check_output, error_outcome, remove_unfinished, write_failure
 from settings import Settings
 
 WORKER: Final = Path(__file__).with_name("worker.py")
@@ -79,7 +79,7 @@ def _supervised(paths: Paths, settings: Settings, log: Log) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         _check_input(paths.input)
-        refuse_results_of_earlier_run(paths.output)
+        check_output(paths.output)
         with scratch_folder() as scratch:
             environment = process_environment(os.environ, settings.threads, Path(scratch))
             return _run_worker(paths, settings, environment)
@@ -110,7 +110,7 @@ def _run_worker(paths: Paths, settings: Settings, environment: dict[str, str]) -
     try:
         code = _wait(worker, settings.timeout)
     finally:
-        if code is None or code < 0:
+        if code not in set(ExitCode):
             _end(worker)
             remove_unfinished(paths.output)
     if code not in set(ExitCode):
@@ -152,3 +152,5 @@ def _check_input(folder: Path) -> None:
         raise UsageError(
             f"input {what}", where=folder, remedy="give a folder of DICOM files with -i, or HOLOSCAN_INPUT_PATH"
         )
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise UsageError("input cannot be read", where=folder, remedy="let the user of this process read it")

@@ -13,10 +13,10 @@ from results import (
     METADATA,
     RESULT,
     STAGING_PREFIX,
+    check_output,
     error_outcome,
     failed_outcome,
     place_machine_results,
-    refuse_results_of_earlier_run,
     remove_unfinished,
     run_outcome,
     write_failure,
@@ -80,12 +80,27 @@ def test_code_of_a_run_is_that_of_its_first_failure(tmp_path: Path) -> None:
 
 def test_results_of_an_earlier_run_are_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "1.2.3").mkdir()
-    refuse_results_of_earlier_run(tmp_path)
+    check_output(tmp_path)
     (tmp_path / "1.2.3" / "seg.dcm").write_text("earlier")
     with pytest.raises(OutputError, match="earlier run"):
-        refuse_results_of_earlier_run(tmp_path)
+        check_output(tmp_path)
     write_failure(error_outcome(NO_SUV), tmp_path / "1.2.3", log()[0])
     assert [path.name for path in (tmp_path / "1.2.3").iterdir()] == ["seg.dcm"]
+
+
+def test_what_a_killed_container_left_is_removed_by_the_next_run(tmp_path: Path) -> None:
+    left = tmp_path / "1.2.3" / f"{STAGING_PREFIX}x"
+    left.mkdir(parents=True)
+    (left / "seg.dcm").write_text("half")
+    (tmp_path / "notes.txt").write_text("not ours")
+    check_output(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(OutputError, match="no folder"):
+        check_output(tmp_path / "out")
 
 
 def test_folder_that_cannot_be_written_is_logged(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from paths import parse_paths
-from settings import CONFIG_PATH, FILES, OutputName, load_settings, options_table
+from settings import CONFIG_PATH, DEFAULT_CONFIG, FILES, OutputName, load_settings, options_table
 from training_cases import train_beginner
 
 from petlesion.errors import ModelError, UsageError
@@ -135,6 +135,16 @@ def test_bad_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text
     configure(monkeypatch, tmp_path, text)
     with pytest.raises(UsageError, match=words):
         load_settings()
+
+
+def test_only_the_file_that_images_name_may_be_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A folder is what Docker makes of a file that it was to mount and did not find."""
+    for named in (tmp_path, tmp_path / "nowhere.yaml"):
+        monkeypatch.setenv(CONFIG_PATH, str(named))
+        with pytest.raises(UsageError, match="names no file"):
+            load_settings()
+    monkeypatch.setenv(CONFIG_PATH, DEFAULT_CONFIG)
+    load_settings()
 
 
 @pytest.mark.parametrize("name", ["../unet", "/unet", "UNET", ""])

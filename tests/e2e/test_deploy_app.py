@@ -271,6 +271,44 @@ def test_wrong_command_line_is_not_repeated_in_the_log(study: Path, out: Path, m
     assert MARK not in result.stdout + result.stderr
 
 
+def run_obeying_permissions(study: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    """As a user who is stopped by the permissions of folders, which root otherwise is not."""
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        pytest.skip("setpriv (util-linux) is not installed")
+    drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    return subprocess.run(
+        [*drop, *command(study, out)], env=environment(), capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+def test_folder_of_somebody_else_in_the_output_is_passed_over(study: Path, out: Path) -> None:
+    """Such as `lost+found`, where the output is a volume."""
+    (out / "lost+found").mkdir(parents=True, mode=0)
+    result = run_obeying_permissions(study, out)
+    assert result.returncode == ExitCode.DONE, result.stdout + result.stderr
+    assert names(out) == RESULTS | MACHINE_RESULTS | {"lost+found"}
+
+
+def test_folders_without_permission_end_a_run_before_it_computes(study: Path, out: Path) -> None:
+    out.mkdir(mode=0o555)
+    result = run_obeying_permissions(study, out)
+    assert result.returncode == ExitCode.OUTPUT, result.stdout + result.stderr
+    out.chmod(0o755)
+    study.chmod(0)
+    result = run_obeying_permissions(study, out)
+    assert result.returncode == ExitCode.USAGE, result.stdout + result.stderr
+    assert any("input cannot be read" in line.get("message", "") for line in lines(result.stdout))
+    assert not any(line["event"] == "graph starts" for line in lines(result.stdout))
+
+
+def test_error_that_nobody_foresaw_has_a_code_and_no_traceback(study: Path, tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0)
+    result = run_obeying_permissions(study, tmp_path / "locked" / "out")
+    assert result.returncode == ExitCode.SEGMENTATION
+    assert lines(result.stdout)[-1]["raised_at"]
+    assert result.stderr == ""
+
+
 def test_results_of_an_earlier_run_stay(study: Path, out: Path) -> None:
     out.mkdir()
     (out / "sr.dcm").write_text("earlier")
@@ -335,6 +373,27 @@ def test_crash_of_the_graph_has_a_code_and_no_dicom(started: Callable[..., subpr
     assert "SIGKILL" in metadata(out)["exception_message"]
 
 
+def test_half_moved_results_go_however_the_graph_ended(study: Path, out: Path, tmp_path: Path) -> None:
+    worker = tmp_path / "worker.py"
+    worker.write_text(
+        f"from pathlib import Path\nout = Path({str(out)!r})\n(out / '.petlesion-x').mkdir(parents=True)\n"
+        "(out / 'seg.dcm').write_text('half')\nraise SystemExit(1)\n"
+    )
+    script = (
+        f"import sys; sys.path.insert(0, {str(DEPLOY_APP)!r}); import supervisor; from pathlib import Path; "
+        f"supervisor.WORKER = Path({str(worker)!r}); from commands import main; sys.exit(main(sys.argv[1:]))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script, *command(study, out)[2:]],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == ExitCode.SEGMENTATION, result.stdout + result.stderr
+    assert names(out) == MACHINE_RESULTS
+
+
 def test_time_that_is_over_has_a_code_and_no_dicom(study: Path, out: Path) -> None:
     result = run(study, out, PETLESION_TIMEOUT="0.5")
     assert result.returncode == ExitCode.SEGMENTATION
@@ -354,6 +413,18 @@ def test_self_test_passes_whatever_the_options(tmp_path: Path) -> None:
     assert result.returncode == ExitCode.DONE, result.stdout
     assert lines(result.stdout)[-1]["event"] == "self-test passed"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_self_test_says_that_no_temporary_folder_is_writable() -> None:
+    script = (
+        f"import sys; sys.path.insert(0, {str(DEPLOY_APP)!r}); import tempfile; tempfile.tempdir = '/proc/nowhere'; "
+        "from commands import main; sys.exit(main(['--selftest']))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert result.returncode == ExitCode.USAGE, result.stdout + result.stderr
+    assert "tmpfs" in lines(result.stdout)[-1]["message"]
 
 
 def test_self_test_fails_where_the_result_is_wrong(tmp_path: Path) -> None:
