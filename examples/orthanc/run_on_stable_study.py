@@ -29,8 +29,11 @@ from typing import Any
 
 PROCESSED = 4711
 """Metadata of a study in which its processed images and the exit code are kept (numbers 1024 to 65535 are free)."""
+ROOTLESS = "" if os.getuid() == 0 else "--userns=keep-id "
+"""Without it, podman takes a user who is not root for root of the container."""
 RUN = (
-    "podman run --rm --network none --read-only --cap-drop ALL --user {uid}:{gid} "
+    f"podman run --rm {ROOTLESS}--network none --read-only --cap-drop ALL "
+    "--user {uid}:{gid} "
     "-v {study}:/var/holoscan/input:ro -v {results}:/var/holoscan/output localhost/petlesion-map:0.1.0"
 )
 """Command that is run; {study}, {results}, {uid}, {gid} are filled in."""

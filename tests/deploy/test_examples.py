@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from manifests import application_manifest
+from results import RESULT
 from settings import PREFIX, load_settings
 
 import petlesion
@@ -57,6 +59,30 @@ def test_mercure_module(monkeypatch: pytest.MonkeyPatch) -> None:
     assert module["requires_root"] is False
 
 
+@pytest.mark.parametrize("engine", ["podman", "docker"])
+def test_podman_without_root_keeps_the_user(tmp_path: Path, engine: str) -> None:
+    """Otherwise the container's user is one who may not write the results."""
+    if subprocess.run(["unshare", "--user", "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("no user namespaces here")
+    (tmp_path / engine).write_text("#!/bin/sh\necho $*\n")
+    (tmp_path / engine).chmod(0o755)
+    command = ["bash", EXAMPLES / "podman" / "process-study", tmp_path, tmp_path / "results"]
+
+    def given(*prefix: str) -> bool:
+        done = subprocess.run(
+            [*prefix, *command],
+            env={**os.environ, "ENGINE": str(tmp_path / engine)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "run --rm" in done.stdout
+        return "--userns=keep-id" in done.stdout
+
+    assert given("unshare", "--user") is (engine == "podman")
+    assert given() is (engine == "podman" and os.getuid() != 0)
+
+
 def argo() -> Any:
     document = yaml.safe_load((EXAMPLES / "argo" / "workflow-template.yaml").read_text())
     (template,) = document["spec"]["templates"]
@@ -88,7 +114,7 @@ def test_argo_template_mounts_and_runs_what_the_image_has(monkeypatch: pytest.Mo
     assert security["allowPrivilegeEscalation"] is False
     assert template["securityContext"]["runAsNonRoot"] is True
     (output,) = template["outputs"]["parameters"]
-    assert output["valueFrom"]["path"] == f"{environment['HOLOSCAN_OUTPUT_PATH']}/metadata.json"
+    assert output["valueFrom"]["path"] == f"{environment['HOLOSCAN_OUTPUT_PATH']}/{RESULT}"
 
 
 def test_argo_tries_again_only_what_may_succeed() -> None:

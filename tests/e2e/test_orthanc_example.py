@@ -106,5 +106,15 @@ def test_a_study_that_fails_is_tried_again_a_few_times(
     assert (last["tries"], last["again_in_s"]) == (5, None)
 
 
+def test_podman_without_root_keeps_the_user() -> None:
+    if subprocess.run(["unshare", "--user", "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("no user namespaces here")
+    shown = [
+        subprocess.run([*prefix, sys.executable, SCRIPT, "--help"], capture_output=True, text=True, check=True).stdout
+        for prefix in (["unshare", "--user"], ["unshare", "--user", "--map-root-user"])
+    ]
+    assert ["--userns=keep-id" in each for each in shown] == [True, False]
+
+
 def test_codes_are_those_of_the_application(script: ModuleType) -> None:
     assert set(ExitCode) == script.ABOUT_THE_STUDY
