@@ -66,7 +66,9 @@ map-wheels: env ## gather the wheels of the deployed application's image into bu
 	deploy_app/build-image wheels
 
 map: map-wheels ## build that image, without a network (podman, buildah, debootstrap; as root); `make test` then tests it
+ifndef BASE_IMAGE
 	podman image exists $(base_image) || deploy_app/build-image base
+endif
 	BASE_IMAGE=$(base_image) deploy_app/build-image image
 
 clean: ## remove caches, build products and demo output

@@ -1,4 +1,4 @@
-"""The wheels of the image: pip itself, on indexes that are folders."""
+"""What the image is made of: wheels by pip itself, from indexes that are folders, and models; the build is left out."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from petlesion.errors import ExitCode
 
 ROOT = Path(__file__).resolve().parents[2]
 TORCH = "torch-2.13.0+cpu-py3-none-any.whl"
@@ -64,3 +66,51 @@ def test_that_index_is_not_needed_where_pip_finds_torch(project: Path, tmp_path:
     write_torch(tmp_path / "wheels")
     found = gather(project, "http://127.0.0.1:9/unreachable", PIP_FIND_LINKS=str(tmp_path / "wheels"))
     assert found == ["petlesion-0.1.0-py3-none-any.whl", TORCH]
+
+
+def build(project: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run `build-image image` with an engine that does nothing."""
+    for name in ("LICENSE", "README.md", "CHANGELOG.md", "docs/how-to/deploy.md", "scripts/bill_of_materials.py"):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, project / name)
+    for name in ("apps/petlesion/model", "deploy_app/operators"):
+        shutil.copytree(ROOT / name, project / name, dirs_exist_ok=True)
+    shutil.copy(ROOT / "deploy_app" / "app.yaml", project / "deploy_app")
+    shutil.copy(ROOT / "deploy_app" / "app.py", project / "deploy_app")
+    wheels = project / "build" / "map" / "wheels"
+    wheels.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(wheels / "petlesion-0.1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("petlesion-0.1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: petlesion\nVersion: 0.1.0\n")
+    return subprocess.run(
+        ["bash", project / "deploy_app" / "build-image", "image"],
+        env=os.environ | {"PYTHON": sys.executable, "ENGINE": "true", "PYTHONPATH": str(ROOT)} | settings,
+        cwd=project.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_only_models_whose_hash_is_right_go_into_the_image(project: Path, tmp_path: Path) -> None:
+    """By default those of the repository; each becomes part of the bill of materials."""
+    done = build(project)
+    assert done.returncode == 0, done.stderr
+    built = project / "build" / "map"
+    assert (built / "models" / "unet" / "model.sha256").is_file()
+    assert "model-unet" in (built / "docs" / "sbom.cdx.json").read_text()
+
+    altered = Path(shutil.copytree(built / "models", tmp_path / "altered"))
+    (altered / "unet" / "card.json").write_text("{}")
+    done = build(project, MODELS="altered")
+    assert done.returncode == ExitCode.MODEL, done.stderr
+    assert "SHA-256" in done.stderr
+
+
+def test_missing_engine_is_said(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    for tool in ("bash", "sed", "dirname", "cat"):
+        (tmp_path / "bin" / tool).symlink_to(str(shutil.which(tool)))
+    done = build(project, ENGINE="", PATH=str(tmp_path / "bin"))
+    assert done.returncode == 1
+    assert "found no buildah, podman or docker" in done.stderr
