@@ -133,7 +133,7 @@ def _content(study: PetCt, report: Report, segmentation: Dataset | None) -> Meas
         name=report.method.name,
         version=report.method.version,
         parameters=[f"{name}={value}" for name, value in algorithm_parameters(report).items()],
-        family=algorithm_family(report.method),
+        family=algorithm_family(report),
     )
     groups: list[MeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQualitativeEvaluations] = [
         _totals(study, report, algorithm)

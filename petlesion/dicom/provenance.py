@@ -16,7 +16,8 @@ from petlesion import __version__
 from petlesion.dicom.attributes import items, number, parse_date, parse_time, text
 from petlesion.identifiers import derived_uid
 from petlesion.lesions import Lesions
-from petlesion.report import LesionRecord, MethodRecord, Report, Review
+from petlesion.report import LesionRecord, Report, Review
+from petlesion.segment.options import MethodName
 from petlesion.study import DicomSource, PetCt
 
 MANUFACTURER = "petlesion"
@@ -194,10 +195,14 @@ def finding_type(review: Review) -> Code:
     return LESION_CODE if review is Review.CANDIDATES else NEOPLASM_CODE
 
 
-def algorithm_family(method: MethodRecord) -> Code:
-    """Algorithm family (DICOM PS3.16 CID 7162): artificial intelligence with a network, else histogram analysis."""
-    if method.weights_sha256 is not None:
+def algorithm_family(report: Report) -> Code:
+    """Algorithm family (DICOM PS3.16 CID 7162): of a network, a person, an edge, or else of a threshold."""
+    if report.method.weights_sha256 is not None:
         return Code("123110", "DCM", "Artificial Intelligence")
+    if report.review is Review.REVIEWED:
+        return Code("123109", "DCM", "Manual Processing")
+    if report.method.name == MethodName.GRADIENT:
+        return Code("123103", "DCM", "Edge Detection")
     return Code("123105", "DCM", "Histogram Analysis")
 
 

@@ -196,7 +196,7 @@ def _describe_segments(report: Report) -> list[SegmentDescription]:
 
     algorithm = AlgorithmIdentificationSequence(
         name=report.method.name,
-        family=algorithm_family(report.method),
+        family=algorithm_family(report),
         version=report.method.version,
         source=MANUFACTURER,
         parameters=algorithm_parameters(report) or None,

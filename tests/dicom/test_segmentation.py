@@ -158,6 +158,23 @@ def test_network_and_review_are_told() -> None:
     assert "ab" * 32 in algorithm.AlgorithmParameters
 
 
+@pytest.mark.parametrize(
+    ("name", "review", "family"),
+    [
+        ("percist", Review.CANDIDATES, "Histogram Analysis"),
+        ("gradient", Review.CANDIDATES, "Edge Detection"),
+        ("mask", Review.REVIEWED, "Manual Processing"),
+    ],
+)
+def test_algorithm_family_is_that_of_the_method(name: str, review: Review, family: str) -> None:
+    study, labels = make_study(GRID), balls(GRID, *TWO_BALLS)
+    lesions, report = make_lesions(study, labels, method=MethodRecord(name, "1"), review=review)
+    seg = build_segmentation(study, lesions, report)
+    algorithm = seg.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence[0]
+    assert algorithm.AlgorithmFamilyCodeSequence[0].CodeMeaning == family
+    assert family in str(build_measurement_report(study, report, seg))
+
+
 def test_only_frames_with_voxels_are_written() -> None:
     labels = balls(GRID, *TWO_BALLS)
     dataset = build(make_study(GRID), labels)
