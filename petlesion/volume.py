@@ -103,9 +103,9 @@ class Grid:
         return np.asarray(offset @ np.linalg.inv(self.affine[:3, :3]).T)
 
     def contains(self, point_mm: ArrayLike) -> bool:
-        """Whether the LPS point (x, y, z) in mm lies inside a voxel of the grid."""
+        """Whether the LPS point (x, y, z) in mm lies inside a voxel of the grid; each ends before the next one."""
         index = self.to_index(point_mm)
-        return bool(np.all(index >= -0.5) and np.all(index <= np.array(self.shape) - 0.5))
+        return bool(np.all(index >= -0.5) and np.all(index < np.array(self.shape) - 0.5))
 
     def part(self, box: tuple[slice, slice, slice]) -> Grid:
         """Grid of a box of voxels; both ends of its slices are given."""

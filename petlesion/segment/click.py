@@ -62,8 +62,8 @@ def grow_at_threshold(pet: Volume, point_mm: tuple[float, float, float], thresho
         If uptake near the point is below the threshold.
     """
     seed = _hottest_near(pet, point_mm)
-    found = float(pet.array[seed])
-    if found < threshold:
+    found, level = pet.array[seed], np.float32(threshold)
+    if found < level:
         raise SegmentationError(
             f"uptake within {REACH_MM:g} mm of the point {_text(point_mm)} mm reaches SUV {found:.2f}, "
             f"below the threshold {threshold:.2f}",
@@ -72,7 +72,7 @@ def grow_at_threshold(pet: Volume, point_mm: tuple[float, float, float], thresho
     half_mm = FIRST_CROP_MM
     while True:
         box = _box_around(pet, seed, half_mm)
-        labels, _ = ndimage.label(pet.array[box] >= threshold, structure=CONNECTIVITY)
+        labels, _ = ndimage.label(pet.array[box] >= level, structure=CONNECTIVITY)
         mask = labels == labels[_within(box, seed)]
         if not goes_on_beyond(mask, box, pet.array.shape):
             return Grown(box, mask)

@@ -47,12 +47,14 @@ def grow_at_points(
         If nothing grows at a point, or background points leave nothing.
     """
     _check_points(study, foreground, background)
-    grown = [segment(study, replace(options, point_mm=point)) for point in foreground]
-    mask = np.logical_or.reduce([lesion.labels > 0 for lesion in grown])
+    mask = np.zeros(study.pet.grid.shape, dtype=bool)
+    for point in foreground:
+        grown = segment(study, replace(options, point_mm=point))
+        mask |= grown.labels > 0
     if background:
         _cut(study, mask, foreground, background)
     labels = label_components(mask, study.pet.grid.voxel_ml, 0.0)
-    return _lesions(labels, grown[0], foreground, background)
+    return _lesions(labels, grown, foreground, background)
 
 
 def choose_at_points(

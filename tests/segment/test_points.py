@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -57,6 +60,34 @@ def test_several_points_give_several_lesions_and_others_change_nothing() -> None
     assert found.count == 2
     alone = grow_at_points(study(), FIXED, [point(ALONE)])
     np.testing.assert_array_equal(found.labels[:, :, 27:] > 0, alone.labels[:, :, 27:] > 0)
+
+
+def test_many_points_take_no_more_memory_than_one() -> None:
+    def peak(count: int) -> int:
+        tracemalloc.start()
+        grow_at_points(study(), FIXED, [point(ALONE)] * count)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(1)  # imports
+    assert peak(40) < 1.2 * peak(1)
+
+
+def test_point_on_the_far_face_of_the_image_lies_outside() -> None:
+    whole = segment(study(), FIXED)
+    x, y, z = GRID.to_world((GRID.shape[0] - 0.5, 15, 15))
+    with pytest.raises(UsageError, match="outside the field of view"):
+        choose_at_points(study(), whole, [(float(x), float(y), float(z))])
+
+
+def test_voxel_at_the_threshold_belongs_to_the_lesion() -> None:
+    pet = np.ones(GRID.shape, dtype=np.float32)
+    pet[ALONE] = 2.3  # less than 2.3 in double precision
+    at_threshold = replace(study(), pet=Volume(pet, GRID))
+    options = replace(FIXED, suv=2.3, min_volume_ml=0.0)
+    assert segment(at_threshold, options).count == 1
+    assert segment(at_threshold, replace(options, point_mm=point(ALONE))).count == 1
 
 
 def test_lesions_of_a_method_are_chosen_by_points() -> None:
