@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from lib.datastore import local
 from lib.datastore.annotations import Annotations
 from lib.datastore.cases import CaseStore
 from lib.datastore.image_ids import UnknownImageError
@@ -15,6 +17,7 @@ from lib.datastore.local import LocalFolder
 from lib.datastore.stores import open_stores
 from synthetic_dicom import axial_grid, ct_header, pattern, pet_header, write_series
 
+from petlesion.dicom.header import Skipped
 from petlesion.dicom.segmentation import build_segmentation
 from petlesion.errors import SuvError, UsageError
 from petlesion.identifiers import derived_uid
@@ -212,3 +215,39 @@ def test_options_are_checked(tmp_path: Path) -> None:
     for conf in ({"cache_gb": "-1"}, {"cache_gb": "lots"}, {"tracer": "water"}):
         with pytest.raises(UsageError, match=next(iter(conf))):
             open_stores(str(tmp_path), conf)
+
+
+def test_label_that_cannot_be_read_hides_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_nifti_case(tmp_path, "two", ct=False)
+    seg = ct_header()
+    seg.Modality, seg.SeriesInstanceUID, seg.SOPInstanceUID = "SEG", "1.2.3", "1.2.4"
+    seg.save_as(tmp_path / "bare.dcm", implicit_vr=False, little_endian=True)  # no preamble, as old exports have none
+    labels = tmp_path / "labels" / "final"
+    labels.mkdir(parents=True)
+    write_labels(np.zeros(GRID.shape, np.uint8), GRID, labels / "two.nii.gz")
+    folder = LocalFolder(tmp_path)
+    assert folder._found.index is not None
+    assert "SEG" in {skipped.modality for skipped in folder._found.index.skipped}
+    for _ in range(2):
+        assert [found.image_id for found in folder.segmentations(())] == ["two"]
+    (said,) = [message for message in caplog.messages if "cannot be read as a label" in message]
+    assert "bare.dcm" in said
+
+
+def test_files_that_vanish_while_they_are_looked_at_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_nifti_case(tmp_path, "one", ct=False)
+    (tmp_path / ".rsync-temporary").write_text("")
+    folder = LocalFolder(tmp_path)
+    found = local.files_below
+
+    def vanishing(below: Path, skipped: list[Skipped]) -> Iterator[Path]:
+        for path in found(below, skipped):
+            if path.name == ".rsync-temporary":
+                path.unlink()
+            yield path
+
+    monkeypatch.setattr(local, "files_below", vanishing)
+    folder.refresh()
+    assert [case.image_id for case in folder.cases()] == ["one"]

@@ -16,6 +16,7 @@ from pydicom import dcmread
 from lib.datastore.cases import Case, CtView, FoundLabel, file_key, revision_of
 from lib.datastore.image_ids import UnknownImageError, is_safe_name
 from petlesion.dicom.attributes import text
+from petlesion.dicom.header import PARSE_ERRORS
 from petlesion.dicom.reader import SeriesChoice, read_dicom
 from petlesion.dicom.scan import DicomIndex, Series, files_below, scan
 from petlesion.dicom.selection import why_unusable_pet
@@ -69,6 +70,7 @@ class LocalFolder:
         self._tracer = tracer
         self._without = tuple(f"{path.resolve()}{os.sep}" for path in without)
         self._found = _Found()
+        self._told: set[str] = set()
         folder.mkdir(parents=True, exist_ok=True)
         self.refresh()
 
@@ -97,6 +99,11 @@ class LocalFolder:
         """NIfTI file of an image; None where it is a DICOM series."""
         return self._found.files.get(image_id)
 
+    def files(self, image_id: str) -> tuple[Path, ...]:
+        """All files of a NIfTI image: PET, CT and what is said about it; none where it is a DICOM series."""
+        path = self.file(image_id)
+        return () if path is None else self._files_of(image_id, path)
+
     def load(self, case: Case) -> PetCt:
         """Read a case.
 
@@ -118,22 +125,28 @@ class LocalFolder:
         return None if index is None else ct_view_in(index, series_uid, self.cases())
 
     def segmentations(self, known: Collection[str]) -> Iterator[FoundLabel]:
-        """DICOM SEGs among the DICOM files, and files in `labels/final`, but for those whose key is known."""
-        index = self._found.index
-        for skipped in () if index is None else index.skipped:
-            if skipped.modality == "SEG":
-                uid = text(dcmread(skipped.path, specific_tags=["SOPInstanceUID"]), "SOPInstanceUID")
-                if uid and uid not in known:
-                    yield FoundLabel(uid, skipped.path)
-        folder = self.folder / LABEL_FOLDER
-        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            ending = next((ending for ending in LABEL_ENDINGS if path.name.endswith(ending)), None)
-            if ending is not None and path.is_file():
-                image_id = path.name.removesuffix(ending)
-                with path.open("rb") as stream:
-                    key = file_key(image_id, hashlib.file_digest(stream, "sha256").hexdigest())
-                if key not in known:
-                    yield FoundLabel(key, path, image_id)
+        """DICOM SEGs among the DICOM files, and files in `labels/final`, but for those whose key is known.
+
+        One that cannot be read hides no other.
+        """
+        index, folder = self._found.index, self.folder / LABEL_FOLDER
+        skipped = () if index is None else index.skipped
+        segs = [(_found_seg, each.path) for each in skipped if each.modality == "SEG"]
+        files = [(_found_file, path) for path in (sorted(folder.iterdir()) if folder.is_dir() else ())]
+        for look, path in segs + files:
+            try:
+                found = look(path)
+            except (OSError, *PARSE_ERRORS) as error:
+                self._warn(f"{path} cannot be read as a label: {error}")
+                continue
+            if found is not None and found.key not in known:
+                yield found
+
+    def _warn(self, message: str) -> None:
+        """Log a message once: the folder is looked at every few seconds."""
+        if message not in self._told:
+            self._told.add(message)
+            logger.warning("%s", message)
 
     def _nifti_files(self) -> dict[str, Path]:
         files = {}
@@ -145,7 +158,7 @@ class LocalFolder:
             if is_safe_name(image_id):
                 files[image_id] = path
             else:
-                logger.warning("%s is not offered: its name is no image id; rename it", path)
+                self._warn(f"{path} is not offered: its name is no image id; rename it")
         return files
 
     def _nifti_case(self, image_id: str, path: Path) -> Case:
@@ -157,10 +170,14 @@ class LocalFolder:
                 patient_id = str(values.get("patient_id", image_id))
                 tracer = TracerName(values.get("tracer", tracer))
             except (OSError, ValueError, AttributeError) as error:
-                logger.warning("%s is not used: %s", about, error)
-        parts = [each for each in (path, self._nifti_ct(image_id), about) if each is not None and each.is_file()]
+                self._warn(f"{about} is not used: {error}")
+        parts = self._files_of(image_id, path)
         revision = revision_of(f"{each.relative_to(self.folder)} {_size_and_time(each)}" for each in parts)
         return Case(image_id, patient_id, tracer, revision=revision)
+
+    def _files_of(self, image_id: str, path: Path) -> tuple[Path, ...]:
+        others = (self._nifti_ct(image_id), self.folder / f"{image_id}.json")
+        return (path, *(each for each in others if each is not None and each.is_file()))
 
     def _nifti_ct(self, image_id: str) -> Path | None:
         candidates = (self.folder / CT_FOLDER / f"{image_id}{ending}" for ending in NIFTI_ENDINGS)
@@ -197,6 +214,20 @@ def ct_view_in(index: DicomIndex, series_uid: str, cases: tuple[Case, ...]) -> C
     return None
 
 
+def _found_seg(path: Path) -> FoundLabel | None:
+    uid = text(dcmread(path, specific_tags=["SOPInstanceUID"]), "SOPInstanceUID")
+    return FoundLabel(uid, path) if uid else None
+
+
+def _found_file(path: Path) -> FoundLabel | None:
+    ending = next((ending for ending in LABEL_ENDINGS if path.name.endswith(ending)), None)
+    if ending is None or not path.is_file():
+        return None
+    image_id = path.name.removesuffix(ending)
+    with path.open("rb") as stream:
+        return FoundLabel(file_key(image_id, hashlib.file_digest(stream, "sha256").hexdigest()), path, image_id)
+
+
 def _is_usable_pet(series: Series) -> bool:
     return series.modality == "PT" and is_safe_name(series.uid) and not why_unusable_pet(series)
 
@@ -211,7 +242,11 @@ def _dicom_cases(index: DicomIndex, tree: Mapping[str, str]) -> tuple[Case, ...]
 
 
 def _size_and_time(path: Path) -> str:
-    status = path.stat()
+    """What changes when a file does; empty for one that is gone by now, such as a temporary file of rsync."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
     return f"{status.st_size} {status.st_mtime_ns}"
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
+import threading
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -20,9 +19,9 @@ from lib.datastore.image_ids import UnknownLabelError, checked_id
 from lib.datastore.image_notes import ImageNotes
 from lib.datastore.labels import FINAL, LabelVersion
 from lib.datastore.local import CT_FOLDER, NIFTI_ENDINGS, LocalFolder
+from lib.datastore.uploads import read_image_upload
 from petlesion.errors import UsageError
-from petlesion.nifti import read_image, write_image
-from petlesion.nrrd import read_nrrd
+from petlesion.nifti import write_image
 
 
 class PetCtDatastore(Datastore):  # type: ignore[misc]
@@ -53,6 +52,7 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
         self._name = name
         self._on_final = on_final
         self._description = "PET/CT: SUV images with the CT on their grid"
+        self._changing = threading.Lock()
 
     def name(self) -> str:
         """Where the images come from."""
@@ -106,18 +106,18 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
                 draft = Path(folder) / path.name
-                write_image(study.pet, draft)
-                draft.replace(path)
-                if study.ct is not None:
+                if study.ct is not None:  # first: once the PET is there, both are
                     write_image(study.ct, draft)
                     draft.replace(self._ct_file(case))
+                write_image(study.pet, draft)
+                draft.replace(path)
         return str(path)
 
     def image_file(self, case: Case) -> Path:
         """Where `get_image_uri` has or will put the image."""
         source = self.cases.source
         own = source.file(case.image_id) if isinstance(source, LocalFolder) else None
-        return own or self._exports / f"{case.image_id}-{case.revision}.nii.gz".replace(" ", "-")
+        return own or self._exports / f"{case.image_id}-{case.revision}.nii.gz"
 
     def _ct_file(self, case: Case) -> Path:
         path = self.image_file(case)
@@ -195,21 +195,21 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
         if not isinstance(source, LocalFolder):
             raise UsageError("images come from the DICOMweb server", remedy="store the study there")
         checked_id(image_id)
-        target = source.folder / f"{image_id}.nii.gz"
-        if target.exists():
-            raise UsageError(f"there is an image {image_id} already", remedy="give another id")
-        path = Path(image_filename)
-        volume = read_nrrd(path) if path.suffix == ".nrrd" else read_image(path)
-        with tempfile.TemporaryDirectory(prefix=".writing-", dir=source.folder) as folder:
-            draft = Path(folder) / target.name
-            write_image(volume, draft)
-            draft.replace(target)
-        source.refresh()
+        volume = read_image_upload(Path(image_filename))
+        with self._changing:
+            source.refresh()
+            if any(case.image_id == image_id for case in source.cases()):
+                raise UsageError(f"there is an image {image_id} already", remedy="give another id")
+            with tempfile.TemporaryDirectory(prefix=".writing-", dir=source.folder) as folder:
+                draft = Path(folder) / f"{image_id}.nii.gz"
+                write_image(volume, draft)
+                draft.replace(source.folder / draft.name)
+            source.refresh()
         self.update_image_info(image_id, image_info)
         return image_id
 
     def remove_image(self, image_id: str) -> None:
-        """Move an image of the local folder to `.removed`; its labels stay in the store.
+        """Move an image, with its CT, to a folder of its own in `.removed`; its labels stay in the store.
 
         Raises
         ------
@@ -217,27 +217,36 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
             If it is not a NIfTI file of the local folder.
         """
         source = self.cases.source
-        path = source.file(self.cases.case(image_id).image_id) if isinstance(source, LocalFolder) else None
-        if path is None:
+        self.cases.case(image_id)
+        paths = source.files(image_id) if isinstance(source, LocalFolder) else ()
+        if not (paths and isinstance(source, LocalFolder)):
             raise UsageError("DICOM images are not removed from here", remedy="remove the series where it is stored")
-        removed = path.parent / ".removed"
-        removed.mkdir(exist_ok=True)
-        path.replace(removed / path.name)
-        self.cases.refresh()
+        with self._changing:
+            (source.folder / ".removed").mkdir(exist_ok=True)
+            removed = Path(tempfile.mkdtemp(prefix=f"{image_id}-", dir=source.folder / ".removed"))
+            for path in paths:
+                target = removed / path.relative_to(source.folder)
+                target.parent.mkdir(exist_ok=True)
+                path.replace(target)
+            source.refresh()
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
         """ZIP of the images and final labels of at most `limit_cases` cases."""
         self._exports.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".writing-", suffix=".zip", dir=self._exports)
-        with os.fdopen(descriptor, "wb") as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-            for image_id in self.list_images()[:limit_cases]:
-                archive.write(self.get_image_uri(image_id), f"{image_id}.nii.gz")
-                ct = self._ct_file(self.cases.case(image_id))
-                if ct.is_file():
-                    archive.write(ct, f"{CT_FOLDER}/{image_id}.nii.gz")
-                if FINAL in self.labels.tags(image_id):
-                    archive.write(self.get_label_uri(image_id, FINAL), f"labels/final/{image_id}.nii.gz")
-        return str(shutil.move(name, self._exports / "dataset.zip"))
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=self._exports) as folder:
+            draft = Path(folder) / "dataset.zip"
+            with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
+                for case in self.cases.cases()[:limit_cases]:
+                    self._archive(case, archive)
+            return str(draft.replace(self._exports / draft.name))
+
+    def _archive(self, case: Case, archive: zipfile.ZipFile) -> None:
+        archive.write(self.get_image_uri(case.image_id), f"{case.image_id}.nii.gz")
+        if (ct := self._ct_file(case)).is_file():
+            archive.write(ct, f"{CT_FOLDER}/{case.image_id}.nii.gz")
+        label = self.labels.current_by_tag(case.image_id).get(FINAL)
+        if label is not None:
+            archive.write(str(label.path), f"labels/final/{case.image_id}.nii.gz")
 
     def refresh(self) -> None:
         """Look for new images and labels."""

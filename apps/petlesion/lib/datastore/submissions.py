@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.misc import is_dicom
 
+from lib.datastore.uploads import is_nrrd, stated_shape
 from petlesion.dicom.segmentation_reader import is_segmentation, segment_labels
 from petlesion.errors import GeometryError, UsageError
 from petlesion.lesions import LABEL_DTYPE
 from petlesion.masks import read_mask
-from petlesion.nifti import read_labels, read_shape
-from petlesion.nrrd import read_nrrd, read_nrrd_shape
+from petlesion.nifti import read_labels
+from petlesion.nrrd import read_nrrd
 from petlesion.resample import Interpolation, resample
 from petlesion.segment.orientation import Orientation
 from petlesion.study import PetCt
@@ -84,12 +85,11 @@ def _read_raw(path: Path, grid: Grid) -> Volume:
 
 
 def _read_volume(path: Path, grid: Grid) -> Volume:
-    nrrd = _is_nrrd(path)
-    shape = read_nrrd_shape(path) if nrrd else read_shape(path)
+    shape = stated_shape(path)
     # Before the voxels are read: a header may promise any number of them.
     if sorted(shape) != sorted(grid.shape):
         raise _other_grid(shape, grid)
-    volume = read_nrrd(path) if nrrd else read_labels(path)
+    volume = read_nrrd(path) if is_nrrd(path) else read_labels(path)
     own, target = Orientation.of(volume.grid), Orientation.of(grid)
     if not own.grid.is_close(target.grid):
         raise _other_grid(shape, grid)
@@ -120,8 +120,3 @@ def _checked(array: NDArray[Any], path: Path) -> NDArray[np.uint16]:
             f"label with {count} different values", remedy=f"send a label map of at most {MAX_VALUES} lesions"
         )
     return labels
-
-
-def _is_nrrd(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(4) == b"NRRD"

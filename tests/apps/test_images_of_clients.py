@@ -1,0 +1,94 @@
+"""Images that clients add to a local folder, fetch from it, and remove."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("monailabel", reason="needs MONAI Label")
+
+from lib.datastore import uploads
+from lib.datastore.annotations import Annotations
+from lib.datastore.image_notes import ImageNotes
+from lib.datastore.petct_datastore import PetCtDatastore
+from lib.datastore.stores import open_stores
+
+from petlesion.errors import GeometryError, UsageError
+from petlesion.nifti import read_image, write_image
+from petlesion.volume import Grid, Volume
+
+GRID = Grid.from_geometry((4, 5, 6), (3.0, 2.0, 2.0))
+
+
+def image(value: float) -> Volume:
+    return Volume(np.full(GRID.shape, value, np.float32), GRID)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def datastore(tmp_path: Path, images: Path) -> PetCtDatastore:
+    notes = ImageNotes(tmp_path / "notes")
+    return PetCtDatastore(Annotations(open_stores(str(images))), notes, tmp_path / "copies", "here", lambda _: None)
+
+
+@pytest.fixture
+def sent(tmp_path: Path) -> str:
+    write_image(image(7), tmp_path / "sent.nii.gz")
+    return str(tmp_path / "sent.nii.gz")
+
+
+@pytest.mark.parametrize("name", ["one.nii", "one.nii.gz"])
+def test_no_image_takes_the_place_of_another(datastore: PetCtDatastore, images: Path, sent: str, name: str) -> None:
+    write_image(image(1), images / name)
+    with pytest.raises(UsageError, match="there is an image one already"):
+        datastore.add_image("one", sent, {})
+    assert datastore.get_image("one").max() == 1
+
+
+def test_removed_image_leaves_nothing_to_a_new_one_and_is_kept(
+    datastore: PetCtDatastore, images: Path, sent: str
+) -> None:
+    for value in (1, 2):
+        write_image(image(value), images / "one.nii.gz")
+        (images / "ct").mkdir(exist_ok=True)
+        write_image(image(40), images / "ct" / "one.nii.gz")
+        (images / "one.json").write_text(json.dumps({"patient_id": "P7"}))
+        datastore.refresh()
+        datastore.remove_image("one")
+        assert datastore.list_images() == []
+    kept = sorted(images.glob(".removed/one-*/one.nii.gz"), key=lambda path: read_image(path).array.max())
+    assert [read_image(path).array.max() for path in kept] == [1, 2]
+    assert all((path.parent / "ct" / "one.nii.gz").is_file() for path in kept)
+    datastore.add_image("one", sent, {})
+    study, _ = datastore.annotations.open("one")
+    assert study.ct is None
+    assert datastore.cases.case("one").patient_id == "one"
+
+
+def test_images_that_would_fill_the_memory_are_refused(
+    datastore: PetCtDatastore, sent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "MAX_VOXELS", 119)
+    with pytest.raises(UsageError, match="image of 4 × 5 × 6 voxels"):
+        datastore.add_image("one", sent, {})
+    assert datastore.list_images() == []
+
+
+def test_archive_of_all_cases_that_fails_leaves_nothing(
+    datastore: PetCtDatastore, images: Path, tmp_path: Path
+) -> None:
+    write_image(image(1), images / "one.nii.gz")
+    datastore.refresh()
+    assert Path(datastore.get_dataset_archive(None)) == tmp_path / "copies" / "dataset.zip"
+    (images / "one.nii.gz").unlink()
+    with pytest.raises(GeometryError, match="no readable NIfTI file"):
+        datastore.get_dataset_archive(None)
+    assert [path.name for path in (tmp_path / "copies").iterdir()] == ["dataset.zip"]
