@@ -29,7 +29,7 @@ from petlesion.dicom.decay import decay
 from petlesion.dicom.injection import REMEDY as INJECTION_REMEDY
 from petlesion.dicom.injection import InjectionSearch
 from petlesion.dicom.radiopharmaceutical import administered_dose_bq, half_life_s, read_radiopharmaceutical
-from petlesion.dicom.reference_time import acquisition_start, start_reference_times, uncorrected_reference_times
+from petlesion.dicom.reference_time import read_frames, start_reference_times, uncorrected_reference_times
 from petlesion.dicom.suv_overrides import NO_OVERRIDES, SuvOverrides
 from petlesion.dicom.units import PHILIPS_PET_CREATOR, Units, activity_factors, read_units, suv_factors
 from petlesion.errors import SuvError
@@ -187,7 +187,7 @@ def _times(
     elif correction == DecayCorrection.NONE:
         reference = uncorrected_reference_times(headers, half_life, zone, warnings)
     elif correction == DecayCorrection.ADMIN:
-        reference = [acquisition_start(each, zone, warnings) for each in headers]
+        reference = [frame.start for frame in read_frames(headers, zone, warnings)]
     else:
         raise SuvError(
             f"{shown(header, 'DecayCorrection')}, not one of {', '.join(DecayCorrection)}",

@@ -71,6 +71,9 @@ def test_a_scan_over_midnight(pet_header: MakePetHeader, dated: bool) -> None:
     found = suv_conversion(headers)
     assert reference_of(found) == datetime(2025, 1, 1, 23, 55)
     assert any("over midnight" in warning for warning in found.record.warnings) != dated
+    for header in headers:
+        header.DecayCorrection = "ADMIN"
+    assert suv_conversion(headers).record.injection_time == datetime(2025, 1, 1, 22, 55)
 
 
 @settings(deadline=None)
