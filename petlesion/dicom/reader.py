@@ -169,6 +169,8 @@ def _stack_pet(pet: Series, index: DicomIndex) -> tuple[Stack, tuple[str, ...]]:
     kind = raw_text(stack.instances[0].header, "SeriesType").partition("\\")[0]
     if kind in ("DYNAMIC", "GATED"):
         tolerated.append(f"SeriesType says {kind}; what is there is one volume, and read as if static.")
+    if any(raw_text(instance.header, "LossyImageCompression") == "01" for instance in stack.instances):
+        tolerated.append("The PET was compressed with loss (LossyImageCompression): its SUV are not the scanner's.")
     return stack, (*stack.warnings, *tolerated, *_odd_thickness(stack))
 
 

@@ -169,6 +169,13 @@ def test_slope_must_be_there(tmp_path: Path, slope: str | None) -> None:
         _read(tmp_path)
 
 
+def test_pet_compressed_with_loss_draws_a_warning(tmp_path: Path) -> None:
+    grid, header = axial_grid(), pet_header()
+    header.LossyImageCompression = "01"
+    write_series(tmp_path, Volume(pattern(grid), grid), header)
+    assert any("compressed with loss" in warning for warning in _read(tmp_path).warnings)
+
+
 def test_odd_patient_values(tmp_path: Path) -> None:
     grid = axial_grid()
     header = pet_header()
