@@ -97,7 +97,7 @@ def find_reference(
     Raises
     ------
     UsageError
-        If `liver_sphere_mm` lies outside the field of view, or `organs` on another grid.
+        If `liver_sphere_mm` lies outside the field of view or holds no uptake, or `organs` lie on another grid.
     """
     if organs is not None and not organs.grid.is_close(study.pet.grid):
         raise UsageError(
@@ -123,13 +123,13 @@ def find_reference(
 
 
 def _by_hand(study: PetCt, point_mm: tuple[float, float, float]) -> tuple[Reference, tuple[str, ...]]:
+    place, remedy = f"the liver sphere at {_text(point_mm)} mm", "give an LPS point (x, y, z) inside the liver"
     if not study.pet.grid.contains(point_mm):
-        raise UsageError(
-            f"the liver sphere at {_text(point_mm)} mm lies outside the field of view of the PET",
-            remedy="give an LPS point (x, y, z) inside the liver",
-        )
+        raise UsageError(f"{place} lies outside the field of view of the PET", remedy=remedy)
     x, y, z = (float(value) for value in point_mm)
     reference = _reference(study.pet, ReferenceOrgan.LIVER, [Sphere((x, y, z), SPHERE_RADIUS_MM)], LIVER_RULE)
+    if (reference.threshold or 0.0) <= 0:
+        raise UsageError(f"{place} holds no uptake", remedy=remedy)
     return reference, ("the reference sphere was placed by hand",)
 
 

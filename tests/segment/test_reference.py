@@ -194,6 +194,9 @@ def test_sphere_placed_by_hand(body: Callable[..., Any]) -> None:
     assert warnings == ("the reference sphere was placed by hand",)
     with pytest.raises(UsageError, match=r"\(900, 0, 0\) mm lies outside"):
         find_reference(study, liver_sphere_mm=(900.0, 0.0, 0.0))
+    nothing = dataclasses.replace(study, pet=Volume(np.zeros_like(study.pet.array), study.pet.grid))
+    with pytest.raises(UsageError, match=r"at \(-70, -5, 20\) mm holds no uptake"):
+        find_reference(nothing, liver_sphere_mm=(-70.0, -5.0, 20.0))
 
 
 def test_reference_does_not_depend_on_how_the_grid_stores_its_axes(body: Callable[..., Any]) -> None:
