@@ -21,6 +21,7 @@ from lib.datastore.annotations import WATCH_INTERVAL_S, Annotations
 from lib.datastore.image_notes import ImageNotes
 from lib.datastore.petct_datastore import PetCtDatastore
 from lib.datastore.stores import open_stores
+from lib.datastore.uploads import check_image_size
 from lib.editing import install_editing
 from lib.endpoints import UnknownModelError, install
 from lib.infers.tasks import Job, LesionTask, all_tasks
@@ -104,17 +105,12 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
         return self._learning.scoring_methods
 
     def on_init_complete(self) -> None:
-        """Begin to look for images and labels that others store; called by the server, not by training."""
+        """Begin to look for new images and labels, and to start what trainings are due; called by the server alone."""
         super().on_init_complete()
         if self._learning.rounds.interrupted():
             logger.info("a retraining was interrupted and goes on")
             self.async_training(MODEL)
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
-
-    def on_save_label(self, image_id: str, label_id: str) -> None:
-        """Start a retraining once enough labels are new."""
-        super().on_save_label(image_id, label_id)
-        self._starts.consider()
 
     def train(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Train, in a process of its own behind those that annotators wait for."""
@@ -130,13 +126,13 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
 
     def _watch(self) -> None:
         while True:
-            try:
-                self.datastore().annotations.watch()
-                self._starts.consider()
-            except PetlesionError as error:
-                logger.warning("%s", error)
-            except Exception:
-                logger.exception("looking for new images and labels failed; it is tried again")
+            for look in (self.datastore().annotations.watch, self._starts.consider):
+                try:
+                    look()
+                except PetlesionError as error:
+                    logger.warning("%s", error)
+                except Exception:
+                    logger.exception("looking for what is new failed; it is tried again")
             time.sleep(WATCH_INTERVAL_S)
 
     def batch_infer(self, request: Mapping[str, Any], datastore: PetCtDatastore | None = None) -> dict[str, Any]:
@@ -191,5 +187,6 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
         allowed = [Path(tempfile.gettempdir()), *([Path(sessions.store_path)] if sessions else [])]
         if not any(path.resolve().is_relative_to(folder.resolve()) for folder in allowed):
             raise UnknownModelError("the image is no uploaded file", remedy="upload it, or give the id of an image")
+        check_image_size(path)
         study = read_nifti(path)
         return study, study.pet.grid

@@ -17,7 +17,8 @@ pytest.importorskip("dicomweb_client", reason="the annotation server is not inst
 
 from lib.datastore.annotations import Annotations
 from lib.datastore.cases import CaseStore
-from lib.datastore.dicomweb import DicomWeb
+from lib.datastore.dicomweb import ArchiveError, DicomWeb
+from lib.datastore.image_ids import UnknownImageError
 from lib.datastore.labels import LabelStore, LabelVersion
 from lib.datastore.stores import Stores
 
@@ -238,3 +239,49 @@ def test_ct_that_arrives_later_and_images_that_are_replaced_are_seen(site: Site)
     site.watch()
     after, _ = site.annotations.open(anna.pet)
     np.testing.assert_allclose(after.pet.array, 2 * before.pet.array, rtol=1e-5)
+
+
+def test_answer_that_nobody_understands_holds_up_nothing(site: Site) -> None:
+    anna, ben = site.study("anna"), site.study("ben")
+    site.label(anna)
+    site.archive.instead = lambda request: "/studies" if request.startswith("POST") else None  # a list, not a receipt
+    write_labels(mask(), PET_GRID, site.folder / "label.nii.gz")
+    assert site.annotations.submit(ben.pet, site.folder / "label.nii.gz").version == 1
+    site.watch()
+    assert [site.orthanc.segmentations(each.study) for each in (anna, ben)] == [[], []]
+    site.archive.instead = lambda _: None
+    site.watch(after_s=600)
+    assert [len(site.orthanc.segmentations(each.study)) for each in (anna, ben)] == [1, 1]
+
+
+def test_series_of_which_the_server_sends_a_part_is_not_taken_for_a_shorter_one(site: Site) -> None:
+    anna = site.study("anna")
+    site.watch()
+    series = f"/studies/{anna.study}/series/{anna.pet}"
+    (first, *_) = site.annotations.stores.cases.source.instances(anna.study, anna.pet)
+    site.archive.instead = lambda request: f"{series}/instances/{first}" if request == f"GET {series}" else None
+    with pytest.raises(ArchiveError, match=f"did not send 29 of 30 images of series {anna.pet}"):
+        site.annotations.open(anna.pet)
+    site.archive.instead = lambda _: None
+    assert site.annotations.open(anna.pet)[0].pet.grid.shape == PET_GRID.shape
+
+
+def test_ct_that_is_shown_is_not_asked_for_again(site: Site) -> None:
+    anna = site.study("anna")
+    site.watch()
+    study, grid = site.annotations.open(anna.ct)
+    assert not grid.is_close(study.pet.grid)
+    site.archive.fails = lambda _: True
+    site.archive.asked.clear()
+    assert site.annotations.open(anna.ct) == (study, grid)
+    assert site.archive.asked == []
+
+
+def test_ct_of_a_study_without_pet_is_not_fetched(site: Site) -> None:
+    anna = site.study("anna", stored=False)
+    for path in anna.folder.glob("PT*"):
+        path.unlink()
+    site.orthanc.store(anna.folder)
+    with pytest.raises(UnknownImageError, match=f"there is no PET {anna.ct}"):
+        site.annotations.open(anna.ct)
+    assert not any("/series/" in request for request in site.archive.asked)

@@ -23,12 +23,15 @@ class FaultyArchive:
         `METHOD /path?query` of all requests.
     fails
         Whether a request is answered with 500; a test may change it, or do something before it is passed on.
+    instead
+        Path and query that is asked for with GET in the place of a request, so that its answer is another; or None.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.asked: list[str] = []
         self.fails: Callable[[str], bool] = lambda _: False
+        self.instead: Callable[[str], str | None] = lambda _: None
 
 
 @contextlib.contextmanager
@@ -45,7 +48,9 @@ def faulty(dicomweb: str) -> Iterator[FaultyArchive]:
                 return
             content = self.rfile.read(int(self.headers.get("content-length", 0)))
             headers = {name: self.headers[name] for name in KEPT if name in self.headers}
-            found = session.request(self.command, f"{dicomweb}{self.path}", data=content, headers=headers, timeout=30)
+            instead = archive.instead(request)
+            method, path = (self.command, self.path) if instead is None else ("GET", instead)
+            found = session.request(method, f"{dicomweb}{path}", data=content, headers=headers, timeout=30)
             self.answer(found.status_code, found.content, found.headers.get("content-type", "text/plain"))
 
         do_POST = do_GET  # noqa: N815

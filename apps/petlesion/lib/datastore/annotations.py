@@ -67,13 +67,16 @@ class Annotations:
         UnknownImageError
             If it is neither a PET here nor a CT of one.
         """
-        try:
-            return self.stores.cases.case(image_id).image_id, None
-        except UnknownImageError:
-            view = self.stores.cases.ct_view(image_id)
-            if view is None:
-                raise
-            return view.image_id, view.grid
+        cases = self.stores.cases
+        view = cases.known_ct_view(image_id)
+        if view is None:
+            try:
+                return cases.case(image_id).image_id, None
+            except UnknownImageError:
+                view = cases.ct_view(image_id)
+                if view is None:
+                    raise
+        return view.image_id, view.grid
 
     def open(self, image_id: str) -> tuple[PetCt, Grid]:
         """The study of a PET, or of a CT made with it; and the grid of the one that was named."""

@@ -61,15 +61,17 @@ class Backoff:
 
         Returns
         -------
-        What `act` returns; None where it has to wait, or where it raised a `PetlesionError`, which is logged.
+        What `act` returns; None where it has to wait, or where it raised an error, which is logged: not even an
+        unexpected one holds up anything else.
         """
         if self.waits(key):
             return None
         try:
             result = act()
-        except PetlesionError as error:
-            pause_s = self.failed(key, error.what)
-            logger.warning("%s, and is tried again in %.0f s: %s", what, pause_s, error)
+        except Exception as error:
+            expected = isinstance(error, PetlesionError)
+            pause_s = self.failed(key, error.what if isinstance(error, PetlesionError) else type(error).__name__)
+            logger.warning("%s, and is tried again in %.0f s: %s", what, pause_s, error, exc_info=not expected)
             return None
         self.succeeded(key)
         return result

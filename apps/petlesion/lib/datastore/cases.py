@@ -196,16 +196,20 @@ class CaseStore:
     def ct_view(self, series_uid: str) -> CtView | None:
         """The CT with this SeriesInstanceUID, if it was made with one of the PETs; None where it was not."""
         checked_id(series_uid)
+        view = self.known_ct_view(series_uid)
+        if view is None:
+            view = self._source.ct_view(series_uid)
+            if view is not None:
+                case = self.case(view.image_id)
+                with self._lock:
+                    self._views[series_uid] = case, view
+        return view
+
+    def known_ct_view(self, series_uid: str) -> CtView | None:
+        """The same where it was asked for before and no image has changed since, without asking the source."""
         with self._lock:
             known = self._views.get(series_uid)
-        if known is not None and known[0] in self._source.cases():
-            return known[1]
-        view = self._source.ct_view(series_uid)
-        if view is not None:
-            case = self.case(view.image_id)
-            with self._lock:
-                self._views[series_uid] = case, view
-        return view
+        return known[1] if known is not None and known[0] in self._source.cases() else None
 
     @property
     def cached_bytes(self) -> int:

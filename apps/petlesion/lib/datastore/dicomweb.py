@@ -164,6 +164,8 @@ class DicomWeb:
         study_uid = _value(row, "0020000D")
         if not any(case.study_uid == study_uid for case in self.cases()):
             self.refresh()
+            if not any(case.study_uid == study_uid for case in self.cases()):
+                return None
         self._fetch(study_uid, series_uid)
         return ct_view_in(scan(self._series_folder(study_uid, series_uid).parent), series_uid, self.cases())
 
@@ -285,7 +287,13 @@ class DicomWeb:
         return path if path.is_file() else self._keep(folder, self.retrieve(study_uid, series_uid, uid))
 
     def _fetch(self, study_uid: str, series_uid: str) -> list[str]:
-        """Bring the folder of a series up to date: fetch what is missing, remove what is gone; returns its images."""
+        """Bring the folder of a series up to date: fetch what is missing, remove what is gone; returns its images.
+
+        Raises
+        ------
+        ArchiveError
+            If the server does not send all: a PET without its last slices would pass for a shorter one.
+        """
         folder = self._series_folder(study_uid, series_uid)
         uids = self.instances(study_uid, series_uid)
         wanted = set(uids)
@@ -299,6 +307,10 @@ class DicomWeb:
         else:
             for uid in sorted(missing):
                 self._keep(folder, self.retrieve(study_uid, series_uid, uid))
+        lacking = sum(not (folder / f"{uid}.dcm").is_file() for uid in wanted)
+        if lacking:
+            what = f"the DICOMweb server did not send {lacking} of {len(wanted)} images of series {series_uid}"
+            raise ArchiveError(what, where=self.url, remedy="try again, or see its log")
         return uids
 
     def _iterate(self, study_uid: str, series_uid: str) -> Iterator[Dataset]:
