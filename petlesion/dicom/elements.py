@@ -57,6 +57,10 @@ class _NotPlainError(ValueError):
     """The bytes are not what the fast way understands."""
 
 
+class _CutOffError(ValueError):
+    """An element goes on beyond the bytes that were read."""
+
+
 def read_header(file: IO[bytes], *, force: bool = False) -> FileDataset:
     """Read a data set up to its pixel data.
 
@@ -83,15 +87,17 @@ def read_header(file: IO[bytes], *, force: bool = False) -> FileDataset:
     while True:
         try:
             header, position = _parse(file, data, whole=len(data) == size)
-        except (_NotPlainError, struct.error):
-            more = file.read()
-            if not more:
-                file.seek(0)
-                return dcmread(file, stop_before_pixels=True, force=force)
-            data += more
+        except _NotPlainError:
+            more = b""
+        except (_CutOffError, struct.error):
+            more = file.read(len(data))
         else:
             file.seek(position)
             return header
+        if not more:
+            file.seek(0)
+            return dcmread(file, stop_before_pixels=True, force=force)
+        data += more
 
 
 def raw_text(header: Dataset, keyword: str) -> str:
@@ -190,7 +196,7 @@ def _elements(
         else:
             end = position = value + length
             if end > len(data):
-                raise _NotPlainError
+                raise _CutOffError
         key = BaseTag(tag)
         content = data[value:end] if length else _empty(vr)
         elements[key] = RawDataElement(key, vr, length, content, value, implicit, True)

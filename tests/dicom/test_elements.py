@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from pathlib import Path
 
 import pydicom
@@ -137,6 +138,24 @@ def test_header_larger_than_the_first_read(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(elements, "dcmread", None)
     with path.open("rb") as file:
         assert len(read_header(file)[0x00091001].value) == 200_000
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_large_pixel_data_behind_a_large_header_is_not_read(tmp_path: Path, syntax: pydicom.uid.UID) -> None:
+    header = Dataset()
+    header.add_new(0x00091010, "OB", bytes(200_000))
+    header.PixelData = bytes(20_000_000)
+    header["PixelData"].VR = "OB"
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = syntax
+    path = tmp_path / "file"
+    FileDataset(path, header, b"\0" * 128, meta, False, syntax.is_little_endian).save_as(path)
+    with path.open("rb") as file:
+        tracemalloc.start()
+        read_header(file)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert most < 2_000_000
 
 
 def test_fast_way_is_taken_for_real_pet(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
