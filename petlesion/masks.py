@@ -17,7 +17,7 @@ from scipy import ndimage
 from petlesion import __version__
 from petlesion.dicom.attributes import items, text
 from petlesion.errors import UsageError
-from petlesion.lesions import LABEL_DTYPE, Lesions
+from petlesion.lesions import CONNECTIVITY, LABEL_DTYPE, Lesions
 from petlesion.nifti import read_labels
 from petlesion.regions import Region, chosen, disjoint, labelled_regions
 from petlesion.report import MethodRecord, Review
@@ -50,7 +50,7 @@ def read_mask(path: Path, study: PetCt, roi_names: Collection[str] = ()) -> Lesi
     """Read lesions from a DICOM SEG, an RTSTRUCT or a NIfTI file; its content decides which.
 
     - Each segment, ROI or value is one lesion. Where a file has a single segment without TrackingUID, or a single
-      value, its parts (26-connected) are lesions: such a mask says where tumour is, not which lesions there are.
+      value, its parts (18-connected) are lesions: such a mask says where tumour is, not which lesions there are.
     - Masks on another grid are sampled at the centres of the PET's voxels.
     - Where regions overlap, the smaller one keeps the voxels.
     - Where a file says that an algorithm made them alone (AUTOMATIC), they are candidates; else reviewed.
@@ -96,14 +96,14 @@ def read_mask(path: Path, study: PetCt, roi_names: Collection[str] = ()) -> Lesi
 
 
 def split(region: Region) -> list[Region]:
-    """Parts of a region that do not touch, not even at a corner (26-connected); numbered where there are several.
+    """Parts of a region that are lesions of their own (`CONNECTIVITY`); numbered where there are several.
 
     Parameters
     ----------
     region
         On the PET grid.
     """
-    parts, count = ndimage.label(region.mask, structure=np.ones((3, 3, 3)))
+    parts, count = ndimage.label(region.mask, structure=CONNECTIVITY)
     if count < 2:
         return [region]
     return labelled_regions(parts, [f"{region.name} {n}" for n in range(1, count + 1)], corner=region.corner)

@@ -37,9 +37,10 @@ def test_each_value_is_a_lesion(tmp_path: Path) -> None:
 
 
 def test_a_single_value_is_split_into_parts_that_do_not_touch(tmp_path: Path) -> None:
-    touching = np.zeros(GRID.shape, dtype=np.uint8)
-    touching[1, 1, 1] = touching[2, 2, 2] = 1
-    assert read_mask(nifti(touching, tmp_path), STUDY).count == 1
+    for second, count in (((1, 2, 2), 1), ((2, 2, 2), 2)):  # at an edge; at a corner, as thresholds and metrics count
+        touching = np.zeros(GRID.shape, dtype=np.uint8)
+        touching[1, 1, 1] = touching[second] = 1
+        assert read_mask(nifti(touching, tmp_path), STUDY).count == count
     np.testing.assert_array_equal(read_mask(nifti((TWO_BALLS > 0).astype(np.uint8), tmp_path), STUDY).labels, TWO_BALLS)
 
 
