@@ -83,7 +83,8 @@ def _precision_recall_figure(rows: Sequence[PatientRow], other: Sequence[Patient
             [candidate.confidence for candidate in candidates], [candidate.correct for candidate in candidates], truth
         )
         # each precision holds for the recall gained with it, as the area is defined; nothing beyond the last
-        axes.step([0.0, *recall], [*precision[:1], *precision], where="pre", color=color, label=f"{name}, {area:.3f}")
+        first = precision[0] if len(precision) else 0.0
+        axes.step([0.0, *recall], [first, *precision], where="pre", color=color, label=f"{name}, {area:.3f}")
     axes.set(xlabel="recall of lesions", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
     axes.legend(loc="lower left", title="area under the curve")
     return figure

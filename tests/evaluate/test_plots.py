@@ -44,6 +44,11 @@ def test_curve_ends_at_the_recall_that_was_reached() -> None:
     assert axes.lines[0].get_label() == "predicted, 0.667"
 
 
+def test_method_that_finds_nothing_has_a_curve_without_area() -> None:
+    axes = plots._precision_recall_figure([replace(ROWS[0], candidates=())], None).axes[0]
+    assert axes.lines[0].get_label() == "predicted, 0.000"
+
+
 def test_differences_against_means_with_bias_and_limits() -> None:
     figure = plots._bland_altman_figure(ROWS)
     volume, uptake = figure.axes
