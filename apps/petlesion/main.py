@@ -71,7 +71,7 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
         self._auto_update_scoring = False
         server = sys.modules.get("monailabel.app")
         if server is not None:
-            install(server.app)
+            install(server.app, studies)
             install_editing(server.app, self.datastore().annotations, self._learning.reservations)
             install_viewer(server.app, studies)
 

@@ -91,6 +91,24 @@ def test_parameters_that_are_no_json(site: Site) -> None:
     assert_refused(site, answer, says="params is no JSON")
 
 
+@pytest.mark.parametrize("params", ["[]", "5", '"suv"', '{"note": NaN}', '{"note": -Infinity}'])
+def test_parameters_that_are_no_json_object(site: Site, tmp_path: Path, params: str) -> None:
+    write_labels(np.zeros(PET_GRID.shape, np.uint8), PET_GRID, tmp_path / "label.nii.gz")
+    image, before = site.studies["anna"].pet, files_of(site)
+    assert_refused(site, submit(site, image, tmp_path / "label.nii.gz", params=params), says="params is ")
+    for path, key in (("infer/fixed", "params"), ("infer/fixed?output=dicom_seg", "params")):
+        answer = requests.post(f"{site.url}/{path}", params={"image": image}, data={key: params}, timeout=30)
+        assert_refused(site, answer, says="send a JSON object" if "{" in params else "but no object")
+    info = requests.put(f"{site.url}/datastore/image/info", params={"image": image}, data={"info": params}, timeout=30)
+    assert_refused(site, info, says="info is ")
+    assert files_of(site) == before
+
+
+@pytest.mark.parametrize("path", ["reload", "infer/wsi/fixed", "infer/wsi_v2/fixed?image=x"])
+def test_what_would_disturb_the_server_is_not_offered(site: Site, path: str) -> None:
+    assert_refused(site, requests.post(f"{site.url}/{path}", json={}, timeout=30), says="does not offer that")
+
+
 @pytest.mark.parametrize("name", TRAVERSALS)
 def test_names_are_no_paths(site: Site, tmp_path: Path, name: str) -> None:
     label = tmp_path / "label.nii.gz"
@@ -112,7 +130,8 @@ def test_names_are_no_paths(site: Site, tmp_path: Path, name: str) -> None:
 
 
 def test_paths_do_not_lead_out_of_the_proxy(site: Site) -> None:
-    for path in ("wado/..%2f..%2fsystem", "%2e%2e/system", "wado/%2e%2e/%2e%2e/system"):
+    assert requests.get(f"{site.url}/proxy/dicom/wado/studies", timeout=30).json()
+    for path in ("wado/..%2f..%2fsystem", "%2e%2e/system", "wado/%2e%2e/%2e%2e/system", "%252e%252e/system"):
         answer = requests.get(f"{site.url}/proxy/dicom/{path}", timeout=30)
         assert answer.status_code == 404
         assert "Orthanc" not in answer.text

@@ -131,6 +131,18 @@ def test_archive_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "does not answer" in answer.json()["detail"]
 
 
+def test_server_of_a_folder_has_nothing_to_pass_on_to(tmp_path: Path) -> None:
+    testclient = pytest.importorskip("fastapi.testclient", reason="the annotation server is not installed here")
+    from fastapi import FastAPI
+    from lib.endpoints import install
+
+    app = FastAPI()
+    install(app, str(tmp_path))
+    answer = testclient.TestClient(app).get("/proxy/dicom/qido/studies")
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == "images come from a folder; there is no DICOMweb server"
+
+
 def test_without_ohif_there_is_no_viewer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fastapi = pytest.importorskip("fastapi", reason="the annotation server is not installed here")
     from lib.viewer import install_viewer

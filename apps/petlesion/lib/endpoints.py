@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import monailabel.endpoints.ohif
 from anyio import CapacityLimiter, to_thread
@@ -22,6 +22,7 @@ from fastapi import APIRouter, FastAPI, HTTPException, Request
 from fastapi.background import BackgroundTasks
 from fastapi.responses import FileResponse, Response
 from fastapi.routing import APIRoute
+from monailabel.config import settings
 from monailabel.endpoints import (
     activelearning,
     batch_infer,
@@ -30,7 +31,6 @@ from monailabel.endpoints import (
     info,
     logs,
     model,
-    proxy,
     scoring,
     session,
     train,
@@ -41,13 +41,18 @@ from monailabel.utils.others.generic import get_mime_type, remove_file
 
 from lib.datastore.dicomweb import ArchiveError
 from lib.datastore.image_ids import UnknownImageError, UnknownLabelError, is_safe_name
+from lib.dicomweb_proxy import DicomWebProxy
 from lib.origins import install_origins
 from petlesion.errors import ExitCode, OutputError, PetlesionError
 
 MODULES = (info, model, infer, batch_infer, train, activelearning, scoring, datastore, session, logs)
 """Modules whose handlers block."""
+NOT_OFFERED = ("/infer/wsi/{model}", "/infer/wsi_v2/{model}", "/reload")
+"""Slides of pathology; and another app in this process, which would keep watch over the same labels as this one."""
 NAMES = ("image", "label", "id", "tag", "model", "strategy", "method", "session_id")
 """Arguments that become names of files or keys."""
+OBJECTS = ("params", "info")
+"""Arguments that are JSON objects, as text."""
 CONCURRENT_INFERENCES = 1
 """Whole-body inferences at a time: each uses all cores, or the GPU, as it is."""
 CONCURRENT_CLICKS = 2
@@ -63,8 +68,16 @@ class UnknownModelError(PetlesionError):
     exit_code = ExitCode.MODEL
 
 
-def install(app: FastAPI) -> None:
-    """Put the routes of this module before those of MONAI Label; once, however often it is called."""
+def install(app: FastAPI, studies: str) -> None:
+    """Put the routes of this module before those of MONAI Label; once, however often it is called.
+
+    Parameters
+    ----------
+    app
+        The server's.
+    studies
+        Folder, or URL of a DICOMweb server.
+    """
     if getattr(app.state, "petlesion", False):
         return
     app.state.petlesion = True
@@ -80,14 +93,17 @@ def install(app: FastAPI) -> None:
             if isinstance(route, APIRoute):
                 handler = in_thread(route.endpoint, turn if module is infer else None)
                 router.add_api_route(route.path, handler, methods=sorted(route.methods or ()), include_in_schema=False)
-    for path, operation in (("wado/", "wado"), ("qido/", "qido"), ("stow/", "stow"), ("", "")):
+    proxy = DicomWebProxy(studies)
+    for operation in ("wado/", "qido/", "stow/", ""):
         router.add_api_route(
-            f"/proxy/dicom/{path}{{path:path}}",
-            partial(forward, operation=operation),
+            f"/proxy/dicom/{operation}{{path:path}}",
+            partial(_pass_on, proxy, operation),
             methods=["GET", "POST"],
             include_in_schema=False,
             response_model=None,
         )
+    for path in NOT_OFFERED:
+        router.add_api_route(path, not_offered, methods=["POST"], include_in_schema=False)
     router.add_api_route("/ohif/{path:path}", viewer_file, methods=["GET"], include_in_schema=False)
     before = len(app.router.routes)
     app.include_router(router)
@@ -132,8 +148,6 @@ def as_http(error: Exception) -> HTTPException:
         return HTTPException(400 if error.exit_code is ExitCode.USAGE else 422, str(error))
     if isinstance(error, MONAILabelException):
         return HTTPException(404 if "There is no" in error.msg else 400, error.msg)
-    if isinstance(error, json.JSONDecodeError):
-        return HTTPException(400, f"params is no JSON ({error}); send a JSON object")
     logger.error("unexpected error", exc_info=error)
     return HTTPException(500, f"unexpected error ({type(error).__name__}); see the log of the server")
 
@@ -169,18 +183,40 @@ def _check(arguments: Mapping[str, Any]) -> None:
         value = arguments.get(key)
         if isinstance(value, str) and value and not is_safe_name(value):
             raise HTTPException(404, f"{value[:80]!r} is no name of {key}; names hold no path")
+    for key in OBJECTS:
+        value = arguments.get(key)
+        if isinstance(value, str) and value:
+            _check_object(key, value)
 
 
-async def forward(request: Request, path: str, operation: str) -> Response:
-    """Pass a request of OHIF on to the DICOMweb server, from a thread."""
-    if any(part in (".", "..") for part in unquote(path).replace("\\", "/").split("/")):
-        raise HTTPException(404, "the path leads out of the DICOMweb services")
-    await request.body()  # is kept by the request: MONAI Label's handler then has nothing to wait for
-    arguments = {"request": request, "op": operation, "path": path}
+def _check_object(key: str, text: str) -> None:
     try:
-        return await to_thread.run_sync(partial(_call, proxy.proxy_dicom, arguments))
-    except OSError as error:  # requests' exceptions among them
-        raise HTTPException(502, f"the DICOMweb server does not answer ({type(error).__name__}); start it") from error
+        value = json.loads(text, parse_constant=_refuse)
+    except ValueError as error:
+        raise HTTPException(400, f"{key} is no JSON ({error}); send a JSON object") from error
+    if not isinstance(value, dict):
+        raise HTTPException(400, f"{key} is JSON, but no object; send one, such as {{}}")
+
+
+def _refuse(constant: str) -> None:
+    """Refuse NaN and Infinity, which Python reads, and which are no JSON (RFC 8259): they could not be kept."""
+    raise ValueError(f"{constant} is no number")
+
+
+async def _pass_on(proxy: DicomWebProxy, operation: str, request: Request, path: str) -> Response:
+    """Pass a request of MONAI Label's OHIF on; it asks for metadata by QIDO, where WADO has it."""
+    prefixes = {
+        "qido/": settings.MONAI_LABEL_WADO_PREFIX if path.endswith("metadata") else settings.MONAI_LABEL_QIDO_PREFIX,
+        "wado/": settings.MONAI_LABEL_WADO_PREFIX,
+        "stow/": settings.MONAI_LABEL_STOW_PREFIX,
+    }
+    prefix = prefixes.get(operation)
+    return await proxy.pass_on(request, f"{prefix}/{path}" if prefix else path)
+
+
+async def not_offered() -> None:
+    """Refuse what MONAI Label has and this server has not."""
+    raise HTTPException(404, "this server does not offer that")
 
 
 def viewer_file(request: Request, path: str) -> FileResponse:

@@ -1,34 +1,27 @@
 """The viewer and the images on the origin of the annotation server: OHIF with our mode, and DICOMweb.
 
-A browser then talks to one address only, and needs no CORS. MONAI Label's own DICOMweb proxy holds whole answers in
-memory and cannot be used for a study of many images; this one passes them on as they come.
+A browser then talks to one address only, and needs no CORS.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
-from fastapi import APIRouter, FastAPI, HTTPException, Request
-from fastapi.responses import FileResponse, RedirectResponse, StreamingResponse
-from monailabel.config import settings
+from fastapi import APIRouter, FastAPI, HTTPException
+from fastapi.responses import FileResponse, RedirectResponse
 from monailabel.utils.others.generic import get_mime_type
 from starlette.responses import Response
 
+from lib.dicomweb_proxy import DicomWebProxy
 from petlesion.server.viewer import PAGE, extension_folder, ohif_folder
 
 DICOMWEB = "/dicom-web"
 """Path of the DICOMweb services."""
-PASSED_ON = ("accept", "accept-encoding", "content-type", "content-length", "if-none-match", "range")
-"""Headers of a request that matter to a DICOMweb server."""
-PASSED_BACK = ("content-type", "content-length", "content-encoding", "content-range", "etag", "last-modified")
 PAGES = ("", PAGE)
 """Paths that OHIF answers itself: list of studies, mode."""
 _HASHED = re.compile(r"\.[0-9a-f]{16}\.")
-_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 _MIME_TYPES = {".mjs": "text/javascript", ".js": "text/javascript", ".wasm": "application/wasm"}
 
 logger = logging.getLogger(__name__)
@@ -51,7 +44,7 @@ def install_viewer(app: FastAPI, studies: str) -> None:
     if not studies.startswith(("http://", "https://")):
         logger.info("images come from a folder, which browsers cannot read: no viewer, use 3D Slicer")
         return
-    app.router.routes[:0] = _first(studies.rstrip("/"), folder).routes
+    app.router.routes[:0] = _first(studies, folder).routes
     app.router.routes.extend(_last(folder).routes)
 
 
@@ -59,10 +52,7 @@ def _first(studies: str, folder: Path) -> APIRouter:
     """Routes before those of MONAI Label."""
     router = APIRouter()
     extension = extension_folder()
-    client = httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False, auth=_credentials(), follow_redirects=False)
-
-    async def images(request: Request, path: str) -> Response:
-        return await forward(client, studies, request, path)
+    proxy = DicomWebProxy(studies)
 
     async def first_page() -> Response:
         return _index(folder)
@@ -73,7 +63,7 @@ def _first(studies: str, folder: Path) -> APIRouter:
     async def config() -> Response:
         return _file(extension, "app-config.js")
 
-    router.add_api_route(f"{DICOMWEB}/{{path:path}}", images, methods=["GET", "POST"], include_in_schema=False)
+    router.add_api_route(f"{DICOMWEB}/{{path:path}}", proxy.pass_on, methods=["GET", "POST"], include_in_schema=False)
     router.add_api_route("/petlesion-viewer/{name}", own, methods=["GET"], include_in_schema=False)
     router.add_api_route("/app-config.js", config, methods=["GET"], include_in_schema=False)
     router.add_api_route("/", first_page, methods=["GET"], include_in_schema=False)
@@ -117,47 +107,3 @@ def _file(folder: Path, path: str) -> FileResponse:
     kept = "max-age=31536000, immutable" if _HASHED.search(file.name) else "no-cache"
     kind = _MIME_TYPES.get(file.suffix) or get_mime_type(str(file))
     return FileResponse(file, media_type=kind, headers={"Cache-Control": kept})
-
-
-async def forward(client: httpx.AsyncClient, studies: str, request: Request, path: str) -> Response:
-    """Pass a request on to the DICOMweb server and its answer back, neither held in memory.
-
-    Raises
-    ------
-    HTTPException
-        404 if the path leads out of the DICOMweb services, 502 if the server does not answer.
-    """
-    # The path as it was sent, so that what the server decodes is what was checked.
-    raw = request.scope.get("raw_path", b"").decode("ascii", "replace").partition(f"{DICOMWEB}/")[2].partition("?")[0]
-    if any(part in (".", "..") for part in path.replace("\\", "/").split("/")) or "%" in path or "//" in path:
-        raise HTTPException(404, "the path leads out of the DICOMweb services")
-    url = httpx.URL(f"{studies}/{raw or path}", query=request.url.query.encode() or None)
-    headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
-    content = request.stream() if request.method == "POST" else None
-    passed_on = client.build_request(request.method, url, headers=headers, content=content)
-    try:
-        try:
-            answer = await client.send(passed_on, stream=True)
-        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-            # The server closed a kept connection just as it was used again: nothing was answered yet.
-            if content is not None:
-                raise
-            answer = await client.send(passed_on, stream=True)
-    except httpx.HTTPError as error:
-        name = type(error).__name__
-        raise HTTPException(502, f"the DICOMweb server does not answer ({name}); start it") from error
-    back = {name: answer.headers[name] for name in PASSED_BACK if name in answer.headers}
-    return StreamingResponse(_raw(answer), status_code=answer.status_code, headers=back)
-
-
-async def _raw(answer: httpx.Response) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in answer.aiter_raw():
-            yield chunk
-    finally:
-        await answer.aclose()
-
-
-def _credentials() -> httpx.BasicAuth | None:
-    user, password = settings.MONAI_LABEL_DICOMWEB_USERNAME, settings.MONAI_LABEL_DICOMWEB_PASSWORD
-    return httpx.BasicAuth(user, password) if user and password else None
