@@ -43,8 +43,8 @@ SCANNERS = {
 }
 """Patients a tracer."""
 FOLDS = 5
-PRETRAIN_MINUTES, PARENT_MINUTES, TUNING_MINUTES = 85.0, 75.0, 35.0
-SARCOMA_WEIGHT, SIMULATED_FDG_WEIGHT = 4, 2
+PRETRAIN_MINUTES, PARENT_MINUTES, TUNING_MINUTES = 85.0, 75.0, 70.0
+SARCOMA_WEIGHT, SIMULATED_FDG_WEIGHT = 8, 4
 """Against 1 of the other simulated patients."""
 LONG_RUN = {"steps": 16000, "validate_every": 2500, "validation_cases": 8, "keep": "last"}
 PARENT = "parent"
@@ -86,7 +86,7 @@ def pretraining() -> dict[str, Any]:
     """What the recipe on simulated patients changes in the profile."""
     run = {**LONG_RUN, "max_minutes": PRETRAIN_MINUTES}
     # at 2, the default, no voxel of a lesion was found in 1500 steps, while organs were
-    return {"split": {"validation": 0.08}, "run": run, "loss": {"lesion_weight": 4.0}}
+    return {"split": {"validation": 0.08}, "run": run, "loss": {"lesion_weight": 4.0, "faint_lesion_weight": 4.0}}
 
 
 def going_on() -> dict[str, Any]:
@@ -98,7 +98,12 @@ def going_on() -> dict[str, Any]:
 
 def fine_tuning(out: Path, sarcoma: Path, split: Mapping[str, Any], minutes: float) -> dict[str, Any]:
     """What the recipe with real patients changes."""
-    real = {"folder": str(sarcoma.resolve()), "tracer": str(TracerName.F18_FDG), "weight": SARCOMA_WEIGHT}
+    real = {
+        "folder": str(sarcoma.resolve()),
+        "tracer": str(TracerName.F18_FDG),
+        "weight": SARCOMA_WEIGHT,
+        "mirror": 0.5,
+    }
     steps = 8000
     return {
         "init": f"runs/{PARENT}/model",
@@ -116,7 +121,8 @@ def fine_tuning(out: Path, sarcoma: Path, split: Mapping[str, Any], minutes: flo
         "split": dict(split),
         "run": {"steps": steps, "max_minutes": minutes, "validate_every": 500, "validation_cases": 1, "keep": "last"},
         "optimiser": {"learning_rate": 0.0005},
-        "loss": {"avid_weight": 4.0},
+        "augmentation": {"rotation_degrees": 30.0, "scale": 0.25},
+        "loss": {"avid_weight": 4.0, "lesion_weight": 1.0, "faint_lesion_weight": 3.0},
     }
 
 

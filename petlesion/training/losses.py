@@ -63,7 +63,8 @@ def build_loss(options: LossConfig, config: ModelConfig, device: torch.device) -
         log_probability = torch.nn.functional.log_softmax(logits, dim=1)
         of_truth = log_probability.gather(1, classes[:, None])[:, 0]
         weights = torch.where(avid, options.avid_weight, 1.0)
-        weights = torch.where(classes == lesion, options.lesion_weight * weights, weights)
+        of_lesion = torch.where(avid, options.lesion_weight, options.faint_lesion_weight)
+        weights = torch.where(classes == lesion, of_lesion * weights, weights)
         cross_entropy = -(weights * of_truth).sum() / weights.sum()
         voxels = classes.flatten()
         shared = torch.zeros(count, device=device).index_add(0, voxels, of_truth.exp().flatten())

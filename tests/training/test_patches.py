@@ -281,21 +281,22 @@ NOT_AVID = torch.zeros(2, 3, 3, 3, dtype=torch.bool)
 
 
 def test_a_mistake_in_avid_uptake_weighs_more() -> None:
-    options = LossConfig(dice=0.0, avid_weight=10.0, lesion_weight=3.0)
+    options = LossConfig(dice=0.0, avid_weight=10.0, lesion_weight=3.0, faint_lesion_weight=5.0)
     loss = build_loss(options, CONFIG, CPU)
     classes, known = torch.full((2, 3, 3, 3), 2), torch.ones(2, 4, dtype=torch.bool)
-    classes[0, 0, 0, 0] = 1
+    classes[0, 0, 0, 0] = classes[0, 1, 0, 0] = 1
     right = torch.nn.functional.one_hot(classes, 4).movedim(-1, 1) * 60.0 - 30
     avid = NOT_AVID.clone()
     avid[0, 0, 0, :2] = True  # the lesion, and uptake that is none
 
-    def cost(x: int) -> float:
+    def cost(x: int, z: int = 0) -> float:
         wrong = right.clone()
-        wrong[0, :, 0, 0, x] = wrong[0, :, 0, 0, x].roll(1)
+        wrong[0, :, z, 0, x] = wrong[0, :, z, 0, x].roll(1)
         return float(loss([wrong], classes, avid, known))
 
     assert cost(1) == pytest.approx(10 * cost(2), rel=1e-5)
     assert cost(0) == pytest.approx(30 * cost(2), rel=1e-5)
+    assert cost(0, z=1) == pytest.approx(5 * cost(2), rel=1e-5)  # a part of the lesion below the threshold
 
 
 def test_both_terms_are_those_of_monai_and_pytorch() -> None:
@@ -312,7 +313,9 @@ def test_both_terms_are_those_of_monai_and_pytorch() -> None:
         smooth_dr=1e-5,
         weight=weight,
     )
-    options = LossConfig(dice=1.0, cross_entropy=3.0, lesion_dice_weight=2.0, lesion_weight=1.0)
+    options = LossConfig(
+        dice=1.0, cross_entropy=3.0, lesion_dice_weight=2.0, lesion_weight=1.0, faint_lesion_weight=1.0
+    )
     known = torch.ones(2, 4, dtype=torch.bool)
     mine, theirs = logits().requires_grad_(), logits().requires_grad_()
     cost = build_loss(options, CONFIG, CPU)([mine], classes, NOT_AVID, known)
