@@ -27,6 +27,8 @@ _BACKGROUND = "125040"
 """Code value of Background (DCM), the segment 0 of label maps."""
 _MAX_FRAME_PIXELS = 2**26
 _ORIENTATION_TOLERANCE = 1e-3
+_ROUNDING_MM = 0.01
+"""Points midway between two slices belong to one of them, however positions were rounded."""
 _NEIGHBOURS_MM = 10.0
 """Slices that lie farther apart than this are not neighbours: others between them were left out."""
 
@@ -211,8 +213,9 @@ def _slice_spacing(frame: tuple[Dataset, ...], distances: NDArray[np.float64], g
         return spacing or thickness or grid.spacing_mm[0]
     if 0 < spacing < 1.5 * nearest:
         return spacing
-    slices = nearest / grid.spacing_mm[0]
-    of_pet = max(abs(thickness - grid.spacing_mm[0]), abs(slices - round(slices))) <= GRID_TOLERANCE_MM
+    of_pet_mm = grid.spacing_mm[0]
+    off_mm = abs(nearest - round(nearest / of_pet_mm) * of_pet_mm)
+    of_pet = max(abs(thickness - of_pet_mm), off_mm) <= GRID_TOLERANCE_MM
     is_distance = of_pet or nearest > _NEIGHBOURS_MM or thickness >= nearest
     return thickness if is_distance and 0 < thickness < 1.5 * nearest else nearest
 
@@ -316,7 +319,7 @@ def _sample(points_mm: NDArray[np.float64], patches: list[_Patch], geometry: _Ge
     planes = np.array([patch.position_mm @ geometry.normal for patch in patches])
     borders = (planes[1:] + planes[:-1]) / 2
     nearest = np.searchsorted(borders, along)
-    near_enough = np.abs(along - planes[nearest]) <= geometry.slice_spacing_mm / 2
+    near_enough = np.abs(along - planes[nearest]) <= geometry.slice_spacing_mm / 2 + _ROUNDING_MM
     inside = np.zeros(along.shape, dtype=bool)
     for n in np.unique(nearest[near_enough]).tolist():
         patch, chosen = patches[n], near_enough & (nearest == n)

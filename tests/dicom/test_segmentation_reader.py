@@ -126,6 +126,26 @@ def test_slices_may_be_thinner_than_they_lie_apart(thickness: float | None, tmp_
     assert len(slices) * GRID.spacing_mm[0] == pytest.approx(25.0, abs=GRID.spacing_mm[0])
 
 
+def test_slices_as_thick_as_those_of_the_pet_may_lie_farther_apart(tmp_path: Path) -> None:
+    """By less than a tenth of a slice; a slice of the PET is midway between the second and the third."""
+    other = axial_grid((4, 9, 8), (3.24, 4.0, 5.0))
+    other = Grid.from_geometry(other.shape, other.spacing_mm, (-12.0, 20.0, -91.0 - 1.5 * 3.24))
+    dataset = seg(np.ones(other.shape, dtype=np.uint16), make_study(other, name="other"))
+    measures = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    measures.SliceThickness = GRID.spacing_mm[0]
+    del measures.SpacingBetweenSlices
+    assert np.flatnonzero(read(dataset, tmp_path).labels.any(axis=(1, 2))).tolist() == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("start_mm", [-999.6, -99.6, 600.4])
+def test_slices_of_the_pet_midway_between_two_frames_are_not_lost(start_mm: float, tmp_path: Path) -> None:
+    pet = Grid.from_geometry((16, 5, 5), (2.027, 4.0, 4.0), (-8.0, -8.0, start_mm))
+    other = Grid.from_geometry((6, 5, 5), (4.054, 4.0, 4.0), (-8.0, -8.0, start_mm + 4.054))
+    dataset = seg(np.ones(other.shape, dtype=np.uint16), make_study(other, name="other"))
+    slices = np.flatnonzero(read(dataset, tmp_path, make_study(pet)).labels.any(axis=(1, 2)))
+    assert slices.tolist() == list(range(1, 14))
+
+
 def test_frames_left_out_between_two_slices_of_the_pet_stay_empty(tmp_path: Path) -> None:
     labels = np.zeros(GRID.shape, dtype=np.uint16)
     labels[[3, 5], 4:7, 3:6] = 1
