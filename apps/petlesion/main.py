@@ -32,7 +32,7 @@ from lib.scoring.entropy import EntropyScoring
 from lib.trainers.network import NetworkTrainer
 from lib.viewer import install_viewer
 from petlesion import __version__
-from petlesion.errors import PetlesionError
+from petlesion.errors import ExitCode, PetlesionError
 from petlesion.networks.installed import MODELS_VARIABLE
 from petlesion.reader import read_nifti
 
@@ -136,8 +136,22 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
             time.sleep(WATCH_INTERVAL_S)
 
     def batch_infer(self, request: Mapping[str, Any], datastore: PetCtDatastore | None = None) -> dict[str, Any]:
-        """Run a model on many images; by default on one device, because MONAI Label divides by the number of GPUs."""
-        return dict(super().batch_infer({"multi_gpu": False, **request}, datastore))
+        """Run a model on many images, on one device: MONAI Label's `multi_gpu` divides by the number of GPUs.
+
+        Images that cannot be read or segmented are left out.
+        """
+
+        def infer_or_leave_out(one: Mapping[str, Any], store: PetCtDatastore) -> dict[str, Any]:
+            try:
+                return self.infer(one, store)
+            except PetlesionError as error:
+                if error.exit_code in (ExitCode.USAGE, ExitCode.MODEL):  # of all images
+                    raise
+                logger.warning("%s is left out: %s", one["image"], error)
+                return {}
+
+        request = {**request, "multi_gpu": False}
+        return dict(self._batch_infer(request, datastore or self.datastore(), infer_or_leave_out))
 
     def infer(self, request: Mapping[str, Any], datastore: PetCtDatastore | None = None) -> dict[str, Any]:
         """Run a model on an image.
@@ -176,7 +190,8 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
         result["latencies"] = {"load": round(loaded - began, 3), "infer": round(ended - loaded, 3)}
         logger.info("%s of %s in %.2f s, loaded in %.2f s", model, image, ended - loaded, loaded - began)
         label_id: str = file
-        tag = str(request.get("label_tag") or DefaultLabelTag.ORIGINAL.value)
+        tag = request.get("label_tag") or DefaultLabelTag.ORIGINAL
+        tag = tag.value if isinstance(tag, DefaultLabelTag) else str(tag)
         if str(request.get("save_label", "false")).lower() == "true":
             label_id = datastore.save_label(image, file, tag, {"model": model, "params": result})
         return {"label": label_id, "tag": tag, "file": file, "params": result}

@@ -251,3 +251,12 @@ def test_real_study_comes_back_voxel_identical(site: Site, client: Any, tmp_path
     (tmp_path / "seg.dcm").write_bytes(site.orthanc.file(seg))
     assert_valid(tmp_path / "seg.dcm")
     np.testing.assert_array_equal(read_mask(tmp_path / "seg.dcm", pet).labels > 0, label.array > 0)
+
+
+def test_many_images_without_a_gpu(site: Site) -> None:
+    image, other = site.studies["erna"].pet, site.studies["no-weight"].pet
+    asked = {"multi_gpu": True, "device": "cuda", "max_workers": 1, "images": [image, other]}  # as MONAI Label asks
+    answer = requests.post(f"{site.url}/batch/infer/fixed", params={"run_sync": "true"}, json=asked, timeout=120)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()[other] == {}
+    assert LabelStore(site.server.labels).current(image, "original").source == "fixed"

@@ -154,8 +154,7 @@ class NetworkTask(LesionTask):
         return (folder / CURRENT).is_file() or all((folder / name).is_file() for name in FILES)
 
     def find(self, job: Job, parameters: Parameters) -> Lesions:
-        """Lesions by the network; the last result of a loaded study is kept, for clicks."""
-        models = self._models()
+        """Lesions by the network, one study at a time; the last result of a loaded study is kept, for clicks."""
         options = NetworkOptions(
             device=parameters.choice("device"),
             refine=parameters.flag("refine"),
@@ -164,19 +163,20 @@ class NetworkTask(LesionTask):
         )
         study = _as_tracer(job.study, parameters)
         sphere = parameters.liver_sphere_mm
-        key = (models[0].sha256, options, study.tracer.name, sphere)
-        known = self._found.get(job.study)
-        if known is None or known[0] != key:
-            known = (key, segment_by_network(study, models, options, liver_sphere_mm=sphere).lesions)
-            self._found[job.study] = known
-        return known[1]
+        with self._lock:  # clicks on the network's regions do not wait for whole bodies elsewhere
+            models = self._models()
+            key = (models[0].sha256, options, study.tracer.name, sphere)
+            known = self._found.get(job.study)
+            if known is None or known[0] != key:
+                known = (key, segment_by_network(study, models, options, liver_sphere_mm=sphere).lesions)
+                self._found[job.study] = known
+            return known[1]
 
     def _models(self) -> tuple[Model, ...]:
         version = self._registry.current()
-        with self._lock:
-            if not self._loaded or self._loaded[0].sha256 != version.sha256:
-                self._loaded = load_models([version.folder], version.sha256)
-            return self._loaded
+        if not self._loaded or self._loaded[0].sha256 != version.sha256:
+            self._loaded = load_models([version.folder], version.sha256)
+        return self._loaded
 
 
 class ClickTask(LesionTask):
