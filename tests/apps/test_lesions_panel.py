@@ -191,6 +191,31 @@ def test_reference_is_placed_by_hand_and_dragged(site: Site, study: SmallStudy) 
         assert panel.trouble == []
 
 
+def test_double_click_enlarges_a_viewport_and_the_next_one_leaves_all_as_it_was(site: Site, study: SmallStudy) -> None:
+    ball = tuple(map(float, GRID.to_world(np.array((14, 15, 19)))))
+    with browser_page() as page:
+        panel = LesionsPanel(page, site.url, study.study)
+        panel.run("relative")
+        panel.wait_for_lesions(3)
+        page.wait_for_timeout(2000)
+        before = {name: panel.picture(name) for name in ("pet-axial", "ct-axial", "fused-axial")}
+        page.mouse.dblclick(*panel.canvas(ball))
+        page.wait_for_timeout(1500)
+        assert panel.picture("pet-axial").shape[1] > 3 * before["pet-axial"].shape[1]
+        page.mouse.dblclick(*panel.canvas(ball))
+        page.wait_for_timeout(1500)
+        for name, picture in before.items():
+            other = np.abs(panel.picture(name) - picture).max(axis=-1) > 50
+            assert np.mean(other) < 0.02, f"{name} has kept its colours"
+        panel.select(next(int(row[0]) for row in panel.rows() if row[2] == 9.0))
+        panel.key("Delete")
+        panel.wait_for_lesions(2)
+        panel.key("c")
+        panel.click(ball, "fused-axial")
+        panel.wait_for_lesions(3)
+        assert panel.trouble == []
+
+
 def test_study_without_weight_says_so(site: Site) -> None:
     if ohif_folder() is None:
         pytest.skip("OHIF is not here: make viewer")

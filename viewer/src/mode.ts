@@ -1,5 +1,6 @@
 /** The mode "PET lesions": OHIF's TMTV mode with layout and window of our own, also for a PET without CT. */
 import { chosenPet } from './arrival';
+import { enlargeByDoubleClick } from './enlarge';
 import { registerColours } from './fusion';
 import { drawSparingly } from './loading';
 import { type Any, hasSuv, tools } from './ohif';
@@ -42,8 +43,8 @@ async function modeFactory({ loadModules }: { loadModules: (names: string[]) => 
     onModeEnter(this: Any, context: Any) {
       // Not TMTV's own, which fails on a PET without CT.
       basic.modeInstance.onModeEnter.call(this, context);
-      const { hangingProtocolService, displaySetService, toolGroupService, customizationService } =
-        context.servicesManager.services;
+      const { services } = context.servicesManager;
+      const { hangingProtocolService, displaySetService, toolGroupService, customizationService } = services;
       registerColours();
       // Two seconds after each edit of a whole body, for a panel that is not shown.
       customizationService.setCustomizations({ 'panelSegmentation.disableUpdateSegmentationStats': { $set: true } });
@@ -60,7 +61,7 @@ async function modeFactory({ loadModules }: { loadModules: (names: string[]) => 
           window.setTimeout(() => hangingProtocolService.setProtocol(PROTOCOL, { stageId: PET_STAGE }));
         }
       });
-      this._unsubscriptions.push(unsubscribe, changed.unsubscribe, drawSparingly());
+      this._unsubscriptions.push(unsubscribe, changed.unsubscribe, drawSparingly(), enlargeByDoubleClick(services));
       hangingProtocolService.addCustomAttribute(ROLE, 'PET or CT of the layout', (series: Series) => {
         const pet = shownPet();
         if (series.SeriesInstanceUID === pet?.SeriesInstanceUID) {
