@@ -22,7 +22,7 @@ from petlesion.errors import UsageError
 from petlesion.networks.installed import models_folder
 from petlesion.phantom.simulate import SimulateOptions, simulate_cohort
 from petlesion.server.orthanc import is_installed, orthanc, store
-from petlesion.server.processes import Child, running
+from petlesion.server.processes import Child, is_free, running
 from petlesion.tracers import TracerName
 from petlesion.training.retrain_config import read_server_options
 
@@ -139,6 +139,7 @@ def serve(options: ServeOptions, display: Display) -> Iterator[Served]:
         raise UsageError("monailabel is not installed", remedy="install petlesion with the extra: server")
     if "retrain_config" in options.conf:
         read_server_options(Path(options.conf["retrain_config"]))
+    _check_address(options.host, options.port)
     options.data.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         studies = options.studies
@@ -155,9 +156,25 @@ def serve(options: ServeOptions, display: Display) -> Iterator[Served]:
         child = stack.enter_context(
             running("the annotation server", _command(options, studies, labels), log, _environment(options))
         )
-        url = f"http://{'127.0.0.1' if options.host == '0.0.0.0' else options.host}:{options.port}"  # noqa: S104
+        url = f"http://{_reached_by(options.host)}:{options.port}"
         child.wait_until_it_answers(f"{url}/info/", _START_S)
         yield Served(url, studies, _viewable(url, studies), labels, log, (child,))
+
+
+def _check_address(host: str, port: int) -> None:
+    """Complain before another server, which answers in the place of this one, is taken for it."""
+    try:
+        free = is_free(host, port)
+    except OSError as error:
+        raise UsageError(f"no server can listen on {host} ({error.strerror})", remedy="give another --host") from error
+    if not free:
+        raise UsageError(f"port {port} of {host} is in use", remedy="end what listens there, or give another --port")
+
+
+def _reached_by(host: str) -> str:
+    """How this machine finds a server that listens on an address; on all of them, by loopback."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"[{name}]" if ":" in name else name
 
 
 def _command(options: ServeOptions, studies: str, labels: Path) -> list[str]:

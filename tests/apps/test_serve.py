@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
-from annotation_server import write_small_study
+from annotation_server import free_port, write_small_study
 from serve_command import serving
 
 from petlesion.server.orthanc import is_installed
@@ -53,14 +54,23 @@ def test_folder_is_served_until_the_command_is_ended(tmp_path: Path) -> None:
         assert wait_until_gone(children) == []
 
 
+def refusal(data: Path, *options: str) -> str:
+    """Last line of what the command says as it ends with a usage error."""
+    command = [sys.executable, "-m", "petlesion", "serve", "--data", str(data), "--port", str(free_port()), *options]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=START_S, check=False)
+    assert said.returncode == 2
+    return said.stderr.splitlines()[-1]
+
+
 def test_errors_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    command = [sys.executable, "-m", "petlesion", "serve", "--data", str(tmp_path), "--studies", str(tmp_path / "file")]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=START_S, check=False)
-    assert said.returncode == 2
-    assert "is a file, not a folder" in said.stderr.splitlines()[-1]
+    assert "is a file, not a folder" in refusal(tmp_path, "--studies", str(tmp_path / "file"))
     (tmp_path / "retrain.yaml").write_text("run: {setps: 5}")
-    command = [*command[:-1], str(tmp_path), "--retrain-config", str(tmp_path / "retrain.yaml")]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=START_S, check=False)
-    assert said.returncode == 2
-    assert "run.setps" in said.stderr.splitlines()[-1]
+    assert "run.setps" in refusal(tmp_path, "--retrain-config", str(tmp_path / "retrain.yaml"))
+
+
+def test_another_server_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        assert f"port {port} of 127.0.0.1 is in use; end what listens there" in refusal(tmp_path, "--port", port)
+    assert "no server can listen on 192.0.2.1" in refusal(tmp_path, "--host", "192.0.2.1")
