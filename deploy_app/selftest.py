@@ -21,7 +21,7 @@ from petlesion.tracers import TracerName
 from petlesion.volume import Grid, Volume
 from preflight import scratch_folder
 from results import METADATA
-from settings import PREFIX, Settings
+from settings import CONFIG_PATH, OWN_CONFIG, PREFIX, Settings
 from supervisor import supervise
 
 SPHERE_RADII_MM: Final = (18.0, 12.0)
@@ -38,7 +38,7 @@ def selftest(log: Log) -> int:
     """Run the application on a phantom and compare the result with the truth; return the exit code."""
     for variable in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[variable]
-    os.environ[f"{PREFIX}METHOD"] = "fixed"
+    os.environ |= {f"{PREFIX}METHOD": "fixed", CONFIG_PATH: str(OWN_CONFIG)}
     with scratch_folder() as folder:
         study, out = Path(folder) / "study", Path(folder) / "out"
         truth_ml = write_phantom(study)

@@ -402,9 +402,13 @@ def test_time_that_is_over_has_a_code_and_no_dicom(study: Path, out: Path) -> No
 
 
 def test_self_test_passes_whatever_the_options(tmp_path: Path) -> None:
+    config, temporary = tmp_path / "app.yaml", tmp_path / "temporary"
+    config.write_text("petlesion: {outputs: [csv], suv: 20}\n")
+    temporary.mkdir()
+    variables = {"PETLESION_METHOD": "gradient", "HOLOSCAN_CONFIG_PATH": str(config), "TMPDIR": str(temporary)}
     result = subprocess.run(
         [sys.executable, str(DEPLOY_APP), "--selftest"],
-        env=environment(PETLESION_METHOD="gradient", PETLESION_OUTPUTS="csv", TMPDIR=str(tmp_path)),
+        env=environment(**variables),
         capture_output=True,
         text=True,
         check=False,
@@ -412,7 +416,7 @@ def test_self_test_passes_whatever_the_options(tmp_path: Path) -> None:
     )
     assert result.returncode == ExitCode.DONE, result.stdout
     assert lines(result.stdout)[-1]["event"] == "self-test passed"
-    assert list(tmp_path.iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
 def test_self_test_says_that_no_temporary_folder_is_writable() -> None:
