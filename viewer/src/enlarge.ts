@@ -20,6 +20,7 @@ export function enlargeByDoubleClick({ customizationService, viewportGridService
     const panes = [...(active?.closest(GRID)?.children ?? [])];
     panes.find((pane) => pane.contains(active))?.toggleAttribute(LARGE);
   };
-  customizationService.setCustomizations({ cornerstoneViewportClickCommands: { $merge: { doubleClick: [toggle] } } });
+  const commands = { doubleClick: [toggle] }; // codespell:ignore doubleclick
+  customizationService.setCustomizations({ cornerstoneViewportClickCommands: { $merge: commands } });
   return () => sheet.remove();
 }
