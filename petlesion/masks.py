@@ -166,16 +166,17 @@ def _read_dicom(path: Path, study: PetCt, names: Collection[str]) -> FileRegions
 
     dataset = dcmread(path)
     if is_rtstruct(dataset):
-        automatic = _automatic(dataset, "StructureSetROISequence", "ROIGenerationAlgorithm")
+        automatic = all_automatic(dataset, "StructureSetROISequence", "ROIGenerationAlgorithm")
         return FileRegions("RTSTRUCT", *read_rtstruct(dataset, study, path, names), True, automatic)
     if is_segmentation(dataset):
-        automatic = _automatic(dataset, "SegmentSequence", "SegmentAlgorithmType")
+        automatic = all_automatic(dataset, "SegmentSequence", "SegmentAlgorithmType")
         return FileRegions("SEG", *read_segmentation(dataset, study, path, names), tracks_segments(dataset), automatic)
     kind = getattr(dataset.get("SOPClassUID"), "name", "of unknown class")
     raise UsageError(f"mask is a DICOM object, {kind}", where=path.name, remedy=_REMEDY)
 
 
-def _automatic(dataset: Dataset, sequence: str, keyword: str) -> bool:
+def all_automatic(dataset: Dataset, sequence: str, keyword: str) -> bool:
+    """Whether an object says of all its regions, the items of a sequence, that an algorithm alone made them."""
     kinds = {text(item, keyword).upper() for item in items(dataset, sequence)}
     return kinds == {"AUTOMATIC"}
 

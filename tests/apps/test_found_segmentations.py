@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from lib.datastore.cases import FoundLabel
-from lib.datastore.segmentations import METHOD, oldest_first
+from lib.datastore.labels import FINAL, ORIGINAL
+from lib.datastore.segmentations import METHOD, oldest_first, tag_of
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage
@@ -49,3 +50,23 @@ def test_ours_by_version_and_others_by_date_in_the_places_left(
     (tmp_path / "damaged.dcm").write_bytes(b"DICM")
     others = [FoundLabel("damaged", tmp_path / "damaged.dcm"), FoundLabel("file", tmp_path / "none.nii.gz", "image-1")]
     assert [each.key for each in oldest_first([*found, *others])] == [*expected, "damaged", "file"]
+
+
+@pytest.mark.parametrize(
+    ("types", "tag"),
+    [
+        (("AUTOMATIC", "automatic"), ORIGINAL),
+        (("AUTOMATIC", "SEMIAUTOMATIC"), FINAL),
+        (("MANUAL",), FINAL),
+        (("",), FINAL),
+        ((), FINAL),
+    ],
+)
+def test_who_made_it_decides_what_it_is(types: tuple[str, ...], tag: str) -> None:
+    header = Dataset()
+    header.SegmentSequence = []
+    for kind in types:
+        segment = Dataset()
+        segment.SegmentAlgorithmType = kind
+        header.SegmentSequence.append(segment)
+    assert tag_of(header) == tag

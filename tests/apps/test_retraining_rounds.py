@@ -229,6 +229,13 @@ def test_a_label_that_somebody_removed_from_the_disk_is_left_out_and_named(studi
     assert left_out == {"image-2": "its label is gone"}
 
 
+@pytest.mark.parametrize("steps", [float("inf"), float("nan"), 1.5, -1, "many"])
+def test_options_of_a_request_are_checked(studies: Path, tmp_path: Path, steps: object) -> None:
+    scoring = EntropyScoring(open_folder(studies), tmp_path / "none", Scores(tmp_path / "none.json"))
+    with pytest.raises(UsageError, match="give a whole number from 0 on"):
+        NetworkTrainer(rounds_of(studies, tmp_path / "none"), scoring)({"steps": steps}, None)
+
+
 def test_settings_are_checked(tmp_path: Path) -> None:
     found = retraining_settings({"retrain_after": "0"}, tmp_path / "labels")
     assert (found.after, found.folder) == (0, tmp_path / "labels-work" / "retraining")

@@ -21,7 +21,7 @@ from lib.datastore.image_ids import UnknownImageError
 from lib.datastore.labels import FINAL, LabelVersion
 from lib.datastore.segmentations import METHOD, oldest_first, tag_of, version_of
 from lib.datastore.stores import Stores
-from lib.datastore.submissions import OtherGridError, read_submission
+from lib.datastore.submissions import RAW_SUFFIX, OtherGridError, read_submission
 from petlesion import __version__
 from petlesion.dicom.attributes import text
 from petlesion.dicom.frame_of_reference import referenced_series
@@ -288,5 +288,5 @@ def segmentation_of(label: LabelVersion, study: PetCt) -> Dataset:
 
 
 def _worth_keeping(path: Path, voxels: int) -> bool:
-    """Whether a submitted file holds more than the stored label does: DICOM objects, and labels on the CT's grid."""
-    return path.suffix == ".dcm" or path.suffix != ".bin" or path.stat().st_size != voxels
+    """Whether a submitted file may hold more than the stored label does: all but bare voxels of the PET's grid."""
+    return path.suffix != RAW_SUFFIX or path.stat().st_size != voxels

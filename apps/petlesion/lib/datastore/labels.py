@@ -4,7 +4,7 @@ Layout below the folder of the store::
 
     <image id>/<tag>/v000001.nii.gz   label on the PET grid, uint16, 0 background, one integer a lesion
     <image id>/<tag>/v000001.json     who, when, how, SHA-256; the version exists as soon as this file does
-    <image id>/<tag>/v000001.as-submitted.dcm   what the client sent, where it was on another grid or a DICOM object
+    <image id>/<tag>/v000001.as-submitted.dcm   what the client sent, but for bare voxels on the PET grid
     <image id>/<tag>/v000001.dicom.json         which DICOM SEG holds it in the DICOMweb server, once it does
     <image id>/<tag>/.lock            held while a version is added
 

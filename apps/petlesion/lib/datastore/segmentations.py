@@ -14,12 +14,14 @@ from lib.datastore.labels import FINAL, ORIGINAL
 from petlesion.dicom.attributes import items, text
 from petlesion.dicom.header import PARSE_ERRORS
 from petlesion.errors import UsageError
+from petlesion.masks import all_automatic
 
 ANATOMICAL_STRUCTURE = "123037004"
 """SNOMED CT category of organs: segments of this kind are no lesions."""
 METHOD = "annotation, version {}"
 """Name of the algorithm in SEGs of ours: the one mark that outlives the store of labels."""
 _METHOD = re.compile(METHOD.format(r"([1-9]\d{0,5})"))
+_MADE_BY = ("SegmentSequence", "SegmentAlgorithmType")
 _ORDER = ("StudyInstanceUID", "ContentDate", "ContentTime", "SegmentSequence")
 
 
@@ -37,7 +39,7 @@ def tag_of(header: Dataset) -> str:
     ]
     if categories and all(code == ANATOMICAL_STRUCTURE for code in categories):
         raise UsageError("its segments are anatomical structures", remedy="nothing: such objects are left alone")
-    return ORIGINAL if _is_automatic(header) else FINAL
+    return ORIGINAL if all_automatic(header, *_MADE_BY) else FINAL
 
 
 def version_of(header: Dataset) -> int | None:
@@ -56,7 +58,7 @@ def oldest_first(found: Iterable[FoundLabel]) -> list[FoundLabel]:
     groups: dict[tuple[str, bool], list[tuple[FoundLabel, Dataset]]] = defaultdict(list)
     for each in found:
         header = _header(each)
-        groups[text(header, "StudyInstanceUID"), _is_automatic(header)].append((each, header))
+        groups[text(header, "StudyInstanceUID"), all_automatic(header, *_MADE_BY)].append((each, header))
     return [each for group in groups.values() for each in _ordered(group)]
 
 
@@ -65,11 +67,6 @@ def _ordered(group: Sequence[tuple[FoundLabel, Dataset]]) -> list[FoundLabel]:
     free = (version for version in count(1) if version not in taken)
     by_date = sorted(group, key=lambda each: (text(each[1], "ContentDate"), text(each[1], "ContentTime")))
     return [found for found, _ in sorted(by_date, key=lambda each: version_of(each[1]) or next(free))]
-
-
-def _is_automatic(header: Dataset) -> bool:
-    segments = items(header, "SegmentSequence")
-    return bool(segments) and all(text(item, "SegmentAlgorithmType") == "AUTOMATIC" for item in segments)
 
 
 def _header(found: FoundLabel) -> Dataset:

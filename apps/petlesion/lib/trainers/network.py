@@ -129,6 +129,6 @@ def _whole(value: Any, name: str) -> int:
         number = float(value)
     except (TypeError, ValueError):
         number = -1.0
-    if number < 0 or number != int(number):
+    if not (number >= 0 and number.is_integer()):
         raise UsageError(f"{name} is {str(value)[:40]!r}", remedy="give a whole number from 0 on")
     return int(number)
