@@ -29,7 +29,8 @@ export class Clock {
   /** Something was done: the time since the last thing counts, if it was not a pause. */
   tick = (): void => {
     const now = this.now();
-    this.worked += Math.min(now - this.last, IDLE_MS);
+    const passed = now - this.last;
+    this.worked += passed > IDLE_MS ? 0 : passed;
     this.last = now;
   };
 

@@ -8,6 +8,8 @@ import { texts } from './texts';
 /** Stored labels that a case goes on from, the first that is there. */
 const TAGS = ['draft', 'final', 'original'] as const;
 const POLL_MS = 10_000;
+/** Events by which somebody works. */
+const WORK = ['pointerdown', 'keydown', 'wheel'] as const;
 
 export class Casework {
   private readonly clock = new Clock();
@@ -17,8 +19,9 @@ export class Casework {
   private held?: string;
 
   constructor(private readonly editor: Editor) {
-    for (const name of ['pointerdown', 'keydown', 'wheel']) {
-      window.addEventListener(name, this.clock.tick, { passive: true });
+    // Before the shortcuts and cornerstone, which pass on nothing that they use.
+    for (const name of WORK) {
+      window.addEventListener(name, this.clock.tick, { passive: true, capture: true });
     }
     window.addEventListener('beforeunload', this.guard);
   }
@@ -33,8 +36,8 @@ export class Casework {
 
   async close(): Promise<void> {
     window.clearInterval(this.polling);
-    for (const name of ['pointerdown', 'keydown', 'wheel']) {
-      window.removeEventListener(name, this.clock.tick);
+    for (const name of WORK) {
+      window.removeEventListener(name, this.clock.tick, { capture: true });
     }
     await this.keep();
     window.removeEventListener('beforeunload', this.guard);

@@ -7,7 +7,7 @@ import { type Any, type Ohif, core } from './ohif';
 import * as server from './server';
 import type { Lesion, Problem, State, Store } from './state';
 import { texts } from './texts';
-import { DRAWS, type Tool, activate, brush } from './tools';
+import { DRAWS, type Tool, activate, brush, isInHand } from './tools';
 import type { Viewports } from './viewports';
 
 /** What a model says of its lesions, by value; measuring does not tell it. */
@@ -161,9 +161,12 @@ export class Editor {
 
   private clicked = (world: Vector): void => {
     const { tool, busy } = this.store.state;
-    if (!busy && tool === 'click') {
+    if (busy || !isInHand(tool)) {
+      return;
+    }
+    if (tool === 'click') {
       void this.click(world);
-    } else if (!busy && tool === 'reference') {
+    } else if (tool === 'reference') {
       void this.place(world);
     }
   };

@@ -59,7 +59,7 @@ export interface LabelInfo {
   annotator: string;
   time: string;
   comment?: string;
-  params?: { comment?: string };
+  pre_label?: string;
 }
 export interface CaseInfo {
   study_uid: string;
@@ -78,6 +78,9 @@ export interface NextCase {
   study_uid?: string;
 }
 
+/** What a reverse proxy answers, without a sentence of the server's, while that does not run. */
+const GATEWAY = [502, 503, 504];
+
 async function ask(path: string, init?: RequestInit): Promise<Response> {
   let answer: Response;
   try {
@@ -92,6 +95,9 @@ async function ask(path: string, init?: RequestInit): Promise<Response> {
     (document) => document.detail,
     () => undefined,
   );
+  if (detail === undefined && GATEWAY.includes(answer.status)) {
+    throw new ServerAway(texts.away);
+  }
   throw new ServerError(typeof detail === 'string' ? detail : texts.refused(answer.status));
 }
 

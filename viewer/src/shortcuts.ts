@@ -1,12 +1,15 @@
 /** The keys; those of OHIF that mean something else here are not passed on. */
 import type { Casework } from './casework';
 import type { Editor } from './editor';
+import { hasSuv } from './ohif';
 import { PRESETS } from './viewports';
 
 /** Keys that go on while they are held down; others act once. */
-const HELD = ['[', ']', 'n', 'p', 'arrowdown', 'arrowup', 'z', 'y'];
-/** Where keys write something. A box that is ticked takes no letters. */
-const TYPING = 'input:not([type="checkbox"]), textarea, select, [contenteditable]';
+const HELD = ['[', ']', 'n', 'p', 'arrowdown', 'arrowup', 'z', 'shift+z', 'y'];
+/** Where keys write something. Boxes that are ticked and sliders, OHIF's for slices among them, take no letters. */
+const TYPING = 'input:not([type="checkbox"], [type="range"]), textarea, select, [contenteditable]';
+/** Keys with Ctrl that mean the case there, too; the others mean the text. */
+const ANYWHERE = ['s', 'enter'];
 
 export function listen(editor: Editor, casework: Casework): () => void {
   const views: Record<string, () => void> = Object.fromEntries(
@@ -14,15 +17,15 @@ export function listen(editor: Editor, casework: Casework): () => void {
   );
   const plain: Record<string, () => void> = {
     ...views,
-    w: () => void editor.use('window'),
-    c: () => void editor.use('click'),
-    b: () => void editor.use('brush'),
-    t: () => void editor.use('threshold'),
-    e: () => void editor.use('eraser'),
-    s: () => void editor.use('scissors'),
-    o: () => void editor.use('sphere'),
-    l: () => void editor.use('reference'),
-    a: () => void editor.fresh(),
+    w: () => editor.use('window'),
+    c: () => editor.use('click'),
+    b: () => editor.use('brush'),
+    t: () => editor.use('threshold'),
+    e: () => editor.use('eraser'),
+    s: () => editor.use('scissors'),
+    o: () => editor.use('sphere'),
+    l: () => editor.use('reference'),
+    a: () => editor.fresh(),
     '[': () => resize(editor, -1),
     ']': () => resize(editor, 1),
     n: () => editor.step(1),
@@ -35,6 +38,7 @@ export function listen(editor: Editor, casework: Casework): () => void {
   };
   const control: Record<string, () => unknown> = {
     z: () => editor.undo(),
+    'shift+z': () => editor.redo(),
     y: () => editor.redo(),
     s: () => editor.store.state.busy || casework.draft(),
     enter: () => editor.store.state.busy || casework.submit(),
@@ -42,9 +46,9 @@ export function listen(editor: Editor, casework: Casework): () => void {
   const listener = (event: KeyboardEvent) => {
     const typing = event.target instanceof Element && event.target.closest(TYPING);
     const held = event.ctrlKey || event.metaKey;
-    const key = event.key.toLowerCase();
+    const key = (held && event.shiftKey ? 'shift+' : '') + event.key.toLowerCase();
     const action = (held ? control : plain)[key];
-    if (!action || event.altKey || (typing && !(held && event.key === 'Enter'))) {
+    if (!action || event.altKey || (typing && !(held && ANYWHERE.includes(key)))) {
       return;
     }
     event.preventDefault();
@@ -67,8 +71,10 @@ export function remove(editor: Editor): void {
 }
 
 export function preset(editor: Editor, upper: number): void {
-  editor.viewports.preset(editor.pet, upper);
-  editor.store.set({ preset: upper });
+  if (hasSuv(editor.pet)) {
+    editor.viewports.preset(editor.pet, upper);
+    editor.store.set({ preset: upper });
+  }
 }
 
 function resize(editor: Editor, by: number): void {

@@ -6,6 +6,8 @@ import type { Reference } from './server';
 
 type Sphere = Reference['spheres'][number];
 type Canvas = [number, number];
+/** Movement up to which a press of the button is a click. */
+export const CLICK_PX = 3;
 const SVG = 'http://www.w3.org/2000/svg';
 
 /** Radius in mm of the circle in which a plane cuts a sphere; 0 where it does not. */
@@ -59,7 +61,10 @@ export function drawSpheres(viewport: Any, spheres: readonly Sphere[], moved: (c
   };
 }
 
-/** Lets a circle be dragged; says where its centre is dropped. The viewport below hears nothing of it. */
+/** How far the pointer has gone from one event to another, px. */
+export const distance = (from: PointerEvent, to: PointerEvent) => Math.hypot(to.clientX - from.clientX, to.clientY - from.clientY);
+
+/** Lets a circle be dragged; says where its centre is dropped. OHIF's tools hear nothing of it; a click is none. */
 function dragged(circle: SVGCircleElement, [x, y]: Canvas, hold: (now: boolean) => void, dropped: (center: Canvas) => void): void {
   let from: PointerEvent | undefined;
   const center = (event: PointerEvent): Canvas => [x + event.clientX - from!.clientX, y + event.clientY - from!.clientY];
@@ -76,7 +81,7 @@ function dragged(circle: SVGCircleElement, [x, y]: Canvas, hold: (now: boolean) 
     }
   });
   circle.addEventListener('pointerup', (event) => {
-    if (from) {
+    if (from && distance(from, event) > CLICK_PX) {
       dropped(center(event));
     }
   });

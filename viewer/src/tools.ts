@@ -28,16 +28,23 @@ export function activate(tool: Tool): void {
       continue;
     }
     const name = tool === 'threshold' && !PET_GROUPS.includes(id) ? NAMES.window : NAMES[tool];
+    const current = group.getActivePrimaryMouseButtonTool();
+    if (current === name) {
+      continue; // all viewports would be drawn again
+    }
     if (!group.hasTool(name)) {
       group.addTool(name);
     }
-    const current = group.getActivePrimaryMouseButtonTool();
-    if (current && current !== name) {
+    if (current) {
       group.setToolPassive(current);
     }
     group.setToolActive(name, { bindings: [{ mouseButton: MouseBindings.Primary }] });
   }
 }
+
+/** Whether the left button still has the tool: OHIF's toolbar may have given it another one. */
+export const isInHand = (tool: Tool): boolean =>
+  GROUPS.some((id) => tools().ToolGroupManager.getToolGroup(id)?.getActivePrimaryMouseButtonTool() === NAMES[tool]);
 
 export function brush(radius: number, fromSuv: number): void {
   for (const id of GROUPS) {

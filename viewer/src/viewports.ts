@@ -3,12 +3,9 @@ import type { Vector } from './nrrd';
 import type { Any, Ohif } from './ohif';
 import { MIP, PET_VIEWPORTS, FUSED_VIEWPORTS } from './protocol';
 import type { Reference } from './server';
-import { drawSpheres } from './spheres';
+import { CLICK_PX, distance, drawSpheres } from './spheres';
 
 export const PRESETS = [5, 10, 15, 30] as const;
-
-/** Movement up to which a press of the button is a click. */
-const CLICK_PX = 3;
 
 export class Viewports {
   private drawn: (() => void)[] = [];
@@ -70,7 +67,7 @@ export class Viewports {
           down = event.button === 0 ? event : undefined;
         };
         const release = (event: PointerEvent) => {
-          if (down && Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY) <= CLICK_PX) {
+          if (down && distance(down, event) <= CLICK_PX) {
             const { left, top } = element.getBoundingClientRect();
             clicked([...viewport.canvasToWorld([event.clientX - left, event.clientY - top])] as Vector);
           }

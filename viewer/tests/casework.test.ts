@@ -41,6 +41,21 @@ describe('a case that could not be opened', () => {
   });
 });
 
+describe('a reverse proxy', () => {
+  it('whose server does not run means that the server is away', async () => {
+    const { store, casework, end } = opened();
+    await casework.open();
+    const fetch = vi.fn(async () => new Response('<html>', { status: 502 }));
+    vi.stubGlobal('fetch', fetch);
+    await casework.draft();
+    expect(store.state).toMatchObject({ away: true, problems: [{ asked: texts.draft, again: true }] });
+    fetch.mockResolvedValue(Response.json({ detail: 'the archive does not answer' }, { status: 502 }));
+    await casework.draft();
+    expect(store.state.problems[0]!.text).toContain('the archive does not answer');
+    await end();
+  });
+});
+
 describe('what could not be done while the server was away', () => {
   it('is a Submit that is made once it is back, though an edit could not be measured either', async () => {
     const { server, store, casework, draw, end } = opened();

@@ -22,6 +22,8 @@ export class Server {
   labels: Record<string, { version: number; annotator: string; time: string }> = {};
   /** Voxels of what was stored, newest last. */
   stored: { tag: string; voxels: Uint8Array }[] = [];
+  /** What was sent with the last of them. */
+  params: Record<string, unknown> = {};
   holder?: string;
   /** Beginnings of the paths that do not answer. */
   away: string[] = [];
@@ -52,6 +54,7 @@ export class Server {
         return new Response(await this.file(this.stored.filter((label) => label.tag === tag).at(-1)!.voxels));
       case '/datastore/label':
         await this.onStore();
+        this.params = JSON.parse((init.body as FormData).get('params') as string);
         return this.store(tag, await decode(await ((init.body as FormData).get('label') as File).arrayBuffer()));
       case '/infer/fixed':
         return this.found(voxels(1), { id: 1, ...FOUND });
@@ -102,6 +105,15 @@ class History {
   private done: Memo[] = [];
   private undone: Memo[] = [];
 
+  get size(): number {
+    return 50;
+  }
+
+  set size(_: number) {
+    this.done = [];
+    this.undone = [];
+  }
+
   push(memo: Memo): void {
     this.done.push(memo);
     this.undone = [];
@@ -137,10 +149,14 @@ export function opened(server = new Server()) {
   const eventTarget = new EventTarget();
   const confirm = vi.fn(() => true);
   const assign = vi.fn();
+  const images = { loadStatus: { loaded: true }, framesProcessed: 0, imageIds: [0, 1, 2, 3] };
   const cornerstone = {
     eventTarget,
     Enums: { BlendModes: {} },
-    cache: { getImage: (n: number) => ({ voxelManager: { getScalarData: () => slices[n] }, referencedImageId: n }) },
+    cache: {
+      getVolume: () => images,
+      getImage: (n: number) => ({ voxelManager: { getScalarData: () => slices[n] }, referencedImageId: n }),
+    },
     metaData: {
       get: (_: string, n: number) => ({
         imagePositionPatient: [0, 0, n],
@@ -169,14 +185,15 @@ export function opened(server = new Server()) {
   vi.stubGlobal('localStorage', storage());
   vi.stubGlobal('sessionStorage', storage());
   vi.stubGlobal('fetch', server.fetch);
+  const createMap = vi.fn(async () => {});
   const services = {
-    segmentationService: { createLabelmapForDisplaySet: async () => {} },
+    segmentationService: { createLabelmapForDisplaySet: createMap },
     viewportGridService: { getState: () => ({ viewports: new Map() }) },
     cornerstoneViewportService: { getCornerstoneViewport: () => undefined },
   };
   const ohif = { servicesManager: { services }, commandsManager: undefined, extensionManager: undefined };
   const store = new Store();
-  const editor = new Editor(ohif, store, new Viewports(ohif), { SeriesInstanceUID: 'pet' });
+  const editor = new Editor(ohif, store, new Viewports(ohif), { SeriesInstanceUID: 'pet', imageIds: images.imageIds });
   const casework = new Casework(editor);
   const draw = (...first: number[]) => {
     slices[0]!.set(first);
@@ -187,7 +204,7 @@ export function opened(server = new Server()) {
     confirm.mockReturnValue(false);
     return casework.close();
   };
-  return { server, store, editor, casework, draw, map, confirm, assign, end };
+  return { server, store, editor, casework, draw, map, images, createMap, confirm, assign, end };
 }
 
 /** Lets time pass until a condition holds. */

@@ -4,7 +4,12 @@ import type { Store } from '../src/state';
 import { Server, opened, until, voxels } from './opened';
 
 function press(key: string, more: object = {}): void {
-  window.dispatchEvent(Object.assign(new Event('keydown'), { key, ctrlKey: false, metaKey: false, altKey: false, ...more }));
+  const keys = { key, ctrlKey: false, metaKey: false, altKey: false, shiftKey: false };
+  const event = new Event('keydown');
+  for (const [name, value] of Object.entries({ ...keys, ...more })) {
+    Object.defineProperty(event, name, { value });
+  }
+  window.dispatchEvent(event);
 }
 
 const control = { ctrlKey: true };
@@ -46,6 +51,44 @@ it('a key that is held stores one label and deletes one lesion, and walks throug
   press('x');
   press('x', { repeat: true });
   expect(removed).toHaveBeenCalledOnce();
+  stop();
+  await end();
+});
+
+it('a key that is used counts as work, and a pause of more than a minute does not', async () => {
+  const now = vi.spyOn(performance, 'now').mockReturnValue(0);
+  const { server, editor, casework, draw, end } = opened();
+  const stop = listen(editor, casework);
+  await casework.open();
+  draw(1);
+  for (const seconds of [50, 100, 300, 310]) {
+    now.mockReturnValue(1000 * seconds);
+    press('ArrowDown');
+  }
+  await casework.draft();
+  expect(server.params.seconds).toBe(110);
+  now.mockRestore();
+  stop();
+  await end();
+});
+
+it('where text is written, keys save and submit the case, and leave undo to the text', async () => {
+  const { server, store, editor, casework, draw, end } = opened();
+  const stop = listen(editor, casework);
+  await casework.open();
+  draw(1);
+  const target = Object.assign(new Element(), { closest: () => true });
+  const undone = vi.spyOn(editor, 'undo');
+  press('z', { ...control, target });
+  press('x', { target });
+  press('s', { ...control, target });
+  await until(() => !store.state.unsaved);
+  expect(undone).not.toHaveBeenCalled();
+  expect(stores(server)).toHaveLength(1);
+  const redone = vi.spyOn(editor, 'redo');
+  press('Z', { ...control, shiftKey: true });
+  expect(redone).toHaveBeenCalledOnce();
+  expect(undone).not.toHaveBeenCalled();
   stop();
   await end();
 });

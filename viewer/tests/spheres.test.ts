@@ -1,9 +1,42 @@
-import { expect, it } from 'vitest';
-import { cut } from '../src/spheres';
+import { expect, it, vi } from 'vitest';
+import { cut, drawSpheres } from '../src/spheres';
 
 it('a sphere is cut in a circle, or not at all', () => {
   const sphere = { center_mm: [10, 20, 30] as [number, number, number], radius_mm: 15 };
   expect(cut(sphere, [0, 0, 30], [0, 0, 1])).toBe(15);
   expect(cut(sphere, [0, 0, 42], [0, 0, -1])).toBe(9);
   expect(cut(sphere, [0, 0, 46], [0, 0, 1])).toBe(0);
+});
+
+/** What is used of an element. */
+class Shape extends EventTarget {
+  children: Shape[] = [];
+  append = (child: Shape) => void this.children.push(child);
+  replaceChildren = (...children: Shape[]) => void (this.children = children);
+  setAttribute() {}
+  setPointerCapture() {}
+}
+
+it('a sphere is moved where it is dragged, and stays where it is only clicked', () => {
+  vi.stubGlobal('document', { createElementNS: () => new Shape() });
+  vi.stubGlobal('window', { cornerstone: { Enums: { Events: {} } } });
+  const element = new Shape();
+  const viewport = {
+    element,
+    getCamera: () => ({ viewPlaneNormal: [0, 0, 1], viewUp: [0, 1, 0], focalPoint: [0, 0, 30] }),
+    worldToCanvas: ([x, y]: number[]) => [x, y],
+    canvasToWorld: ([x, y]: number[]) => [x, y, 30],
+  };
+  const moved = vi.fn();
+  drawSpheres(viewport, [{ center_mm: [10, 20, 28], radius_mm: 15 }], moved);
+  const circle = element.children[0]!.children[0]!;
+  const press = (name: string, clientX: number) =>
+    circle.dispatchEvent(Object.assign(new Event(name), { clientX, clientY: 0, pointerId: 1 }));
+  press('pointerdown', 5);
+  press('pointerup', 7);
+  expect(moved).not.toHaveBeenCalled();
+  press('pointerdown', 5);
+  press('pointerup', 25);
+  expect(moved.mock.calls).toEqual([[[30, 20, 30]]]);
+  vi.unstubAllGlobals();
 });
