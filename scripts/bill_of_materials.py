@@ -135,7 +135,7 @@ def bill_of_materials(wheels: list[Wheel], models: Path) -> Bom:
         if wheel.name == ROOT:
             needed += [each for each in components.values() if each is not root and each not in needed] + weights
         bom.register_dependency(components[wheel.name], needed)
-    # The same wheels and models make the same bill.
+    # The same wheels and models have the same number.
     content = "".join(str(each.hashes) + str(each.properties) for each in [*components.values(), *weights])
     bom.serial_number = uuid.uuid5(uuid.NAMESPACE_OID, content)
     return bom
@@ -157,6 +157,7 @@ def _model_component(record: Path) -> Component:
     card = json.loads((record.parent / "card.json").read_text(encoding="utf-8"))
     return Component(
         name=record.parent.name,
+        version=sha256[:12],
         type=ComponentType.MACHINE_LEARNING_MODEL,
         bom_ref=f"model-{record.parent.name}",
         description=str(card.get("description") or "network that finds lesions; see its card.json"),

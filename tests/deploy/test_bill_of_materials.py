@@ -65,6 +65,7 @@ def test_bill_satisfies_its_schema_and_lists_hashes_licences_and_models(out: Pat
     assert parts["old"]["licenses"] == [{"license": {"name": "BSD License"}}]
     assert parts["silent"]["licenses"] == [{"license": {"name": "not declared"}}]
     assert parts["unet"]["type"] == "machine-learning-model"
+    assert parts["unet"]["version"] == "ab" * 6
     assert parts["unet"]["properties"] == [{"name": "petlesion:model_sha256", "value": "ab" * 32}]
     assert parts["unet"]["hashes"][0]["content"] == hashlib.sha256(b"weights").hexdigest()
 
