@@ -240,10 +240,14 @@ def _as_folder(simulated: Path, images: Path) -> Path:
 
 
 def _viewable(url: str, studies: str) -> dict[str, str]:
+    """Studies by patient; none where the server does not list them in time, which is no reason to end it."""
     if not studies.startswith("http"):
         return {}
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"{url}/datastore/?output=all", timeout=60) as answer:
-        objects = json.load(answer)["objects"].values()
+    try:
+        with opener.open(f"{url}/datastore/?output=all", timeout=60) as answer:
+            objects = json.load(answer)["objects"].values()
+    except OSError:
+        return {}
     infos = [each["image"]["info"] for each in objects]
     return {info["patient_id"]: info["study_uid"] for info in infos}

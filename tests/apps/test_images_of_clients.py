@@ -92,3 +92,17 @@ def test_archive_of_all_cases_that_fails_leaves_nothing(
     with pytest.raises(GeometryError, match="no readable NIfTI file"):
         datastore.get_dataset_archive(None)
     assert [path.name for path in (tmp_path / "copies").iterdir()] == ["dataset.zip"]
+
+
+def test_notes_of_clients_replace_nothing_that_is_known(
+    datastore: PetCtDatastore, images: Path, tmp_path: Path
+) -> None:
+    write_image(image(1), images / "one.nii.gz")
+    datastore.refresh()
+    datastore.update_image_info("one", {"patient_id": "somebody", "remark": "blurred"})
+    for info in (datastore.get_image_info("one"), datastore.json()["objects"]["one"]["image"]["info"]):
+        assert (info["patient_id"], info["remark"]) == ("one", "blurred")
+    (tmp_path / "notes" / "one.json").write_text("{")
+    assert datastore.get_image_info("one")["image_id"] == "one"
+    datastore.update_image_info("one", {"remark": "sharp"})
+    assert datastore.get_image_info("one")["remark"] == "sharp"

@@ -16,6 +16,7 @@ from annotation_server import free_port, write_small_study
 from serve_command import serving
 
 from petlesion.server.orthanc import is_installed
+from petlesion.server.serve import _viewable
 
 START_S = 180
 
@@ -74,3 +75,7 @@ def test_another_server_is_not_taken_for_this_one(tmp_path: Path) -> None:
         port = str(other.getsockname()[1])
         assert f"port {port} of 127.0.0.1 is in use; end what listens there" in refusal(tmp_path, "--port", port)
     assert "no server can listen on 192.0.2.1" in refusal(tmp_path, "--host", "192.0.2.1")
+
+
+def test_studies_that_are_not_listed_end_nothing() -> None:
+    assert _viewable(f"http://127.0.0.1:{free_port()}", "http://archive/dicom-web") == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,6 +109,7 @@ def test_images_are_those_of_the_archive(archive: tuple[Orthanc, SmallStudy], or
         "/dicom-web/%252e%252e/system",
         "/dicom-web/..%5csystem",
         "/no-such-page",
+        "/" + 300 * "x",
     ],
 )
 def test_paths_that_lead_elsewhere_are_refused(origin: int, path: str) -> None:
@@ -152,3 +154,14 @@ def test_without_ohif_there_is_no_viewer(tmp_path: Path, monkeypatch: pytest.Mon
     before = list(app.router.routes)
     install_viewer(app, "http://127.0.0.1:1/dicom-web")
     assert app.router.routes == before
+
+
+def test_full_disk_is_a_sentence() -> None:
+    pytest.importorskip("monailabel", reason="the annotation server is not installed here")
+    from lib.endpoints import as_http
+
+    answer = as_http(OSError(errno.ENOSPC, "No space left on device"))
+    assert (answer.status_code, answer.detail) == (
+        507,
+        "the disk of the server takes no more (No space left on device); free space on it",
+    )

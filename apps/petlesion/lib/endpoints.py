@@ -7,6 +7,8 @@ call the same handlers in threads. Inferences wait for their turn, however many 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import inspect
 import json
 import logging
@@ -37,12 +39,13 @@ from monailabel.endpoints import (
 )
 from monailabel.interfaces.exception import MONAILabelException
 from monailabel.interfaces.utils.app import app_instance
-from monailabel.utils.others.generic import get_mime_type, remove_file
+from monailabel.utils.others.generic import remove_file
 
 from lib.datastore.dicomweb import ArchiveError
 from lib.datastore.image_ids import UnknownImageError, UnknownLabelError, is_safe_name
 from lib.dicomweb_proxy import DicomWebProxy
 from lib.origins import install_origins
+from lib.viewer import file_in
 from petlesion.errors import ExitCode, OutputError, PetlesionError
 
 MODULES = (info, model, infer, batch_infer, train, activelearning, scoring, datastore, session, logs)
@@ -53,6 +56,8 @@ NAMES = ("image", "label", "id", "tag", "model", "strategy", "method", "session_
 """Arguments that become names of files or keys."""
 OBJECTS = ("params", "info")
 """Arguments that are JSON objects, as text."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Numbers of errors that say of a disk that it is full."""
 CONCURRENT_INFERENCES = 1
 """Whole-body inferences at a time: each uses all cores, or the GPU, as it is."""
 CONCURRENT_CLICKS = 2
@@ -148,6 +153,8 @@ def as_http(error: Exception) -> HTTPException:
         return HTTPException(400 if error.exit_code is ExitCode.USAGE else 422, str(error))
     if isinstance(error, MONAILabelException):
         return HTTPException(404 if "There is no" in error.msg else 400, error.msg)
+    if isinstance(error, OSError) and error.errno in FULL:
+        return HTTPException(507, f"the disk of the server takes no more ({error.strerror}); free space on it")
     logger.error("unexpected error", exc_info=error)
     return HTTPException(500, f"unexpected error ({type(error).__name__}); see the log of the server")
 
@@ -225,9 +232,9 @@ def viewer_file(request: Request, path: str) -> FileResponse:
     The page comes with a cookie that tells OHIF's panel the address of this server; by itself it takes port 8000.
     """
     folder = Path(monailabel.endpoints.ohif.__file__).parent / "static" / "ohif"
-    file = (folder / path).resolve()
-    if file.is_relative_to(folder) and file.is_file():
-        return FileResponse(file, media_type=get_mime_type(str(file)))
+    if path:
+        with contextlib.suppress(HTTPException):
+            return file_in(folder, path)
     page = FileResponse(folder / "index.html", media_type="text/html")
     page.set_cookie("MONAILABEL_SERVER_URL", quote(str(request.base_url), safe=""), samesite="strict")
     return page

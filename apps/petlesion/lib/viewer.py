@@ -58,10 +58,10 @@ def _first(studies: str, folder: Path) -> APIRouter:
         return _index(folder)
 
     async def own(name: str) -> Response:
-        return _file(extension, name)
+        return file_in(extension, name)
 
     async def config() -> Response:
-        return _file(extension, "app-config.js")
+        return file_in(extension, "app-config.js")
 
     router.add_api_route(f"{DICOMWEB}/{{path:path}}", proxy.pass_on, methods=["GET", "POST"], include_in_schema=False)
     router.add_api_route("/petlesion-viewer/{name}", own, methods=["GET"], include_in_schema=False)
@@ -77,7 +77,7 @@ def _last(folder: Path) -> APIRouter:
     async def page_or_file(path: str) -> Response:
         if path.strip("/") in PAGES:
             return _index(folder)
-        return _file(folder, path)
+        return file_in(folder, path)
 
     async def list_of_studies() -> Response:
         return RedirectResponse("/")
@@ -91,7 +91,7 @@ def _index(folder: Path) -> FileResponse:
     return FileResponse(folder / "index.html", media_type="text/html", headers={"Cache-Control": "no-cache"})
 
 
-def _file(folder: Path, path: str) -> FileResponse:
+def file_in(folder: Path, path: str) -> FileResponse:
     """A file of a folder, and of nothing else.
 
     Raises
@@ -99,10 +99,12 @@ def _file(folder: Path, path: str) -> FileResponse:
     HTTPException
         404 if there is none, or the path leads out of the folder.
     """
-    if "\0" in path:
-        raise HTTPException(404, "there is no such file")
-    file = (folder / path).resolve()
-    if not file.is_relative_to(folder.resolve()) or not file.is_file():
+    try:
+        file = (folder / path).resolve()
+        found = file.is_relative_to(folder.resolve()) and file.is_file()
+    except (OSError, ValueError):  # a name that is too long, or with a null byte
+        found = False
+    if not found:
         raise HTTPException(404, "there is no such file")
     kept = "max-age=31536000, immutable" if _HASHED.search(file.name) else "no-cache"
     kind = _MIME_TYPES.get(file.suffix) or get_mime_type(str(file))

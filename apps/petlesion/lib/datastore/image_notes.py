@@ -27,9 +27,12 @@ class ImageNotes:
         self.folder = folder
 
     def read(self, image_id: str) -> dict[str, Any]:
-        """The notes of an image; empty where there are none."""
-        path = self._path(image_id)
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+        """The notes of an image; empty where there are none, or their file is damaged."""
+        try:
+            notes = json.loads(self._path(image_id).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return notes if isinstance(notes, dict) else {}
 
     def update(self, image_id: str, values: Mapping[str, Any]) -> None:
         """Replace the notes under the keys of `values`, and leave others as they are.

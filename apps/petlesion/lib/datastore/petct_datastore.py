@@ -130,7 +130,7 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
         pet_id, _ = self.annotations.pet_of(image_id)
         labels = {tag: _label_info(label) for tag, label in self.labels.current_by_tag(pet_id).items()}
         case = self.cases.case(pet_id)
-        return {"name": self.image_file(case).name, **asdict(case), "labels": labels, **self._notes.read(pet_id)}
+        return {**self._notes.read(pet_id), "name": self.image_file(case).name, **asdict(case), "labels": labels}
 
     def update_image_info(self, image_id: str, info: Mapping[str, Any]) -> None:
         """Note something about an image."""
@@ -266,7 +266,7 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
                 tag: {"ext": NIFTI_ENDINGS[0], "info": _label_info(label)}
                 for tag, label in self.labels.current_by_tag(case.image_id).items()
             }
-            image = {"ext": NIFTI_ENDINGS[0], "info": {**asdict(case), **self._notes.read(case.image_id)}}
+            image = {"ext": NIFTI_ENDINGS[0], "info": {**self._notes.read(case.image_id), **asdict(case)}}
             objects[case.image_id] = {"image": image, "labels": labels}
         return {"name": self._name, "description": self._description, "objects": objects}
 

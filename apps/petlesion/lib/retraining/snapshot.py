@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lib.datastore.dicomweb import ArchiveError
 from lib.datastore.labels import LabelVersion
 from lib.datastore.stores import Stores
 from petlesion.durable import write_durably
@@ -60,8 +61,8 @@ def write_cases(
 
     Raises
     ------
-    OSError, OutputError
-        If the disk is full or refuses; what was written is used when it is tried again.
+    OSError, OutputError, ArchiveError
+        If the disk is full or refuses, or the DICOMweb server is away; what was written is used when it is tried again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     left_out: dict[str, str] = {}
@@ -74,7 +75,7 @@ def write_cases(
         target.mkdir()
         try:
             _write_case(stores, label, target, images)
-        except (OSError, OutputError):  # the disk, which the next case would not find any better
+        except (OSError, OutputError, ArchiveError):  # the disk or the server: the next case would fare no better
             shutil.rmtree(target)
             raise
         except PetlesionError as error:
