@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,19 +13,19 @@ from pathlib import Path
 def write_durably(path: Path, content: bytes) -> None:
     """Replace a file: the new content is on the disk before it takes the place of the old one.
 
+    Who may read it is as the process's umask says: files may quote headers.
+
     Raises
     ------
     OSError
         If it cannot be written; the old file then stands.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    staged = Path(name)
+    staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with staged.open("xb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        staged.chmod(0o644)
         staged.replace(path)
     except OSError:
         staged.unlink(missing_ok=True)
