@@ -208,6 +208,7 @@ def test_double_click_enlarges_a_viewport_and_the_next_one_leaves_all_as_it_was(
             other = np.abs(panel.picture(name) - picture).max(axis=-1) > 50
             assert np.mean(other) < 0.02, f"{name} has kept its colours"
         panel.select(next(int(row[0]) for row in panel.rows() if row[2] == 9.0))
+        page.locator('.petlesion input[type="range"]').first.focus()
         panel.key("Delete")
         panel.wait_for_lesions(2)
         panel.key("c")

@@ -59,7 +59,7 @@ export class Casework {
   async open(): Promise<void> {
     this.store.set({ name: storedName() });
     this.polling = window.setInterval(() => void this.status(), POLL_MS);
-    await this.editor.attempt(texts.opening, () => this.enter(), true);
+    await this.editor.attempts.make(texts.opening, () => this.enter(), true);
   }
 
   /** All of it is one attempt: a case without its stored label must not be worked on. */
@@ -70,16 +70,17 @@ export class Casework {
     this.store.set({ info, caseInfo, model });
     await this.reserve();
     if (caseInfo.problem) {
-      this.editor.report({ asked: texts.opening, text: caseInfo.problem });
+      this.editor.attempts.report({ asked: texts.opening, text: caseInfo.problem });
       return;
     }
-    await this.editor.open();
     const tag = newest(caseInfo.labels);
-    if (tag) {
-      await this.editor.load(await server.storedLabel(image, tag));
-      const { annotator = '', comment = '' } = caseInfo.labels[tag] ?? {};
-      this.store.set({ unsaved: false, comment, note: texts.continued(tag, annotator) });
+    const [label] = await Promise.all([tag && server.storedLabel(image, tag), this.editor.open()]);
+    if (tag && label) {
+      await this.editor.load(label);
+      const { annotator = '', comment = '', pre_label: preLabel = '' } = caseInfo.labels[tag]!;
+      this.store.set({ unsaved: false, comment, preLabel, note: texts.continued(tag, annotator) });
     }
+    this.editor.forgetChanges();
     const reason = takeReason();
     if (reason) {
       this.store.set({ note: [texts.nextBecause(reason), this.store.state.note].filter(Boolean).join(' ') });
@@ -94,7 +95,7 @@ export class Casework {
 
   /** Keeps the lesions as a draft, from which nothing is learned. */
   async draft(): Promise<void> {
-    await this.editor.attempt(texts.draft, () => this.send('draft', texts.drafted), true);
+    await this.editor.attempts.make(texts.draft, () => this.send('draft', texts.drafted), true);
   }
 
   async submit(): Promise<void> {
@@ -105,7 +106,7 @@ export class Casework {
         await this.send('final');
       }
     };
-    await this.editor.attempt(texts.submit, work, true);
+    await this.editor.attempts.make(texts.submit, work, true);
   }
 
   /** Submits an empty label: a case without lesion is learned from, too. */
@@ -113,13 +114,13 @@ export class Casework {
     if (window.confirm(texts.noLesionAsk)) {
       this.editor.clear();
       // Not where lesions were drawn before the server was back.
-      await this.editor.attempt(texts.submit, async () => this.editor.empty && this.send('final'), true);
+      await this.editor.attempts.make(texts.submit, async () => this.editor.empty && this.send('final'), true);
     }
   }
 
   /** Opens the case that active learning chooses, once nothing would be lost unasked. */
   async next(strategy: string): Promise<void> {
-    await this.editor.attempt(texts.next, async () => {
+    await this.editor.attempts.make(texts.next, async () => {
       while (this.store.state.ready && this.store.state.unsaved && window.confirm(texts.keep)) {
         await this.send('draft', texts.drafted);
       }
@@ -140,8 +141,8 @@ export class Casework {
   private async send(tag: 'draft' | 'final', note?: string): Promise<void> {
     const map = await this.editor.labelmap();
     const { edits } = this.editor;
-    const { comment, name, model } = this.store.state;
-    const params = { client_id: this.client, name, comment, seconds: this.clock.seconds, pre_label: model };
+    const { comment, name, preLabel } = this.store.state;
+    const params = { client_id: this.client, name, comment, seconds: this.clock.seconds, pre_label: preLabel };
     await server.submit(this.editor.image, tag, await map.encode(), params);
     const [info, caseInfo] = await Promise.all([server.info(), server.caseInfo(this.editor.image)]);
     if (tag === 'draft') {
@@ -151,7 +152,7 @@ export class Casework {
     }
     const version = caseInfo.labels[tag]?.version ?? 1;
     const unsaved = edits !== this.editor.edits || comment !== this.store.state.comment;
-    this.editor.solved(texts.draft); // a draft that could not be sent is out of date
+    this.editor.attempts.solved(texts.draft); // a draft that could not be sent is out of date
     this.store.set({ info, caseInfo, unsaved, note: note ?? texts.submitted(version) });
   }
 

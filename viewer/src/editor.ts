@@ -1,11 +1,14 @@
 /** What annotators do with the lesions of a case: find, add, delete, merge, split, and see their numbers. */
+import { Attempts } from './attempts';
 import { type Edit, MAX_LESIONS, change, checksum, count, counts, freeValues, relabel, size, split } from './edits';
 import { toVoxel } from './geometry';
-import { Labelmap } from './labelmap';
+import { Labelmap, encodeEmpty } from './labelmap';
+import { allLoaded } from './loading';
 import { type Geometry, type Vector, decode } from './nrrd';
 import { type Any, type Ohif, core } from './ohif';
+import { ordered } from './order';
 import * as server from './server';
-import type { Lesion, Problem, State, Store } from './state';
+import type { Lesion, Store } from './state';
 import { texts } from './texts';
 import { DRAWS, type Tool, activate, brush, isInHand } from './tools';
 import type { Viewports } from './viewports';
@@ -29,6 +32,10 @@ export class Editor {
   /** Centre of the reference sphere that the annotator has placed. */
   private sphere?: Vector;
   private known: Known = new Map();
+  /** Where in the list the lesion was that was deleted last. */
+  private gap = 0;
+  private closed = false;
+  readonly attempts: Attempts;
   private ends: (() => void)[] = [];
 
   constructor(
@@ -36,98 +43,85 @@ export class Editor {
     readonly store: Store,
     readonly viewports: Viewports,
     readonly pet: Any,
-  ) {}
+  ) {
+    this.attempts = new Attempts(store);
+  }
 
   get image(): string {
     return this.pet.SeriesInstanceUID;
   }
 
   close(): void {
+    this.closed = true;
     window.clearTimeout(this.timer);
     this.ends.forEach((end) => end());
+    this.forgetChanges();
   }
 
   /** The map, made when it is first needed. */
   labelmap(): Promise<Labelmap> {
-    this.making ??= Labelmap.create(this.ohif, this.pet).then((map) => {
-      this.map = map;
-      this.sum = checksum(map);
-      this.ends.push(map.onDrawn(this.drawn));
-      this.ends.push(this.viewports.onClick(this.clicked));
-      return map;
+    this.making ??= this.make().catch((error) => {
+      this.making = undefined;
+      throw error;
     });
     return this.making;
   }
 
-  /**
-   * Runs something that takes time; what goes wrong is shown, with a way to try again. `again` says that it may be tried
-   * again unasked: it takes nothing from what was drawn meanwhile.
-   */
-  async attempt(asked: string, work: () => Promise<unknown>, again = false): Promise<void> {
-    this.store.set({ busy: asked });
-    this.solved(asked);
-    const began = Date.now();
-    const ticking = window.setInterval(
-      () => this.store.set({ busy: `${asked} (${Math.round((Date.now() - began) / 1000)} s)` }),
-      1000,
-    );
-    try {
-      await work();
-      this.store.set({ away: false });
-    } catch (error) {
-      this.fail(asked, error, () => this.attempt(asked, work, again), again);
-    } finally {
-      window.clearInterval(ticking);
-      this.store.set({ busy: '' });
-    }
+  /** Cornerstone's MIP of a map is a copy of the PET, too: it must be complete. */
+  private async make(): Promise<Labelmap> {
+    await allLoaded(this.pet, (loaded) => {
+      this.store.set({ loaded });
+      if (this.closed) {
+        throw new Error(texts.left); // the viewports are those of another case
+      }
+    });
+    const map = await Labelmap.create(this.ohif, this.pet);
+    this.map = map;
+    this.sum = checksum(map);
+    this.ends.push(map.projectWhole(), map.onDrawn(this.drawn), this.viewports.onClick(this.clicked));
+    return map;
   }
 
-  private fail(asked: string, error: unknown, retry: () => Promise<void>, again: boolean): void {
-    if (error instanceof server.ServerAway) {
-      this.store.set({ away: true });
-      this.report({ asked, text: again ? texts.follows(asked) : texts.notDone(asked), retry, again });
-    } else {
-      this.report({ asked, text: texts.failed(asked, error instanceof Error ? error.message : String(error)), retry });
-    }
+  /** Lets undo go no further back than to here: cornerstone would go on with the case before. */
+  forgetChanges(): void {
+    const history = core().utilities.HistoryMemo.DefaultHistoryMemo;
+    history.size = history.size;
   }
 
-  report(problem: Problem): void {
-    this.solved(problem.asked);
-    this.store.set({ problems: [...this.store.state.problems, problem] });
-  }
-
-  /** Forgets what went wrong with something. */
-  solved(asked: string): void {
-    this.store.set({ problems: this.store.state.problems.filter((problem) => problem.asked !== asked) });
-  }
-
-  /** Lets the server read the PET, so that the first click is not the one that waits for it. */
+  /** Lets the server read the PET while the browser does, so that the first click is not the one that waits for it. */
   async open(): Promise<void> {
-    await this.measure(await this.labelmap());
+    const [{ grid }] = await Promise.all([server.measure(this.image, await encodeEmpty(this.pet)), this.labelmap()]);
+    this.grid = clicksOn(grid);
   }
 
   /** Runs a model; what it finds takes the place of what was drawn, for which it asks first. */
   async run(model: string): Promise<void> {
     const options = this.store.state.options[model] ?? {};
-    await this.attempt(model, async () => {
-      if (!this.empty && !window.confirm(texts.replace)) {
+    await this.attempts.make(model, async () => {
+      const { edits } = this;
+      if (!this.mayReplace()) {
         return;
       }
       const { label, result } = await server.infer(model, this.image, { ...options, ...this.placed, instances: true });
+      if (edits !== this.edits && !this.mayReplace()) {
+        return;
+      }
       const lesions = result.lesions.map((lesion) => ({ ...lesion, value: lesion.id }));
       const known = new Map(result.lesions.map((lesion) => [lesion.id, lesion]));
       // More cannot be told apart in the map: the server says what they have become.
       await this.load(label, lesions.length <= MAX_LESIONS ? lesions : undefined, known);
-      this.store.set({
-        note: [texts.found(result.lesions.length, model), ...result.warnings].join(' '),
-      });
+      this.store.set({ preLabel: model, note: [texts.found(result.lesions.length, model), ...result.warnings].join(' ') });
       this.refer(result.reference);
     });
   }
 
+  private mayReplace(): boolean {
+    return this.empty || window.confirm(texts.replace);
+  }
+
   /** Takes normal uptake from a sphere at a point; models and clicks go by it from then on. */
   async place(world: Vector): Promise<void> {
-    await this.attempt(texts.tool.reference, async () => {
+    await this.attempts.make(texts.tool.reference, async () => {
       this.refer(await server.reference(this.image, world));
       this.sphere = world;
       this.store.set({ note: texts.placed });
@@ -154,6 +148,7 @@ export class Editor {
       lesions,
       known,
     );
+    this.select(0, false);
     if (!this.current) {
       await this.settled();
     }
@@ -178,7 +173,7 @@ export class Editor {
     }
     const voxel = toVoxel(this.grid, world).map(Math.round);
     const options = this.store.state.options.click ?? {};
-    await this.attempt(texts.tool.click, async () => {
+    await this.attempts.make(texts.tool.click, async () => {
       const { label, result } = await server.infer('click', this.image, { ...options, ...this.placed, foreground: [voxel] });
       const [map, found] = await Promise.all([this.labelmap(), decode(label)]);
       const [free] = freeValues(map);
@@ -201,22 +196,20 @@ export class Editor {
     });
   }
 
+  /** Deletes lesions. None is chosen then, as none but the deleted one is shown: the keys go on from its place. */
   remove(values: readonly number[]): void {
-    const { lesions } = this.store.state;
-    const gone = new Set(values);
-    const stays = (lesion: Lesion) => !gone.has(lesion.value);
-    const at = lesions.findIndex((lesion) => gone.has(lesion.value));
-    const left = lesions.filter(stays);
+    const { lesions, order } = this.store.state;
+    const stays = (lesion: Lesion) => !values.includes(lesion.value);
+    this.gap = Math.max(ordered(lesions, order).findIndex((lesion) => !stays(lesion)), 0);
     this.rewrite(new Map(values.map((value) => [value, 0])), this.current?.filter(stays), this.knownBut(values));
-    const next = left[Math.min(Math.max(at, 0), left.length - 1)];
-    this.select(next?.value ?? 0, false);
+    this.select(0, false);
   }
 
   /** Empties the map, also of what is not listed yet. */
   clear(): void {
     if (this.map) {
       this.edit(this.map, change(this.map, () => 0), [], new Map());
-      this.store.set({ active: 0 });
+      this.select(0, false);
     }
   }
 
@@ -239,10 +232,11 @@ export class Editor {
     }
   }
 
-  /** Numbers the lesions by volume: the largest is 1. */
+  /** Numbers the lesions by volume, those that are not listed yet as well: the largest is 1. */
   renumber(): void {
-    const bySize = [...this.store.state.lesions].sort((a, b) => b.volume_ml - a.volume_ml);
-    const values = new Map(bySize.map((lesion, n) => [lesion.value, n + 1]));
+    const sizes = this.map ? [...counts(this.map)] : [];
+    const bySize = [...sizes.keys()].filter((value) => value && sizes[value]).sort((a, b) => sizes[b]! - sizes[a]!);
+    const values = new Map(bySize.map((value, n) => [value, n + 1]));
     const known = [...this.known].flatMap(([old, each]) => (values.has(old) ? [[values.get(old)!, each] as const] : []));
     this.rewrite(values, undefined, new Map(known));
     this.store.set({ marked: new Set() });
@@ -250,52 +244,53 @@ export class Editor {
   }
 
   /** What is painted next becomes a lesion of its own. */
-  async fresh(): Promise<void> {
-    const map = await this.labelmap();
-    const [free] = freeValues(map);
-    this.store.set({ note: free === undefined ? texts.full : '' });
-    this.known = this.knownBut(free ? [free] : []);
-    this.select(free ?? 0, false);
+  fresh(): void {
+    if (this.map) {
+      const [free] = freeValues(this.map);
+      this.store.set({ note: free === undefined ? texts.full : '' });
+      if (free !== undefined) {
+        this.known = this.knownBut([free]);
+        this.select(free, false);
+      }
+    }
   }
 
   /** Chooses a lesion, and shows it in all viewports. */
   select(value: number, jump = true): void {
     this.store.set({ active: value });
-    if (value) {
-      this.aim();
-      const lesion = this.store.state.lesions.find((each) => each.value === value);
-      if (jump && lesion && this.map) {
-        this.viewports.jump(this.map.nearest(value, lesion.centroid_mm));
-      }
+    this.aim();
+    const lesion = this.store.state.lesions.find((each) => each.value === value);
+    if (jump && lesion && this.map) {
+      this.viewports.jump(this.map.nearest(value, lesion.centroid_mm));
     }
   }
 
   /** Chooses the next lesion of the list, or the one before. */
   step(by: number): void {
-    const { lesions, active } = this.store.state;
-    if (lesions.length) {
-      const at = lesions.findIndex((lesion) => lesion.value === active);
-      this.select(lesions[(Math.max(at, by > 0 ? -1 : 0) + by + lesions.length) % lesions.length]!.value);
+    const { lesions, order, active } = this.store.state;
+    const listed = ordered(lesions, order);
+    if (listed.length) {
+      const at = listed.findIndex((lesion) => lesion.value === active);
+      const from = at >= 0 ? at : this.gap - (by > 0 ? 1 : 0);
+      this.select(listed[(from + by + listed.length) % listed.length]!.value);
     }
   }
 
-  async use(tool: Tool): Promise<void> {
-    const { active, radius, fromSuv } = this.store.state;
-    await this.labelmap();
-    if (DRAWS.includes(tool) && !active) {
-      await this.fresh();
-    }
+  use(tool: Tool): void {
+    const { radius, fromSuv } = this.store.state;
     activate(tool);
     brush(radius, fromSuv);
     this.store.set({ tool });
     this.aim();
   }
 
-  /** Lets a tool that draws draw the chosen lesion. Only then: all viewports are drawn again for it. */
+  /** Lets a tool that draws draw the chosen lesion, or else a new one. Only then: all viewports are drawn again for it. */
   private aim(): void {
     const { active, tool } = this.store.state;
     if (active && DRAWS.includes(tool)) {
       this.map?.activate(active);
+    } else if (DRAWS.includes(tool)) {
+      this.fresh();
     }
   }
 
@@ -379,7 +374,7 @@ export class Editor {
     this.listed = this.edits;
     const values = new Set(lesions.map((lesion) => lesion.value));
     const marked = new Set([...this.store.state.marked].filter((value) => values.has(value)));
-    this.store.set({ lesions, marked, totals: totalsOf(lesions), measuring: false });
+    this.store.set({ lesions, marked, measuring: false });
   }
 
   /** Measures the map, unless it has changed again by then. */
@@ -389,7 +384,7 @@ export class Editor {
       try {
         await this.measure(this.map);
       } catch (error) {
-        this.fail(texts.measure, error, () => this.settled(), true);
+        this.attempts.failed(texts.measure, error, () => this.settled(), true);
       }
     }
   }
@@ -413,7 +408,7 @@ export class Editor {
     });
     this.list(lesions);
     this.store.set({ away: false });
-    this.solved(texts.measure);
+    this.attempts.solved(texts.measure);
   }
 
   /** Whether any voxel is of this lesion, listed or not. */
@@ -425,16 +420,6 @@ export class Editor {
   get empty(): boolean {
     return !this.map || counts(this.map).every((count, value) => value === 0 || count === 0);
   }
-}
-
-/** Number, volume (mL) and uptake (mL × SUV) of all lesions. */
-function totalsOf(lesions: readonly Lesion[]): State['totals'] {
-  const sum = (value: (lesion: Lesion) => number) => lesions.reduce((total, lesion) => total + value(lesion), 0);
-  return {
-    count: lesions.length,
-    volume: sum((lesion) => lesion.volume_ml),
-    tlu: sum((lesion) => lesion.volume_ml * lesion.suv_mean),
-  };
 }
 
 /** The server's grid, whose affine takes (z, y, x), as one of (x, y, z). */

@@ -46,18 +46,7 @@ export class Labelmap implements Map3 {
     await segmentationService.createLabelmapForDisplaySet(pet, { segmentationId: ID, label: texts.panel, segments });
     const { imageIds } = tools().segmentation.state.getSegmentation(ID).representationData.Labelmap;
     const images = (imageIds as string[]).map((id) => core().cache.getImage(id));
-    const planes = images.map((image): Plane => {
-      const plane = core().metaData.get('imagePlaneModule', image.referencedImageId);
-      return {
-        position: [...plane.imagePositionPatient] as Vector,
-        row: [...plane.rowCosines] as Vector,
-        column: [...plane.columnCosines] as Vector,
-        spacing: [plane.columnPixelSpacing, plane.rowPixelSpacing],
-        columns: plane.columns,
-        rows: plane.rows,
-      };
-    });
-    const { geometry, order } = stack(planes);
+    const { geometry, order } = stack(images.map((image) => planeOf(image.referencedImageId)));
     const map = new Labelmap(ohif, geometry, order.map((n) => images[n]));
     const lut = [[0, 0, 0, 0], ...Array.from({ length: 255 }, (_, n) => [...colourOf(n + 1), 255])];
     const colours = tools().segmentation.config.color;
@@ -78,12 +67,11 @@ export class Labelmap implements Map3 {
     // The MIP draws outlines alone, with the opacity of what they enclose. Not before its map is there: OHIF would then
     // leave the other viewports as they were.
     style.setStyle({ viewportId: MIP, segmentationId: ID, type: 'Labelmap' }, { ...STYLE, fillAlpha: 1 });
-    map.projectWhole();
     return map;
   }
 
   /** Lets the MIP project the whole map: cornerstone cuts it to a slice unless it is told again once it is drawn. */
-  private projectWhole(): void {
+  projectWhole(): () => void {
     const listener = (event: Any) => {
       const mip = this.mip();
       const thickness = mip?.getSlabThickness();
@@ -94,6 +82,7 @@ export class Labelmap implements Map3 {
     };
     const name = tools().Enums.Events.SEGMENTATION_RENDERED;
     core().eventTarget.addEventListener(name, listener);
+    return () => core().eventTarget.removeEventListener(name, listener);
   }
 
   /**
@@ -202,4 +191,24 @@ export class Labelmap implements Map3 {
     });
     return best;
   }
+}
+
+/** A file that says "no lesion" of a PET whose images may still be on their way. */
+export function encodeEmpty(pet: Any): Promise<Blob> {
+  const { geometry } = stack((pet.imageIds as string[]).map(planeOf));
+  const [columns, rows, slices] = geometry.size;
+  return encode(geometry, Array<Uint8Array>(slices).fill(new Uint8Array(columns * rows)));
+}
+
+/** Where an image lies, as its header says. */
+function planeOf(imageId: string): Plane {
+  const plane = core().metaData.get('imagePlaneModule', imageId);
+  return {
+    position: [...plane.imagePositionPatient] as Vector,
+    row: [...plane.rowCosines] as Vector,
+    column: [...plane.columnCosines] as Vector,
+    spacing: [plane.columnPixelSpacing, plane.rowPixelSpacing],
+    columns: plane.columns,
+    rows: plane.rows,
+  };
 }

@@ -4,6 +4,8 @@ import { type Any, core } from './ohif';
 /** Time without drawing after each drawing, in units of what that took. */
 const REST = 4;
 const LEAST_MS = 200;
+/** Time between two looks at how much has arrived. */
+const LOOK_MS = 200;
 
 /** Takes over the drawing of incomplete volumes: cornerstone draws all viewports at every fiftieth slice. */
 export function drawSparingly(): () => void {
@@ -38,8 +40,20 @@ export function drawSparingly(): () => void {
   };
 }
 
+/** Waits for all slices of a series, and tells which share of them has arrived; ends with what `tell` throws. */
+export async function allLoaded(series: Any, tell: (share: number) => void): Promise<void> {
+  for (;;) {
+    const share = loadedShare(series);
+    tell(share);
+    if (share >= 1) {
+      return;
+    }
+    await new Promise((resolve) => window.setTimeout(resolve, LOOK_MS));
+  }
+}
+
 /** Share of a series' slices that have arrived, 0 to 1. */
-export function loadedShare(series: Any): number {
+function loadedShare(series: Any): number {
   const volume = core().cache.getVolume(`cornerstoneStreamingImageVolume:${series.displaySetInstanceUID}`);
   return volume?.loadStatus?.loaded ? 1 : (volume?.framesProcessed ?? 0) / (volume?.imageIds?.length ?? 1);
 }

@@ -1,4 +1,5 @@
 /** What the panel shows, and a store that tells React of changes. */
+import type { Order } from './order';
 import type { CaseInfo, Info, LesionRecord, OptionValue, Reference, Reservation } from './server';
 import type { Tool } from './tools';
 
@@ -22,6 +23,8 @@ export interface State {
   holder?: Reservation;
   /** Whether the server can read the PET as SUV. */
   ready: boolean;
+  /** Share of the PET's images that have arrived, 0 to 1. */
+  loaded: number;
   /** What takes time just now. */
   busy: string;
   /** Whether the server does not answer. */
@@ -31,8 +34,10 @@ export interface State {
   model: string;
   /** Values that were changed, by model. */
   options: Record<string, Record<string, OptionValue>>;
+  /** Model whose lesions the annotator began with. */
+  preLabel: string;
   lesions: readonly Lesion[];
-  totals: { count: number; volume: number; tlu: number };
+  order: Order;
   measuring: boolean;
   reference?: Reference;
   active: number;
@@ -49,14 +54,16 @@ export interface State {
 
 export const initial: State = {
   ready: false,
+  loaded: 0,
   busy: '',
   away: false,
   problems: [],
   note: '',
   model: '',
   options: {},
+  preLabel: '',
   lesions: [],
-  totals: { count: 0, volume: 0, tlu: 0 },
+  order: { column: 'volume', down: true },
   measuring: false,
   active: 0,
   marked: new Set(),

@@ -27,6 +27,21 @@ describe('a case that could not be opened', () => {
     });
   }
 
+  it('makes no map once it was left, though its images arrive', async () => {
+    const { store, editor, casework, images, createMap } = opened();
+    images.loadStatus.loaded = false;
+    images.framesProcessed = 1;
+    const opening = casework.open();
+    await until(() => store.state.loaded === 0.25);
+    editor.close();
+    await casework.close();
+    images.loadStatus.loaded = true;
+    await vi.advanceTimersByTimeAsync(POLL_MS);
+    await opening;
+    expect(createMap).not.toHaveBeenCalled();
+    expect(store.state.ready).toBe(false);
+  });
+
   it('is gone to when the next one could not be asked for at first', async () => {
     const { server, store, casework, assign, end } = opened();
     server.next = { id: 'other', study_uid: '1.2', reason: 'any' };
@@ -37,6 +52,23 @@ describe('a case that could not be opened', () => {
     await store.state.problems[0]!.retry!();
     expect(assign).toHaveBeenCalledWith('/pet-lesions?StudyInstanceUIDs=1.2');
     expect(chosenPet()).toBe('other');
+    await end();
+  });
+});
+
+describe('a case that was opened', () => {
+  it('was read by the server while its images arrived, and keeps its label though Undo is pressed', async () => {
+    const { server, store, editor, casework, images, map, end } = opened(labelled());
+    images.loadStatus.loaded = false;
+    const opening = casework.open();
+    await until(() => server.asked.some((path) => path.startsWith('POST /lesions/measure')));
+    expect(store.state.ready).toBe(false);
+    images.loadStatus.loaded = true;
+    await vi.advanceTimersByTimeAsync(POLL_MS);
+    await opening;
+    editor.undo();
+    expect(map()).toEqual(voxels(1, 2));
+    expect(store.state).toMatchObject({ ready: true, unsaved: false });
     await end();
   });
 });
@@ -106,6 +138,19 @@ describe('what could not be done while the server was away', () => {
 });
 
 describe('a label that is sent', () => {
+  it('names the model that was run, not the one that could be', async () => {
+    const { server, store, editor, casework, draw, end } = opened();
+    await casework.open();
+    draw(1);
+    await casework.draft();
+    expect(store.state.model).toBe('fixed');
+    expect(server.params.pre_label).toBe('');
+    await editor.run('fixed');
+    await casework.draft();
+    expect(server.params.pre_label).toBe('fixed');
+    await end();
+  });
+
   it('leaves as not saved what was drawn or written meanwhile', async () => {
     for (const meanwhile of ['draw', 'write']) {
       const { server, store, casework, draw, end } = opened();

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Editor } from '../src/editor';
-import { FOUND, GROWN, UNKNOWN, opened } from './opened';
+import { texts } from '../src/texts';
+import { FOUND, GROWN, UNKNOWN, opened, until, voxels } from './opened';
 
 type Draw = (...first: number[]) => void;
 
@@ -22,8 +23,8 @@ describe('what the model says of a lesion', () => {
   const takes: Record<string, (editor: Editor, draw: Draw) => unknown> = {
     click: (editor) => editor.click([0, 1, 0]),
     split: (editor) => editor.split(2),
-    stroke: async (editor, draw) => {
-      await editor.fresh();
+    stroke: (editor, draw) => {
+      editor.fresh();
       draw(1, 2, 0, 2);
     },
   };
@@ -58,6 +59,63 @@ describe('what the model says of a lesion', () => {
     editor.undo();
     editor.undo();
     expect(await listed()).toMatchObject([{ value: 1, ...FOUND }]);
+    await end();
+  });
+});
+
+it('numbers by volume also what is not listed yet, and merges nothing', async () => {
+  const { server, store, editor, casework, draw, map, end } = opened();
+  await casework.open();
+  draw(7, 7, 3);
+  await until(() => store.state.lesions.length === 2);
+  server.away = ['/'];
+  draw(7, 7, 3, 1);
+  editor.renumber();
+  expect(map()).toEqual(voxels(1, 1, 3, 2));
+  await end();
+});
+
+describe('a Run', () => {
+  it('asks before it replaces what was drawn while the model ran', async () => {
+    const { editor, casework, draw, map, confirm, end } = opened();
+    await casework.open();
+    confirm.mockReturnValue(false);
+    const run = editor.run('fixed');
+    draw(7, 7);
+    await run;
+    expect(confirm.mock.calls).toEqual([[texts.replace]]);
+    expect(map()).toEqual(voxels(7, 7));
+    await end();
+  });
+
+  it('leaves no lesion chosen, whose number is that of another now', async () => {
+    const { store, editor, casework, draw, end } = opened();
+    await casework.open();
+    draw(1, 2);
+    await until(() => store.state.lesions.length === 2);
+    editor.select(1);
+    await editor.run('fixed');
+    expect(store.state.active).toBe(0);
+    await end();
+  });
+});
+
+describe('the keys', () => {
+  it('go through the lesions in the order of the list, and on from where one was deleted', async () => {
+    const { store, editor, casework, draw, end } = opened();
+    await casework.open();
+    draw(1, 2, 3, 4);
+    await until(() => store.state.lesions.length === 4);
+    store.set({ order: { column: 'number', down: true } });
+    const walked = [1, 1, -1, 1].map((by) => (editor.step(by), store.state.active));
+    expect(walked).toEqual([4, 3, 4, 3]);
+    editor.remove([3]);
+    expect(store.state.active).toBe(0);
+    editor.step(1);
+    expect(store.state.active).toBe(2);
+    editor.remove([2]);
+    editor.step(-1);
+    expect(store.state.active).toBe(4);
     await end();
   });
 });

@@ -113,7 +113,7 @@ describe('Delete', () => {
     expect(store.state.marked.size).toBe(0);
     editor.undo();
     mark(store, 1, 3);
-    await editor.fresh();
+    editor.fresh();
     press('Delete');
     expect(map()).toEqual(voxels(0, 2));
     stop();

@@ -1,26 +1,20 @@
 /** The lesions with their numbers, and the totals. */
-import { useState } from 'react';
+import { useEffect, useRef } from 'react';
 import { colourOf } from '../labelmap';
+import { type Column, VALUES, ordered } from '../order';
 import type { Lesion } from '../state';
 import { texts } from '../texts';
 import { useCase } from './context';
 
-const VALUES: Record<keyof typeof texts.columns, (lesion: Lesion) => number | string> = {
-  number: (lesion) => lesion.value,
-  volume: (lesion) => lesion.volume_ml,
-  suvMax: (lesion) => lesion.suv_max,
-  suvMean: (lesion) => lesion.suv_mean,
-  suvPeak: (lesion) => lesion.suv_peak,
-  location: (lesion) => lesion.location ?? '',
-  confidence: (lesion) => lesion.confidence ?? -1,
-};
-type Column = keyof typeof VALUES;
 const COLUMNS = Object.keys(VALUES) as Column[];
 
 export function LesionList() {
   const { state, editor } = useCase();
-  const [by, setBy] = useState<{ column: Column; down: boolean }>({ column: 'volume', down: true });
-  const { lesions, totals, measuring, active, marked } = state;
+  const { lesions, order, measuring, active, marked } = state;
+  const chosen = useRef<HTMLTableRowElement>(null);
+  useEffect(() => {
+    chosen.current?.scrollIntoView({ block: 'nearest' });
+  }, [active]);
   const shown = COLUMNS.filter(
     (column) =>
       (column !== 'location' || lesions.some((lesion) => lesion.location)) &&
@@ -33,10 +27,14 @@ export function LesionList() {
     }
     editor.store.set({ marked: next });
   };
+  const sort = (column: Column) => {
+    const down = order.column === column ? !order.down : column !== 'number';
+    editor.store.set({ order: { column, down } });
+  };
   return (
     <section className="list">
       <p className="totals" data-cy="petlesion-totals" aria-busy={measuring}>
-        {lesions.length ? texts.totals(totals.count, totals.volume, totals.tlu) : texts.none}
+        {lesions.length ? totalsOf(lesions) : texts.none}
         {measuring && <span className="quiet"> {texts.measuring}</span>}
       </p>
       <div className="scroll">
@@ -45,19 +43,20 @@ export function LesionList() {
             <tr>
               <th />
               {shown.map((column) => (
-                <th key={column} aria-sort={by.column === column ? (by.down ? 'descending' : 'ascending') : 'none'}>
-                  <button onClick={() => setBy({ column, down: by.column === column ? !by.down : column !== 'number' })}>
+                <th key={column} aria-sort={order.column === column ? (order.down ? 'descending' : 'ascending') : 'none'}>
+                  <button onClick={() => sort(column)}>
                     {texts.columns[column]}
-                    {by.column === column ? (by.down ? ' ▾' : ' ▴') : ''}
+                    {order.column === column ? (order.down ? ' ▾' : ' ▴') : ''}
                   </button>
                 </th>
               ))}
             </tr>
           </thead>
           <tbody>
-            {sorted(lesions, by.column, by.down).map((lesion) => (
+            {ordered(lesions, order).map((lesion) => (
               <tr
                 key={lesion.value}
+                ref={lesion.value === active ? chosen : undefined}
                 className={lesion.value === active ? 'active' : ''}
                 aria-selected={lesion.value === active}
                 onClick={() => editor.select(lesion.value)}
@@ -88,12 +87,11 @@ export function LesionList() {
   );
 }
 
-function sorted(lesions: readonly Lesion[], column: Column, down: boolean): Lesion[] {
-  const value = VALUES[column];
-  return [...lesions].sort((a, b) => {
-    const [x, y] = [value(a), value(b)];
-    return (x < y ? -1 : x > y ? 1 : 0) * (down ? -1 : 1);
-  });
+/** Number, volume (mL) and uptake (mL × SUV) of all lesions. */
+function totalsOf(lesions: readonly Lesion[]): string {
+  const sum = (value: (lesion: Lesion) => number) => lesions.reduce((total, lesion) => total + value(lesion), 0);
+  const volume = sum((lesion) => lesion.volume_ml);
+  return texts.totals(lesions.length, volume, sum((lesion) => lesion.volume_ml * lesion.suv_mean));
 }
 
 function shownAs(column: Column, value: number | string): string {

@@ -5,7 +5,7 @@ import { useCase } from './context';
 
 export function Messages() {
   const { state, editor } = useCase();
-  const { away, problems, holder, busy, note } = state;
+  const { away, problems, holder, busy, note, loaded } = state;
   const until = holder && new Date(holder.until * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
   return (
     <div className="messages">
@@ -17,7 +17,7 @@ export function Messages() {
               {text}
               <span>
                 {retry && <button disabled={Boolean(busy)} onClick={() => void retry()}>{texts.retry}</button>}
-                <button onClick={() => editor.solved(asked)}>{texts.dismiss}</button>
+                <button onClick={() => editor.attempts.solved(asked)}>{texts.dismiss}</button>
               </span>
             </p>
           ))}
@@ -25,6 +25,7 @@ export function Messages() {
       )}
       {!hasSuv(editor.pet) && <div className="warning">{texts.noSuv}</div>}
       {holder && !holder.own && <div className="warning">{texts.heldBy(holder.client, until ?? '')}</div>}
+      {loaded < 1 && <p className="quiet">{texts.notLoaded(loaded)}</p>}
       <div role="status" className="note" data-cy="petlesion-note">
         {busy ? <span className="busy">{busy}</span> : note}
       </div>

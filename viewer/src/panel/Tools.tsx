@@ -20,7 +20,7 @@ export function Tools() {
             aria-pressed={tool === name}
             title={texts.hint[name]}
             disabled={!ready}
-            onClick={() => void editor.use(name)}
+            onClick={() => editor.use(name)}
           >
             {texts.tool[name]}
           </button>
@@ -55,7 +55,7 @@ export function Tools() {
       <div className="line wrap">
         <button disabled={!ready} onClick={() => editor.undo()}>{texts.undo}</button>
         <button disabled={!ready} onClick={() => editor.redo()}>{texts.redo}</button>
-        <button disabled={!ready} onClick={() => void editor.fresh()}>{texts.fresh}</button>
+        <button disabled={!ready} onClick={() => editor.fresh()}>{texts.fresh}</button>
         <button disabled={!active && !marked.size} onClick={() => remove(editor)}>{texts.remove}</button>
         <button disabled={marked.size < 2} onClick={() => editor.merge([...marked])}>{texts.merge}</button>
         <button disabled={!active || Boolean(busy)} onClick={() => editor.split(active)}>{texts.split}</button>

@@ -5,7 +5,6 @@ import { chosenPet, forgetPet } from '../arrival';
 import { Casework } from '../casework';
 import { Editor } from '../editor';
 import { keepOpacity } from '../fusion';
-import { loadedShare } from '../loading';
 import type { Ohif } from '../ohif';
 import { choosePet } from '../series';
 import { listen } from '../shortcuts';
@@ -69,10 +68,8 @@ export class LesionsHost {
     const shown = this.ohif.servicesManager.services.displaySetService.getActiveDisplaySets() as never[];
     const viewports = new Viewports(this.ohif);
     const pet = choosePet(shown, chosenPet());
-    // Cornerstone's MIP of a map is a copy of the PET, too: it must be complete.
-    const share = pet ? loadedShare(pet) : 0;
-    if (!pet || share < 1 || !viewports.shown()) {
-      return pet || shown.length === 0 ? texts.notLoaded(share) : texts.noPet;
+    if (!pet || !viewports.shown()) {
+      return pet || shown.length === 0 ? texts.notLoaded(0) : texts.noPet;
     }
     keepOpacity(this.ohif);
     const editor = new Editor(this.ohif, new Store(), viewports, pet);
