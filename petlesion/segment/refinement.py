@@ -58,11 +58,9 @@ def refine_to_threshold(
         (z, y, x) bool. A predicted lesion without a voxel above the threshold disappears.
     """
     refined = np.zeros_like(lesion)
-    boxes = ndimage.find_objects(lesion.astype(np.uint8))
-    if not boxes:
-        return refined
-    z, y, x = boxes[0]
-    box = grow_box((z, y, x), margin_voxels(expansion_mm, spacing_mm), lesion.shape)
-    near = ndimage.distance_transform_edt(~lesion[box], sampling=spacing_mm) <= expansion_mm
-    refined[box] = near & (suv[box] >= threshold) & ~physiological[box]
+    parts, _ = ndimage.label(lesion)
+    for z, y, x in ndimage.find_objects(parts):
+        box = grow_box((z, y, x), margin_voxels(expansion_mm, spacing_mm), lesion.shape)
+        near = ndimage.distance_transform_edt(~lesion[box], sampling=spacing_mm) <= expansion_mm
+        refined[box] |= near & (suv[box] >= threshold) & ~physiological[box]
     return refined
