@@ -15,7 +15,7 @@ from pydicom.uid import generate_uid
 
 pytest.importorskip("dicomweb_client", reason="the annotation server is not installed here")
 
-from lib.datastore.annotations import Annotations
+from lib.datastore.annotations import Annotations, segmentation_of
 from lib.datastore.cases import CaseStore
 from lib.datastore.dicomweb import ArchiveError, DicomWeb
 from lib.datastore.image_ids import UnknownImageError
@@ -285,3 +285,19 @@ def test_ct_of_a_study_without_pet_is_not_fetched(site: Site) -> None:
     with pytest.raises(UnknownImageError, match=f"there is no PET {anna.ct}"):
         site.annotations.open(anna.ct)
     assert not any("/series/" in request for request in site.archive.asked)
+
+
+def test_seg_of_a_killed_server_is_known_where_it_cannot_be_sent_again(site: Site) -> None:
+    anna = site.study("anna")
+    label = site.label(anna)
+    (site.folder / "seg").mkdir()
+    seg = segmentation_of(label, site.annotations.open(anna.pet)[0])
+    seg.save_as(site.folder / "seg" / "ours.dcm", enforce_file_format=True)
+    site.orthanc.store(site.folder / "seg")  # and the server was killed before it could note that
+    site.archive.fails = lambda request: request.startswith("POST")  # as servers do that refuse what they have
+    site.watch()
+    assert [each.version for each in site.labels.versions(anna.pet)] == [1]
+    assert site.labels.dicom_uid(label) == str(seg.SOPInstanceUID)
+    site.archive.asked.clear()
+    site.watch(after_s=600)
+    assert not any(request.startswith("POST") for request in site.archive.asked)

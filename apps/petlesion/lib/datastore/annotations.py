@@ -55,7 +55,6 @@ class Annotations:
         self._later = Backoff(clock)
         self._refused: dict[str, tuple[str, tuple[Case, ...]]] = {}
         self._unsent: dict[str, LabelVersion] | None = None
-        self._sending: set[str] = set()
         self._lock = threading.Lock()
         self._watching = threading.Lock()
 
@@ -160,7 +159,7 @@ class Annotations:
         archive = self.stores.archive
         if archive is None or label.tag != FINAL or not label.lesions or label.source == "dicom":
             return
-        key = f"{label.image_id} {label.version}"
+        key = _key(label)
         what = f"label version {label.version} of {label.image_id} was not sent"
         sent = self._later.attempt(key, what, lambda: self._send(archive, label, study))
         with self._lock:
@@ -173,13 +172,8 @@ class Annotations:
 
     def _send(self, archive: DicomWeb, label: LabelVersion, study: PetCt | None) -> bool:
         dataset = segmentation_of(label, study or self.stores.cases.load(label.image_id))
-        uid = str(dataset.SOPInstanceUID)
-        self._sending.add(uid)
-        try:
-            archive.store(dataset)
-            self.stores.labels.note_dicom(label, uid)
-        finally:
-            self._sending.discard(uid)
+        archive.store(dataset)
+        self.stores.labels.note_dicom(label, str(dataset.SOPInstanceUID))
         return True
 
     def _waiting(self) -> list[LabelVersion]:
@@ -190,7 +184,7 @@ class Annotations:
             if self._unsent is None:
                 labels = self.stores.labels
                 self._unsent = {
-                    f"{label.image_id} {label.version}": label
+                    _key(label): label
                     for label in labels.everything()
                     if label.tag == FINAL and label.lesions and not labels.dicom_uid(label)
                 }
@@ -238,10 +232,8 @@ class Annotations:
             info = {"sop_instance_uid": found.key.split()[-1], "file": found.path.name}
             self.submit(found.image_id, found.path, source="file", info=info)
             return
-        image_id, tag = self._image_of(header), tag_of(header)
-        # One of our own may have arrived there since the known ones were counted.
-        ours = (self.stores.labels.dicom_uid(label) for label in self.stores.labels.versions(image_id))
-        if found.key in self._sending or found.key in ours:
+        image_id, tag, version = self._image_of(header), tag_of(header), version_of(header)
+        if self._holds_ours(found.key, image_id, version):
             return
         annotator = str(header.get("ContentCreatorName") or "")
         info = {"sop_instance_uid": found.key, "series": text(header, "SeriesDescription")}
@@ -252,8 +244,23 @@ class Annotations:
             annotator=annotator,
             source="dicom",
             info=info,
-            version=version_of(header),
+            version=version,
         )
+
+    def _holds_ours(self, uid: str, image_id: str, version: int | None) -> bool:
+        """Whether a SEG is that of a label here: sent since the known ones were counted, or before a kill."""
+        labels = self.stores.labels
+        for label in labels.versions(image_id):
+            known = labels.dicom_uid(label)
+            if not known and label.version == version and label.lesions:
+                known = str(segmentation_of(label, self.stores.cases.load(image_id)).SOPInstanceUID)
+                if known == uid:
+                    labels.note_dicom(label, uid)
+                    with self._lock:
+                        (self._unsent or {}).pop(_key(label), None)
+            if known == uid:
+                return True
+        return False
 
     def _image_of(self, header: Dataset) -> str:
         """The PET that a SEG was drawn on: referred to by it or by way of its CT, or the only one of its study."""
@@ -285,6 +292,10 @@ def segmentation_of(label: LabelVersion, study: PetCt) -> Dataset:
     )
     lesions = replace(lesions, method=method)
     return build_segmentation(study, lesions, measure(study, lesions))
+
+
+def _key(label: LabelVersion) -> str:
+    return f"{label.image_id} {label.version}"
 
 
 def _worth_keeping(path: Path, voxels: int) -> bool:
