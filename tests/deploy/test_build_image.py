@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from petlesion.errors import ExitCode
 
 ROOT = Path(__file__).resolve().parents[2]
 TORCH = "torch-2.13.0+cpu-py3-none-any.whl"
+CUDA_TORCH = "torch-2.15.0-py3-none-any.whl"
 
 
 @pytest.fixture
@@ -25,6 +30,7 @@ def project(tmp_path: Path) -> Path:
     (project / "petlesion").mkdir()
     shutil.copy(ROOT / "deploy_app" / "build-image", project / "deploy_app")
     (project / "deploy_app" / "requirements.txt").write_text("torch==2.13.0+cpu\n    # via monai\n")
+    (project / "deploy_app" / "requirements-gpu.txt").write_text("torch==2.15.0\n")
     (project / "petlesion" / "__init__.py").write_text('__version__ = "0.1.0"\n')
     (project / "pyproject.toml").write_text(
         '[project]\nname = "petlesion"\nversion = "0.1.0"\n[tool.setuptools]\npackages = ["petlesion"]\n'
@@ -32,13 +38,13 @@ def project(tmp_path: Path) -> Path:
     return project
 
 
-def write_torch(folder: Path) -> None:
-    folder.mkdir(parents=True)
-    with zipfile.ZipFile(folder / TORCH, "w") as wheel:
-        wheel.writestr(
-            "torch-2.13.0+cpu.dist-info/METADATA", "Metadata-Version: 2.1\nName: torch\nVersion: 2.13.0+cpu\n"
-        )
-        wheel.writestr("torch-2.13.0+cpu.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+def write_torch(folder: Path, name: str = TORCH) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    version = name.split("-")[1]
+    with zipfile.ZipFile(folder / name, "w") as wheel:
+        metadata = f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n"
+        wheel.writestr(f"torch-{version}.dist-info/METADATA", metadata)
+        wheel.writestr(f"torch-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
 
 
 def gather(project: Path, torch_index: str, **settings: str) -> list[str]:
@@ -66,6 +72,42 @@ def test_that_index_is_not_needed_where_pip_finds_torch(project: Path, tmp_path:
     write_torch(tmp_path / "wheels")
     found = gather(project, "http://127.0.0.1:9/unreachable", PIP_FIND_LINKS=str(tmp_path / "wheels"))
     assert found == ["petlesion-0.1.0-py3-none-any.whl", TORCH]
+
+
+def test_torch_with_cuda_comes_from_where_all_others_do(project: Path, tmp_path: Path) -> None:
+    for name in (TORCH, CUDA_TORCH):
+        write_torch(tmp_path / "wheels", name)
+    found = gather(project, "http://127.0.0.1:9/unreachable", PIP_FIND_LINKS=str(tmp_path / "wheels"), GPU="1")
+    assert found == ["petlesion-0.1.0-py3-none-any.whl", CUDA_TORCH]
+
+
+def versions(path: str) -> dict[str, str]:
+    """Version by name, of a lock."""
+    lines = (ROOT / path).read_text().splitlines()
+    return {line.split("==")[0]: line.split("==")[1] for line in lines if re.match(r"[a-z].*==", line)}
+
+
+def test_lock_with_cuda_is_a_part_of_the_tested_one_and_complete() -> None:
+    cpu, gpu = versions("deploy_app/requirements.txt"), versions("deploy_app/requirements-gpu.txt")
+    assert gpu.items() <= versions("requirements.txt").items()
+    assert {name: version for name, version in gpu.items() if name in cpu and name != "torch"} | {
+        "torch": cpu["torch"]
+    } == cpu
+    asked = [requirement for name in gpu for requirement in needed(name)]
+    while asked:
+        requirement = asked.pop()
+        assert canonicalize_name(requirement.name) in gpu, requirement
+        asked += needed(requirement.name, *requirement.extras) if requirement.extras else []
+
+
+def needed(name: str, *extras: str) -> list[Requirement]:
+    """What an installed distribution needs; with extras, what these add."""
+    requirements = [Requirement(each) for each in metadata.requires(name) or ()]
+    return [
+        each
+        for each in requirements
+        if any(each.marker is None or each.marker.evaluate({"extra": extra}) for extra in extras or ("",))
+    ]
 
 
 def build(project: Path, **settings: str) -> subprocess.CompletedProcess[str]:
