@@ -8,6 +8,8 @@ RUN grep -v '^\./' requirements.txt > locked.txt \
 COPY . /opt/petlesion
 RUN pip install --no-cache-dir --no-deps --no-build-isolation --editable .
 # An empty volume mounted here takes over what the image holds: the network that ships, to begin with.
-RUN petlesion export --model unet -o /models
+RUN petlesion export --model unet -o /models \
+    && useradd --uid 10001 --home-dir /data --create-home petlesion && chown -R petlesion: /models
+USER petlesion
 EXPOSE 8000
 ENTRYPOINT ["petlesion", "serve"]

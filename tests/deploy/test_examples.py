@@ -154,7 +154,7 @@ def test_compose_volume_of_models_begins_with_the_network(tmp_path: Path) -> Non
     folder = dict(zip(server["command"][::2], server["command"][1::2], strict=True))["--models"]
     assert f"models:{folder}" in server["volumes"]
     dockerfile = EXAMPLES.parent / server["build"]["dockerfile"]
-    (export,) = re.findall(r"^RUN petlesion (export .*)$", dockerfile.read_text(), re.MULTILINE)
+    (export,) = re.findall(r"^RUN petlesion (export [^\\\n]*)", dockerfile.read_text(), re.MULTILINE)
     arguments = [word.replace(folder, str(tmp_path / "models")) for word in export.split()]
     assert str(tmp_path / "models") in arguments
     assert run(arguments) == ExitCode.DONE
@@ -176,6 +176,10 @@ def test_compose_services_run_with_options_and_folders_that_exist() -> None:
     for option in [word for word in server["command"] if word.startswith("--")]:
         assert re.search(rf"{option}\b", shown), option
     assert (EXAMPLES / "compose" / server["build"]["context"] / server["build"]["dockerfile"]).is_file()
+    recipe = (EXAMPLES.parent / server["build"]["dockerfile"]).read_text()
+    (user,) = re.findall(r"^USER (\S+)$", recipe, re.MULTILINE)
+    assert user not in ("0", "root")
+    assert f"useradd --uid 10001 --home-dir /data --create-home {user} && chown -R {user}: /models" in recipe
     assert services["map"]["read_only"] is True
     assert services["map"]["network_mode"] == "none"
     assert services["map"]["volumes"] == [f"models:{folders()['HOLOSCAN_MODEL_PATH']}:ro"]
