@@ -9,13 +9,12 @@ const LOOK_MS = 200;
 
 /** Takes over the drawing of incomplete volumes: cornerstone draws all viewports at every fiftieth slice. */
 export function drawSparingly(): () => void {
-  const loading = new Set<Any>();
+  const loading = new Set<string>();
   let timer = 0;
   const draw = (): void => {
     const began = performance.now();
     const engines: Any[] = core().getRenderingEngines();
     engines.forEach((engine) => engine.render());
-    loading.forEach((volume) => volume.loadStatus.loaded && loading.delete(volume));
     // Two frames later the drawing is done.
     requestAnimationFrame(() =>
       requestAnimationFrame(() => {
@@ -27,14 +26,22 @@ export function drawSparingly(): () => void {
     const { volume } = event.detail.volume;
     if (volume?.loadStatus && !volume.loadStatus.loaded) {
       volume.autoRenderOnLoad = false;
-      loading.add(volume);
+      loading.add(volume.volumeId);
       timer ||= window.setTimeout(draw, LEAST_MS);
     }
   };
-  const name = core().Enums.Events.VOLUME_CACHE_VOLUME_ADDED;
-  core().eventTarget.addEventListener(name, added);
+  const completed = (event: Any): void => {
+    if (loading.delete(event.detail.volumeId) && !loading.size) {
+      window.clearTimeout(timer);
+      draw();
+    }
+  };
+  const { VOLUME_CACHE_VOLUME_ADDED, IMAGE_VOLUME_LOADING_COMPLETED } = core().Enums.Events;
+  core().eventTarget.addEventListener(VOLUME_CACHE_VOLUME_ADDED, added);
+  core().eventTarget.addEventListener(IMAGE_VOLUME_LOADING_COMPLETED, completed);
   return () => {
-    core().eventTarget.removeEventListener(name, added);
+    core().eventTarget.removeEventListener(VOLUME_CACHE_VOLUME_ADDED, added);
+    core().eventTarget.removeEventListener(IMAGE_VOLUME_LOADING_COMPLETED, completed);
     window.clearTimeout(timer);
     loading.clear(); // a drawing that has begun is the last
   };

@@ -29,6 +29,7 @@ export function CaseBar() {
           placeholder={texts.comment}
           aria-label={texts.comment}
           value={comment}
+          disabled={!ready}
           maxLength={1000}
           onChange={(event) => editor.store.set({ comment: event.target.value, unsaved: true })}
         />

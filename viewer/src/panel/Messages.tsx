@@ -25,7 +25,7 @@ export function Messages() {
       )}
       {!hasSuv(editor.pet) && <div className="warning">{texts.noSuv}</div>}
       {holder && !holder.own && <div className="warning">{texts.heldBy(holder.client, until ?? '')}</div>}
-      {loaded < 1 && <p className="quiet">{texts.notLoaded(loaded)}</p>}
+      {busy && loaded < 1 && <p className="quiet">{texts.notLoaded(loaded)}</p>}
       <div role="status" className="note" data-cy="petlesion-note">
         {busy ? <span className="busy">{busy}</span> : note}
       </div>
