@@ -18,6 +18,7 @@ from monailabel.utils.async_tasks.task import AsyncTask
 
 from lib.activelearning.strategies import NextCase
 from lib.datastore.annotations import WATCH_INTERVAL_S, Annotations
+from lib.datastore.image_ids import UnknownImageError
 from lib.datastore.image_notes import ImageNotes
 from lib.datastore.petct_datastore import PetCtDatastore
 from lib.datastore.stores import open_stores
@@ -200,8 +201,8 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
         """A SUV image that a client uploaded, with a session or with the request."""
         sessions = self.sessions()
         allowed = [Path(tempfile.gettempdir()), *([Path(sessions.store_path)] if sessions else [])]
-        if not any(path.resolve().is_relative_to(folder.resolve()) for folder in allowed):
-            raise UnknownModelError("the image is no uploaded file", remedy="upload it, or give the id of an image")
+        if not (path.is_file() and any(path.resolve().is_relative_to(folder.resolve()) for folder in allowed)):
+            raise UnknownImageError("the image is no uploaded file", remedy="upload one, or give the id of an image")
         check_image_size(path)
         study = read_nifti(path)
         return study, study.pet.grid

@@ -91,6 +91,14 @@ def test_parameters_that_are_no_json(site: Site) -> None:
     assert_refused(site, answer, says="params is no JSON")
 
 
+@pytest.mark.parametrize("path", ["/etc/passwd", f"{tempfile.gettempdir()}/none.nii.gz", tempfile.gettempdir()])
+def test_files_of_the_server_are_no_images(site: Site, path: str) -> None:
+    query, form = {"image": site.studies["anna"].pet}, {"params": json.dumps({"image": path})}
+    answer = requests.post(f"{site.url}/infer/fixed", params=query, data=form, timeout=60)
+    assert answer.status_code == 404
+    assert_refused(site, answer, says="the image is no uploaded file")
+
+
 @pytest.mark.parametrize("params", ["[]", "5", '"suv"', '{"note": NaN}', '{"note": -Infinity}'])
 def test_parameters_that_are_no_json_object(site: Site, tmp_path: Path, params: str) -> None:
     write_labels(np.zeros(PET_GRID.shape, np.uint8), PET_GRID, tmp_path / "label.nii.gz")
