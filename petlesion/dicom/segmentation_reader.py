@@ -28,7 +28,7 @@ _BACKGROUND = "125040"
 _MAX_FRAME_PIXELS = 2**26
 _ORIENTATION_TOLERANCE = 1e-3
 _ROUNDING_MM = 0.01
-"""Points midway between two slices belong to one of them, however positions were rounded."""
+"""Points midway between two voxels belong to the farther one along the axis, however positions were rounded."""
 _NEIGHBOURS_MM = 10.0
 """Slices that lie farther apart than this are not neighbours: others between them were left out."""
 
@@ -318,17 +318,23 @@ def _sample(points_mm: NDArray[np.float64], patches: list[_Patch], geometry: _Ge
     along = points_mm @ geometry.normal
     planes = np.array([patch.position_mm @ geometry.normal for patch in patches])
     borders = (planes[1:] + planes[:-1]) / 2
-    nearest = np.searchsorted(borders, along)
-    near_enough = np.abs(along - planes[nearest]) <= geometry.slice_spacing_mm / 2 + _ROUNDING_MM
+    nearest = np.searchsorted(borders, along + _ROUNDING_MM)
+    half, above = geometry.slice_spacing_mm / 2, along + _ROUNDING_MM - planes[nearest]
+    near_enough = (above >= -half) & (above < half + _ROUNDING_MM / 2)
     inside = np.zeros(along.shape, dtype=bool)
     for n in np.unique(nearest[near_enough]).tolist():
         patch, chosen = patches[n], near_enough & (nearest == n)
         offset = points_mm[chosen] - patch.position_mm
-        row = np.rint(offset @ geometry.along_column / geometry.row_spacing_mm).astype(np.intp) - patch.corner[0]
-        column = np.rint(offset @ geometry.along_row / geometry.column_spacing_mm).astype(np.intp) - patch.corner[1]
+        row = _nearest(offset @ geometry.along_column, geometry.row_spacing_mm) - patch.corner[0]
+        column = _nearest(offset @ geometry.along_row, geometry.column_spacing_mm) - patch.corner[1]
         rows, columns = patch.mask.shape
         valid = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
         found = np.zeros(valid.shape, dtype=bool)
         found[valid] = patch.mask[row[valid], column[valid]]
         inside[chosen] = found
     return inside
+
+
+def _nearest(offset_mm: NDArray[np.float64], spacing_mm: float) -> NDArray[np.intp]:
+    """Index of the nearest voxel along an axis; rounding halves to even would take every second one twice."""
+    return np.asarray(np.floor((offset_mm + _ROUNDING_MM) / spacing_mm + 0.5), dtype=np.intp)

@@ -143,7 +143,20 @@ def test_slices_of_the_pet_midway_between_two_frames_are_not_lost(start_mm: floa
     other = Grid.from_geometry((6, 5, 5), (4.054, 4.0, 4.0), (-8.0, -8.0, start_mm + 4.054))
     dataset = seg(np.ones(other.shape, dtype=np.uint16), make_study(other, name="other"))
     slices = np.flatnonzero(read(dataset, tmp_path, make_study(pet)).labels.any(axis=(1, 2)))
-    assert slices.tolist() == list(range(1, 14))
+    assert slices.tolist() == list(range(1, 13))
+
+
+@pytest.mark.parametrize("spacing_mm", [(3.0, 4.0, 5.0), (2.027, 4.073, 4.073)])
+def test_half_a_voxel_off_no_voxel_is_lost_or_doubled(spacing_mm: tuple[float, float, float], tmp_path: Path) -> None:
+    pet = Grid.from_geometry((12, 9, 8), spacing_mm, (-12.3, 20.7, -999.6))
+    x, y, z = pet.to_world((0.5, 0.5, 0.5))
+    other = Grid.from_geometry(pet.shape, spacing_mm, (x, y, z))
+    diagonal = np.arange(1, 7)
+    labels = np.zeros(pet.shape, dtype=np.uint16)
+    labels[diagonal, diagonal, diagonal] = 1
+    lesions = read(seg(labels, make_study(other, name="other")), tmp_path, make_study(pet))
+    voxels = np.argwhere(lesions.labels)
+    np.testing.assert_array_equal(voxels - voxels[0], np.stack([diagonal - 1] * 3, axis=1))
 
 
 def test_frames_left_out_between_two_slices_of_the_pet_stay_empty(tmp_path: Path) -> None:
