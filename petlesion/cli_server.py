@@ -31,7 +31,9 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Of the annotation server.")] = 8000,
     host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in: there is no password.")] = "127.0.0.1",
     models: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Versions of models.")] = None,
-    tracer: option.Tracer = None,
+    tracer: Annotated[
+        TracerName | None, typer.Option("--tracer", help="Of NIfTI images that name none, and of simulated patients.")
+    ] = None,
     cache_gb: Annotated[float, typer.Option(metavar="GB", min=0.1, help="Loaded images kept in memory.")] = 4.0,
     retrain_after: Annotated[
         int, typer.Option(metavar="N", min=0, help="Retrain after N new labels; 0: only when asked to.")
