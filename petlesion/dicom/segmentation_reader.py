@@ -203,7 +203,8 @@ def _slice_spacing(frame: tuple[Dataset, ...], distances: NDArray[np.float64], g
     A thickness is no distance: slices may be thinner than they lie apart. It is taken for one where frames lie whole
     slices of the PET apart and it is theirs, or where they lie too far apart to be neighbours.
     """
-    gaps = np.diff(np.unique(np.round(distances, 3)))
+    gaps = np.diff(np.sort(distances))
+    gaps = gaps[gaps > _ROUNDING_MM]
     nearest = float(gaps.min()) if gaps.size else None
     spacing, thickness = (
         abs(float(stated[0])) if (stated := _group(frame, "PixelMeasuresSequence", keyword)) else 0.0

@@ -159,6 +159,17 @@ def test_half_a_voxel_off_no_voxel_is_lost_or_doubled(spacing_mm: tuple[float, f
     np.testing.assert_array_equal(voxels - voxels[0], np.stack([diagonal - 1] * 3, axis=1))
 
 
+def test_segments_a_micrometre_apart_lie_on_the_same_slices(tmp_path: Path) -> None:
+    """As positions of cropped frames of an oblique grid are, by rounding."""
+    labels = balls(GRID, ((5.0, 3.0, 2.0), 1.5), ((5.0, 6.0, 6.0), 1.5))
+    dataset = seg(labels)
+    for frame in dataset.PerFrameFunctionalGroupsSequence:
+        if frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber == 2:
+            x, y, z = position(frame)
+            frame.PlanePositionSequence[0].ImagePositionPatient = [x, y, z + 0.001]
+    np.testing.assert_array_equal(read(dataset, tmp_path).labels, labels)
+
+
 def test_frames_left_out_between_two_slices_of_the_pet_stay_empty(tmp_path: Path) -> None:
     labels = np.zeros(GRID.shape, dtype=np.uint16)
     labels[[3, 5], 4:7, 3:6] = 1
