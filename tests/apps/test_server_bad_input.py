@@ -59,6 +59,10 @@ def test_unknown_image(site: Site) -> None:
     assert_refused(site, infer(site, "fixed", "1.2.3.4"), says="there is no PET 1.2.3.4")
 
 
+def test_no_image(site: Site) -> None:
+    assert_refused(site, infer(site, "fixed", ""), says="no image is named; give image=ID")
+
+
 def test_unknown_model(site: Site) -> None:
     answer = infer(site, "deepedit", site.studies["anna"].pet)
     assert answer.status_code == 404

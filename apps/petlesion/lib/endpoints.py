@@ -186,6 +186,8 @@ def _check(arguments: Mapping[str, Any]) -> None:
     if arguments.get("uncompress"):
         # Members of an archive may lead out of its folder, and this app is code that training runs.
         raise HTTPException(400, "archives are not unpacked here; send the image as NIfTI or NRRD")
+    if "session_id" in arguments and not any(arguments.get(key) for key in ("session_id", "image", "file")):
+        raise HTTPException(400, "no image is named; give image=ID, or send a file")
     for key in NAMES:
         value = arguments.get(key)
         if isinstance(value, str) and value and not is_safe_name(value):
