@@ -29,6 +29,9 @@ TILT_MM = 1.0
 MAX_CONTOUR_SPACING_MM = 10.0
 """Contours further apart than this are not taken for consecutive ones of a structure."""
 _CONTOUR_DATA = Tag("ContourData")
+_PIXEL_DECIMALS = 5
+"""Of corners in pixels. Some writers draw through the centres of the outermost pixels, which belong to the contour:
+without this, rounding errors would take some of them away."""
 _CONSECUTIVE = 1.5
 """Planes at most this many spacings apart are consecutive; further apart, the structure has a gap."""
 
@@ -152,8 +155,8 @@ def _contour(points_mm: NDArray[np.float64], name: str, grid: Grid) -> _Contour:
     tilt_mm = float(np.ptp(index[:, 0])) * grid.spacing_mm[0]
     if tilt_mm > TILT_MM:
         raise ValueError(f"a contour of {name!r} leaves the plane of the PET slices by {tilt_mm:.1f} mm")
-    in_plane_mm = index[:, 1:] * np.array(grid.spacing_mm[1:])
-    return _Contour(float(index[:, 0].mean()), index[:, 1:], area(in_plane_mm))
+    corners = np.round(index[:, 1:], _PIXEL_DECIMALS)
+    return _Contour(float(index[:, 0].mean()), corners, area(corners * np.array(grid.spacing_mm[1:])))
 
 
 def _spacings(rois: list[list[_Contour]], drawn_on_pet: bool, grid: Grid) -> list[float]:

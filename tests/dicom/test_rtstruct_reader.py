@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pet_studies import balls, file_bytes, make_lesions, make_study, oblique_grid, real_study, reread
 from pydicom import Dataset
+from pydicom.valuerep import format_number_as_ds
 from synthetic_dicom import axial_grid
 
 from petlesion.dicom.rtstruct import build_rtstruct
@@ -37,7 +38,7 @@ def contour(points: list[tuple[float, float, float]], kind: str = "CLOSED_PLANAR
     item = Dataset()
     item.ContourGeometricType = kind
     item.NumberOfContourPoints = len(points)
-    item.ContourData = [f"{value:.4f}" for point in points for value in point]
+    item.ContourData = [format_number_as_ds(float(value)) for point in points for value in point]
     return item
 
 
@@ -117,6 +118,24 @@ def test_contours_on_the_pet_stand_for_their_slice(tmp_path: Path) -> None:
 def test_contours_on_a_ct_stand_for_slabs(heights: list[float], expected: list[int], tmp_path: Path) -> None:
     lesions = read(drawn([rectangle(GRID, z, (3, 5), (2, 4)) for z in heights], on_pet=False), tmp_path)
     assert slices(lesions) == expected
+
+
+@pytest.mark.parametrize(
+    ("corners", "expected"),
+    [
+        ([(2, 2), (2, 6), (7, 6), (7, 2)], lambda y, x: (y >= 2) & (y <= 7) & (x >= 2) & (x <= 6)),
+        ([(1, 4), (4, 7), (7, 4), (4, 1)], lambda y, x: abs(y - 4) + abs(x - 4) <= 3),
+    ],
+)
+def test_pixels_on_a_contour_belong_to_it(
+    corners: list[tuple[int, int]], expected: Callable[..., np.ndarray], tmp_path: Path
+) -> None:
+    """As rt-utils draws: through the centres of the outermost pixels; here along the axes, and across."""
+    for start in (-412.345, -12.345, 20.678):
+        grid = Grid.from_geometry((5, 10, 10), (3.27, 4.07283, 4.07283), (start, start, -999.6))
+        item = contour([tuple(point) for point in grid.to_world([(2, *corner) for corner in corners])])
+        labels = read(drawn([item], on_pet=True), tmp_path, make_study(grid)).labels
+        np.testing.assert_array_equal(labels[2] > 0, expected(*np.mgrid[:10, :10]))
 
 
 def test_contours_almost_on_one_plane_are_on_one_plane(tmp_path: Path) -> None:
