@@ -24,6 +24,8 @@ GRID = Grid.from_geometry((30, 31, 29), (4.0, 5.0, 5.0), origin_mm=(-70.0, -75.0
 """29 × 31 pixels are no multiple of 8: the frames of a binary SEG then begin within a byte."""
 BALLS = {(6, 16, 9): 12.0, (14, 15, 19): 9.0, (23, 12, 14): 15.0}
 """SUV by centre (z, y, x)."""
+COLOURS = np.array([(230, 159, 0), (86, 180, 233), (0, 158, 115)])
+"""Of lesions 1 to 3."""
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +217,24 @@ def test_double_click_enlarges_a_viewport_and_the_next_one_leaves_all_as_it_was(
         panel.click(ball, "fused-axial")
         panel.wait_for_lesions(3)
         assert panel.trouble == []
+
+
+def test_outlines_on_the_mip_have_the_colour_of_their_lesion(site: Site, study: SmallStudy) -> None:
+    with browser_page() as page:
+        panel = LesionsPanel(page, site.url, study.study)
+        panel.run("relative")
+        panel.wait_for_lesions(3)
+        page.wait_for_timeout(2000)
+        picture, box = panel.picture("mip"), page.locator('[data-viewportid="mip"]').first.bounding_box()
+        for number, _, suv_max, *_ in panel.rows():
+            ball = next(centre for centre, value in BALLS.items() if value == suv_max)
+            across, down = panel.canvas(tuple(map(float, GRID.to_world(np.array(ball)))), "mip")
+            x, y = round(across - box["x"]), round(down - box["y"])
+            around = picture[y - 30 : y + 30, x - 30 : x + 30]
+            outline = around[np.ptp(around, axis=-1) > 60]
+            own = np.argmin(np.linalg.norm(outline[:, np.newaxis] - COLOURS, axis=-1), axis=-1) == number - 1
+            assert len(outline) > 20
+            assert np.mean(own) > 0.95
 
 
 def test_study_without_weight_says_so(site: Site) -> None:

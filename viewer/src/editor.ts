@@ -126,14 +126,17 @@ export class Editor {
       this.sphere = world;
       this.store.set({ note: texts.placed });
     });
+    this.refer(this.store.state.reference); // back, where it could not be placed
   }
 
   private get placed(): { liver_sphere_mm?: Vector } {
     return this.sphere ? { liver_sphere_mm: this.sphere } : {};
   }
 
-  private refer(reference: server.Reference): void {
-    this.viewports.reference(reference.spheres, (center) => void this.place(center));
+  /** Shows a reference; its spheres can be dragged, though not while something else takes time. */
+  private refer(reference?: server.Reference): void {
+    const moved = (center: Vector) => void (this.store.state.busy ? this.refer(reference) : this.place(center));
+    this.viewports.reference(reference?.spheres ?? [], moved);
     this.store.set({ reference });
   }
 

@@ -28,6 +28,8 @@ export class Labelmap implements Map3 {
   /** Set while the map itself tells cornerstone of a change. */
   private silent = false;
   private showing = false;
+  /** The copy of the map in the MIP that was last written here. */
+  private projected: Any;
 
   private constructor(
     private readonly ohif: Ohif,
@@ -70,13 +72,26 @@ export class Labelmap implements Map3 {
     return map;
   }
 
-  /** Lets the MIP project the whole map: cornerstone cuts it to a slice unless it is told again once it is drawn. */
+  /**
+   * Lets the MIP project the whole map, in its colours: cornerstone cuts it to a slice unless it is told again once it is
+   * drawn, and copies it in its own way.
+   */
   projectWhole(): () => void {
     const listener = (event: Any) => {
       const mip = this.mip();
       const thickness = mip?.getSlabThickness();
-      if (event.detail?.viewportId === MIP && mip.getActors().some((actor: Any) => actor.slabThickness !== thickness)) {
+      if (event.detail?.viewportId !== MIP) {
+        return;
+      }
+      const cut = mip.getActors().some((actor: Any) => actor.slabThickness !== thickness);
+      if (cut) {
         mip.setSlabThickness(thickness);
+      }
+      const copied = this.copy() !== this.projected;
+      if (copied) {
+        this.project();
+      }
+      if (cut || copied) {
         mip.render();
       }
     };
@@ -87,12 +102,14 @@ export class Labelmap implements Map3 {
 
   /**
    * Copies the map into what the MIP shows. Cornerstone draws both as one volume of two components, a copy; it renews
-   * the copy only of maps that are volumes, which OHIF's are not. It draws the MIP anew by itself, a little later.
+   * the copy only of maps that are volumes, which OHIF's are not. It draws the MIP anew by itself, a little later. Values
+   * lie half way to the next: its shader cuts what follows the point, and 3 may have become 2.999.
    */
   private project(): void {
     const mip = this.mip();
-    const array = mip?.getActors()[0]?.actor.getMapper().getInputData()?.getPointData().getArray(0);
-    if (array?.getNumberOfComponents() !== 2) {
+    const array = this.copy();
+    this.projected = array;
+    if (!array) {
       return;
     }
     const data: Float32Array = array.getData();
@@ -102,11 +119,17 @@ export class Labelmap implements Map3 {
       const voxels = this.slices[n]!;
       const start = slices.indexOf(image.referencedImageId) * size;
       for (let index = 0; index < size; index++) {
-        data[2 * (start + index) + 1] = voxels[index]!;
+        data[2 * (start + index) + 1] = voxels[index] && voxels[index] + 0.5;
       }
     });
     array.setData(data);
     mip.getActors()[0].actor.getMapper().getInputData().modified();
+  }
+
+  /** The copy, once cornerstone has made it, which may be after the map was drawn on. */
+  private copy(): Any {
+    const array = this.mip()?.getActors()[0]?.actor.getMapper().getInputData()?.getPointData().getArray(0);
+    return array?.getNumberOfComponents() === 2 ? array : undefined;
   }
 
   private mip(): Any {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Editor } from '../src/editor';
 import { texts } from '../src/texts';
 import { FOUND, GROWN, UNKNOWN, opened, until, voxels } from './opened';
@@ -118,4 +118,24 @@ describe('the keys', () => {
     expect(store.state.active).toBe(4);
     await end();
   });
+});
+
+it('a sphere that is dropped while a model runs, or that the server refuses, goes back', async () => {
+  const { server, store, editor, casework, end } = opened();
+  await casework.open();
+  const shown = vi.spyOn(editor.viewports, 'reference');
+  await editor.run('fixed');
+  const [spheres, moved] = shown.mock.lastCall!;
+  const asks = () => server.asked.filter((path) => path.includes('/lesions/reference')).length;
+  store.set({ busy: 'unet' });
+  moved([1, 2, 3]);
+  expect(asks()).toBe(0);
+  expect(shown.mock.lastCall![0]).toBe(spheres);
+  store.set({ busy: '' });
+  server.away = ['/lesions/reference'];
+  shown.mockClear();
+  await editor.place([1, 2, 3]);
+  expect(asks()).toBe(1);
+  expect(shown.mock.lastCall![0]).toBe(spheres);
+  await end();
 });
