@@ -1,5 +1,5 @@
 /** The order of the lesions in the list, in which the keys go through them. */
-import type { Lesion } from './state';
+import type { Lesion } from './server';
 import { texts } from './texts';
 
 export type Column = keyof typeof texts.columns;

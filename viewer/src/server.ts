@@ -39,6 +39,10 @@ export interface LesionRecord {
   location: string | null;
   confidence: number | null;
 }
+/** A lesion as the panel lists it: with its value in the labelmap. */
+export interface Lesion extends LesionRecord {
+  value: number;
+}
 export interface Reference {
   organ: string;
   mean: number | null;

@@ -1,11 +1,7 @@
 /** What the panel shows, and a store that tells React of changes. */
 import type { Order } from './order';
-import type { CaseInfo, Info, LesionRecord, OptionValue, Reference, Reservation } from './server';
+import type { CaseInfo, Info, Lesion, OptionValue, Reference, Reservation } from './server';
 import type { Tool } from './tools';
-
-export interface Lesion extends LesionRecord {
-  value: number;
-}
 
 export interface Problem {
   /** What could not be done; the next attempt at it takes the place of this problem. */

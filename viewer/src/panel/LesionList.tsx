@@ -2,7 +2,7 @@
 import { useEffect, useRef } from 'react';
 import { colourOf } from '../labelmap';
 import { type Column, VALUES, ordered } from '../order';
-import type { Lesion } from '../state';
+import type { Lesion } from '../server';
 import { texts } from '../texts';
 import { useCase } from './context';
 
