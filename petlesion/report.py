@@ -19,6 +19,23 @@ class ReferenceOrgan(StrEnum):
     NONE = "none"
 
 
+class MethodName(StrEnum):
+    """Methods of segmentation, as `--method`, the annotation server and records name them."""
+
+    PERCIST = "percist"
+    """Threshold from normal liver, or spleen where the liver is diseased."""
+    FIXED = "fixed"
+    """Fixed SUV threshold."""
+    RELATIVE = "relative"
+    """Fraction of each region's maximum."""
+    GRADIENT = "gradient"
+    """PERCIST detection, boundary at the edge of uptake."""
+    UNET = "unet"
+    """Network of a model folder."""
+    NNUNET = "nnunet"
+    """Model that nnU-Net v2 trained, by nnU-Net's own predictor."""
+
+
 class Review(StrEnum):
     """How far the listed regions may be taken for lesions."""
 

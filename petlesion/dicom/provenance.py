@@ -16,8 +16,7 @@ from petlesion import __version__
 from petlesion.dicom.attributes import items, number, parse_date, parse_time, text
 from petlesion.identifiers import derived_uid
 from petlesion.lesions import Lesions
-from petlesion.report import LesionRecord, Report, Review
-from petlesion.segment.options import MethodName
+from petlesion.report import LesionRecord, MethodName, Report, Review
 from petlesion.study import DicomSource, PetCt
 
 MANUFACTURER = "petlesion"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from petlesion.orientation import Orientation
 from petlesion.resample import Interpolation, resample
-from petlesion.segment.orientation import Orientation
 from petlesion.study import NO_CT_HU
 from petlesion.volume import Grid, Volume
 

@@ -16,6 +16,7 @@ import petlesion
 from petlesion.errors import ModelError, UsageError
 from petlesion.lesions import ENTROPY_MAP, LABEL_DTYPE, PROBABILITY_MAP, Lesions
 from petlesion.networks.installed import installed_model
+from petlesion.orientation import Orientation
 from petlesion.progress import Progress, silent
 from petlesion.report import NO_REFERENCE, MethodRecord, Reference, Review
 from petlesion.segment.body import remove_outside
@@ -27,7 +28,6 @@ from petlesion.segment.options import MethodName as MethodName
 from petlesion.segment.options import NetworkOptions
 from petlesion.segment.options import SegmentOptions as SegmentOptions
 from petlesion.segment.organ_search import Scene
-from petlesion.segment.orientation import Orientation
 from petlesion.segment.peaks import split_lesions
 from petlesion.segment.reference import find_reference
 from petlesion.segment.relative import detected_contours, incremental_contours

@@ -20,6 +20,7 @@ from petlesion.networks.model_config import InputChannel, ModelConfig, organ_cla
 from petlesion.networks.model_folder import Model, load_model
 from petlesion.networks.sampling import Box, Sampled, canonical, cut, sample
 from petlesion.organs import Organs
+from petlesion.orientation import Orientation
 from petlesion.progress import Progress, silent
 from petlesion.report import MethodRecord, Reference, Review
 from petlesion.resample import Interpolation, resample
@@ -29,7 +30,6 @@ from petlesion.segment.components import grow_box, label_components, margin_voxe
 from petlesion.segment.computing import attempts, capped_threads, choose_device, is_memory_error
 from petlesion.segment.options import NetworkOptions as NetworkOptions
 from petlesion.segment.organ_search import Scene
-from petlesion.segment.orientation import Orientation
 from petlesion.segment.peaks import split_lesions
 from petlesion.segment.reference import find_reference
 from petlesion.segment.refinement import AVID_CLASSES, refine_to_threshold

@@ -15,12 +15,12 @@ from petlesion.lesions import PROBABILITY_MAP, Lesions
 from petlesion.networks.model_config import InputChannel
 from petlesion.networks.nnunet_folder import NnunetModel
 from petlesion.networks.sampling import canonical
+from petlesion.orientation import Orientation
 from petlesion.report import MethodRecord, Reference, Review
 from petlesion.segment.body import remove_outside
 from petlesion.segment.computing import capped_threads, choose_device, is_memory_error
 from petlesion.segment.network import check_finite, finite_ct, mean_probabilities, number_lesions
 from petlesion.segment.options import NetworkOptions
-from petlesion.segment.orientation import Orientation
 from petlesion.study import PetCt
 from petlesion.volume import Volume
 

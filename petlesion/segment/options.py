@@ -4,34 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from petlesion.errors import UsageError
+from petlesion.report import MethodName as MethodName
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from petlesion.organs import Organs
     from petlesion.report import Reference
-
-
-class MethodName(StrEnum):
-    """Names of methods as `--method` and the annotation server take them."""
-
-    PERCIST = "percist"
-    """Threshold from normal liver, or spleen where the liver is diseased."""
-    FIXED = "fixed"
-    """Fixed SUV threshold."""
-    RELATIVE = "relative"
-    """Fraction of each region's maximum."""
-    GRADIENT = "gradient"
-    """PERCIST detection, boundary at the edge of uptake."""
-    UNET = "unet"
-    """Network of a model folder."""
-    NNUNET = "nnunet"
-    """Model that nnU-Net v2 trained, by nnU-Net's own predictor."""
-
 
 MIN_VOLUME_ML = 0.1
 """Smaller lesions are removed (Carlsen et al., EJNMMI Res 2022)."""

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from petlesion.orientation import Orientation
 from petlesion.segment.body import BODY_GRID_MM, body_mask
 from petlesion.segment.coarse import Coarse
-from petlesion.segment.orientation import Orientation
 from petlesion.segment.uptake import NormalUptake
 from petlesion.study import PetCt
 

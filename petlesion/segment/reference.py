@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from petlesion.errors import UsageError
 from petlesion.organs import Organ, Organs
+from petlesion.orientation import Orientation
 from petlesion.report import Reference, ReferenceOrgan, Sphere
 from petlesion.segment.body import BODY_GRID_MM
 from petlesion.segment.coarse import Coarse
@@ -19,7 +20,6 @@ from petlesion.segment.organ_search import (
     regions_in_mask,
     spleen_traits,
 )
-from petlesion.segment.orientation import Orientation
 from petlesion.segment.spheres import place_spheres, sphere_values
 from petlesion.segment.uptake import NORMAL_UPTAKE, OrganUptake
 from petlesion.study import PetCt

@@ -17,8 +17,8 @@ from petlesion.lesions import LABEL_DTYPE
 from petlesion.masks import read_mask
 from petlesion.nifti import read_labels
 from petlesion.nrrd import read_nrrd
+from petlesion.orientation import Orientation
 from petlesion.resample import Interpolation, resample
-from petlesion.segment.orientation import Orientation
 from petlesion.study import PetCt
 from petlesion.volume import Grid, Volume
 

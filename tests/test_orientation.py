@@ -7,7 +7,7 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
-from petlesion.segment.orientation import Orientation
+from petlesion.orientation import Orientation
 from petlesion.volume import Grid
 
 
