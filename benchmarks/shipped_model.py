@@ -1,6 +1,6 @@
 """Make the network that ships, from nothing: simulate patients, pretrain on them, fine-tune with the sarcoma patients.
 
-    python benchmarks/shipped_model.py ../shared/data/sts -o runs                 # everything: about 7 h on two cores
+    python benchmarks/shipped_model.py ../shared/data/sts -o runs                 # everything: about 10 h on two cores
     python benchmarks/shipped_model.py ../shared/data/sts -o runs --only folds    # one stage
 
 - `simulated`: 192 patients, four tracers times three scanners, of seeds that no benchmark judges by.
@@ -9,12 +9,12 @@
 - `folds`: five networks, each fine-tuned without a fifth of the sarcoma patients; `benchmarks/sarcoma.py` judges them.
 - `unet`: the network that ships, fine-tuned by the same recipe with all sarcoma patients.
 
-Fine-tuning draws a third of its patches from the sarcoma patients, the others from simulated ones, those with FDG
-twice as often. The sarcoma patients are crops around a tumour: a network that saw more of them (five patches in nine),
-and less of FDG in whole bodies, took all its uptake for tumour, 430 mL a patient. Sarcomas were contoured on MR:
-nearly half of their voxels lie below SUV 3, so that the weight of uptake in the loss is low there. The last weights
-are taken, not those of the best validation: whoever judges a fold must not choose its weights. Every stage goes on
-where it was interrupted.
+Fine-tuning draws two patches in five from the sarcoma patients, half of them mirrored, and one in three from simulated
+ones with FDG. The sarcoma patients are crops around a tumour: a network that saw more of them (five patches in nine),
+and FDG in whole bodies in one in nine, took all its uptake for tumour, 430 mL a patient. Sarcomas were contoured on
+MR: nearly half of their voxels lie below SUV 3, so that the weight of uptake in the loss is low there, and that of a
+lesion's faint parts high. The last weights are taken, not those of the best validation: whoever judges a fold must not
+choose its weights. Every stage goes on where it was interrupted.
 """
 
 from __future__ import annotations
