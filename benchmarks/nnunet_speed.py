@@ -33,14 +33,14 @@ from petlesion.evaluate.voxels import voxel_scores
 from petlesion.networks.inputs import network_input, tracer_code
 from petlesion.networks.model_config import LESION
 from petlesion.networks.model_folder import Model, load_model
-from petlesion.networks.sampling import canonical, sample
+from petlesion.networks.sampling import canonical, cut, sample
 from petlesion.nifti import read_labels
 from petlesion.reader import read_study
 from petlesion.resample import Interpolation, resample
 from petlesion.segment.network import NetworkOptions, NetworkResult, number_lesions, segment_by_network
 from petlesion.study import NO_CT_HU, PetCt
 from petlesion.tracers import TracerName
-from petlesion.volume import Grid, Volume
+from petlesion.volume import Grid
 
 SHAPE, SPACING_MM = (300, 200, 200), (4.0, 4.0, 4.0)
 BODY_SUV = 0.1
@@ -71,7 +71,7 @@ def nnunet_predictor(model: Model, overlap: float) -> Any:
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     names = model.config.classes
-    configuration = {"patch_size": list(model.config.patch), "spacing": list(SPACING_MM), "batch_size": 1}
+    configuration = {"patch_size": list(model.config.patch), "spacing": list(SPACING_MM), "architecture": {}}
     plans = PlansManager({"configurations": {"3d": configuration}, "plans_name": "p", "dataset_name": "d"})
     labels = {name: number for number, name in enumerate(names)}
     with redirect_stdout(io.StringIO()):
@@ -118,8 +118,8 @@ def main() -> None:
     study = whole_body(read_study(given.study, tracer=given.tracer))
     options = NetworkOptions(device="cpu", threads=given.threads)
     side = model.config.patch[0]
-    part = replace(study, pet=Volume(study.pet.array[:side], study.pet.grid.part(np.s_[:side, :, :])))
-    segment_by_network(part, [model], options)
+    part = cut(study.pet, (slice(0, side), slice(0, SHAPE[1]), slice(0, SHAPE[2])))
+    segment_by_network(replace(study, pet=part, ct=None), [model], options)
     ours: NetworkResult
     ours, seconds = timed(lambda: segment_by_network(study, [model], options))
     found = ours.lesions.labels > 0
