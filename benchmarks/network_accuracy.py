@@ -13,8 +13,8 @@ of the first method less each other one, paired by patient, with the p value of 
 
     python benchmarks/network_accuracy.py runs/data -o PREDICTIONS --model runs/unet/model --validation --variants
 
-chooses post-processing: only the patients that the first model's card lists for validation, and every network also with
-`--refine` and with `--mirror`.
+chooses how to run a network: only the patients that the first model's card lists for validation, and every network also
+with `--refine`, with `--mirror`, and with windows that overlap by a quarter instead of a half.
 """
 
 from __future__ import annotations
@@ -73,9 +73,14 @@ def networks(model: Path, *, variants: bool = False) -> Iterator[Contender]:
     folder = f"{name}-{sha256[:12]}"
     yield Contender(name, options, folder)
     if variants:
-        refined, mirrored = NetworkOptions(refine=True), NetworkOptions(mirror=True)
+        refined, mirrored, quarter = (
+            NetworkOptions(refine=True),
+            NetworkOptions(mirror=True),
+            NetworkOptions(overlap=0.25),
+        )
         yield Contender(f"{name} --refine", replace(options, network=refined), f"{folder}-refine")
         yield Contender(f"{name} --mirror", replace(options, network=mirrored), f"{folder}-mirror")
+        yield Contender(f"{name}, overlap of a quarter", replace(options, network=quarter), f"{folder}-quarter")
 
 
 def validation_names(model: Path) -> set[str]:
@@ -154,7 +159,9 @@ def main() -> None:
     parser.add_argument("--model", type=Path, action="append", default=[], help="model folder; repeatable")
     parser.add_argument("--min-iou", type=float, default=0.0)
     parser.add_argument("--validation", action="store_true", help="only validation patients of the first model")
-    parser.add_argument("--variants", action="store_true", help="networks also with --refine and with --mirror")
+    parser.add_argument(
+        "--variants", action="store_true", help="networks also with --refine, --mirror and less overlap"
+    )
     given = parser.parse_args()
     if given.validation and not given.model:
         parser.error("--validation needs --model")
