@@ -110,7 +110,10 @@ def main() -> None:
     parser.add_argument("--truth", type=Path, help="mask of the true lesions, NIfTI")
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
-    sys.path.append(str(REPOSITORY / "build" / "nnunet"))
+    tools = REPOSITORY / "build" / "nnunet"
+    if not tools.is_dir():
+        parser.error("nnU-Net is not there; make nnunet-tools")
+    sys.path.append(str(tools))
     torch.set_num_threads(given.threads)
     model = load_model(given.model)
     lesion = model.config.classes.index(LESION)

@@ -30,7 +30,7 @@ class NetworkOptions:
     threads
         Of the CPU; None takes what PyTorch was given (OMP_NUM_THREADS), at most the cores this process may use.
     overlap
-        Share of a window that its neighbour covers too. At a quarter, 1.6 times as fast, a window's edge decides more:
+        Share of a window that its neighbour covers too. At a quarter, which is faster, a window's edge decides more:
         instance normalisation makes what a network says of a voxel depend on what else is in the window.
     mirror
         Average over left-right mirror images: twice the time.

@@ -45,7 +45,7 @@ class WindowPlan:
     """
 
     size: tuple[int, int, int]
-    overlap: float = 0.5
+    overlap: float
     batch: int = 1
     mirror: bool = False
 

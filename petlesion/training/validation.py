@@ -13,6 +13,7 @@ from petlesion.evaluate.voxels import VoxelScores, voxel_scores
 from petlesion.networks.inputs import tracer_code
 from petlesion.networks.model_config import LESION, ModelConfig
 from petlesion.networks.sampling import Sampled
+from petlesion.segment.options import NetworkOptions
 from petlesion.segment.windows import Subject, WindowPlan, predict
 from petlesion.tracers import TracerName
 from petlesion.training.cache import CachedCase
@@ -74,7 +75,7 @@ def validate_case(network: nn.Module, config: ModelConfig, case: CachedCase, dev
     grid = Grid.from_geometry(case.shape, config.grid_spacing_mm)
     sampled = Sampled(suv, case.array("ct").astype(np.float32), grid)
     subject = Subject(sampled, suv > AIR_SUV, case.threshold, tracer_code(case.tracer))
-    windows = WindowPlan(config.patch, batch=4 if device.type == "cuda" else 1)
+    windows = WindowPlan(config.patch, NetworkOptions().overlap, batch=4 if device.type == "cuda" else 1)
     found = predict([network], config, subject, windows, device)
     return voxel_scores(found.margin > 0, case.array("classes") == config.classes.index(LESION), grid.voxel_ml)
 
