@@ -63,12 +63,21 @@ def write_dataset(data: Path, raw: Path) -> list[str]:
     return names
 
 
-def prepare(data: Path, out: Path) -> None:
-    """Plan and preprocess, once, and write our folds."""
-    from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprints, plan_experiments, preprocess
-
+def splits(names: list[str], validation: float | None) -> list[dict[str, list[str]]]:
+    """Our folds, or one that holds out a share of the patients, as nnU-Net reads them."""
     from petlesion.training.config import SplitConfig
     from petlesion.training.split import validates
+
+    wanted = (
+        [SplitConfig(validation=validation)] if validation else [SplitConfig(fold=n, folds=FOLDS) for n in range(FOLDS)]
+    )
+    parts = [[name for name in names if validates(name, split)] for split in wanted]
+    return [{"train": [name for name in names if name not in part], "val": part} for part in parts]
+
+
+def prepare(data: Path, out: Path, validation: float | None) -> None:
+    """Plan and preprocess, once, and write who validates."""
+    from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprints, plan_experiments, preprocess
 
     folds = out / "preprocessed" / DATASET / "splits_final.json"
     if folds.is_file():
@@ -77,12 +86,7 @@ def prepare(data: Path, out: Path) -> None:
     extract_fingerprints([1], num_processes=2)
     plan_experiments([1])
     preprocess([1], PLANS, (CONFIGURATION,), num_processes=(2,))
-    splits = []
-    for fold in range(FOLDS):
-        split = SplitConfig(fold=fold, folds=FOLDS)
-        held_out = [name for name in names if validates(name, split)]
-        splits.append({"train": [name for name in names if name not in held_out], "val": held_out})
-    folds.write_text(json.dumps(splits))
+    folds.write_text(json.dumps(splits(names, validation)))
 
 
 def train_fold(out: Path, fold: int, minutes: float) -> None:
@@ -121,6 +125,7 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--folds", type=int, nargs="+", default=list(range(FOLDS)), choices=range(FOLDS))
+    parser.add_argument("--validation", type=float, help="hold out this share of the patients once, instead of folds")
     given = parser.parse_args()
     out = given.out.resolve()
     for name in ("raw", "preprocessed", RESULTS):
@@ -128,8 +133,8 @@ def main() -> None:
         os.environ[f"nnUNet_{name}"] = str(out / name)  # nnU-Net reads them when it is imported
     os.environ.setdefault("nnUNet_n_proc_DA", "1")
     sys.path.append(str(REPOSITORY / "build" / "nnunet"))
-    prepare(given.data, out)
-    for fold in given.folds:
+    prepare(given.data, out, given.validation)
+    for fold in [0] if given.validation else given.folds:
         if not (trained_folder(out) / f"fold_{fold}" / "checkpoint_final.pth").is_file():
             train_fold(out, fold, given.minutes)
 

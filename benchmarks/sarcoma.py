@@ -155,7 +155,7 @@ def compare(given: argparse.Namespace, links: Path) -> None:
             for kind, variant in (("as they are", patient), ("cut and padded", moved(patient))):
                 row = {"unet": by_network(variant, model), **by_threshold(variant)}
                 if given.nnunet is not None:
-                    row["nnU-Net"] = by_nnunet(variant, given.nnunet, card["split"]["fold"], links)
+                    row["nnU-Net"] = by_nnunet(variant, given.nnunet, card["split"]["fold"] or 0, links)
                 scores[kind].append(row)
                 print(name, kind, {key: round(value, 3) for key, value in row.items()}, flush=True)
     how = "seen in training or not" if given.seen else "each held out from the model that segmented it"

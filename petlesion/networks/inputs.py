@@ -42,9 +42,26 @@ def tracer_code(tracer: TracerName) -> tuple[float, ...]:
     return tuple(float(n == plane) for n in range(TRACER_COUNT))
 
 
+def planes(config: ModelConfig) -> dict[InputChannel, range]:
+    """Which input planes belong to a channel.
+
+    Examples
+    --------
+    >>> planes(ModelConfig(channels=("suv", "tracer", "ct")))[InputChannel.TRACER]
+    range(1, 5)
+    """
+    found: dict[InputChannel, range] = {}
+    first = 0
+    for channel in config.channels:
+        count = TRACER_COUNT if channel is InputChannel.TRACER else 1
+        found[channel] = range(first, first + count)
+        first += count
+    return found
+
+
 def channel_count(config: ModelConfig) -> int:
     """Number of input planes."""
-    return sum(TRACER_COUNT if channel is InputChannel.TRACER else 1 for channel in config.channels)
+    return sum(len(numbers) for numbers in planes(config).values())
 
 
 def network_input(suv: Tensor, ct: Tensor, threshold: Tensor, tracer: Tensor, config: ModelConfig) -> Tensor:
@@ -72,16 +89,22 @@ def network_input(suv: Tensor, ct: Tensor, threshold: Tensor, tracer: Tensor, co
 
     rules = config.normalisation
     suv = suv.float().clamp(min=0)
-    planes: list[Tensor] = []
+    values: list[Tensor] = []
     for channel in config.channels:
         match channel:
             case InputChannel.SUV:
-                planes.append(torch.asinh(suv / rules.suv_scale)[:, None])
+                values.append(torch.asinh(suv / rules.suv_scale)[:, None])
             case InputChannel.RATIO:
-                planes.append((suv / threshold.float()[:, None, None, None]).clamp(max=rules.ratio_clip)[:, None])
+                values.append((suv / threshold.float()[:, None, None, None]).clamp(max=rules.ratio_clip)[:, None])
             case InputChannel.CT:
-                span = rules.ct_high - rules.ct_low
-                planes.append((2 * (ct.float().clamp(rules.ct_low, rules.ct_high) - rules.ct_low) / span - 1)[:, None])
+                values.append(_windowed(ct, rules.ct_low, rules.ct_high))
+            case InputChannel.SOFT_TISSUE:
+                values.append(_windowed(ct, rules.soft_tissue_low, rules.soft_tissue_high))
             case InputChannel.TRACER:
-                planes.append(tracer.float()[:, :, None, None, None].expand(-1, -1, *suv.shape[1:]))
-    return torch.cat(planes, dim=1)
+                values.append(tracer.float()[:, :, None, None, None].expand(-1, -1, *suv.shape[1:]))
+    return torch.cat(values, dim=1)
+
+
+def _windowed(ct: Tensor, low: float, high: float) -> Tensor:
+    """HU from low to high as -1 to 1, with an axis for the channel."""
+    return (2 * (ct.float().clamp(low, high) - low) / (high - low) - 1)[:, None]

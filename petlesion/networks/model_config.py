@@ -37,6 +37,8 @@ class InputChannel(StrEnum):
     RATIO = "ratio"
     """SUV over the patient's reference threshold."""
     CT = "ct"
+    SOFT_TISSUE = "soft-tissue"
+    """CT in a window of soft tissue: a sarcoma differs from muscle by 20 HU, a hundredth of the range of `CT`."""
     TRACER = "tracer"
     """One constant plane a tracer family."""
 
@@ -69,17 +71,23 @@ class Normalisation(_Data):
         SUV over threshold is clipped to 0..ratio_clip.
     ct_low, ct_high
         CT is clipped to this range, HU, and mapped to -1..1.
+    soft_tissue_low, soft_tissue_high
+        The same for soft tissue: the window of radiology for the abdomen, 400 HU wide around 40.
     """
 
     suv_scale: float = Field(default=2.0, gt=0)
     ratio_clip: float = Field(default=4.0, gt=1)
     ct_low: float = -1000.0
     ct_high: float = 1000.0
+    soft_tissue_low: float = -160.0
+    soft_tissue_high: float = 240.0
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if self.ct_low >= self.ct_high:
-            raise ValueError(f"ct_low {self.ct_low:g} is not below ct_high {self.ct_high:g}")
+        for name in ("ct", "soft_tissue"):
+            low, high = getattr(self, f"{name}_low"), getattr(self, f"{name}_high")
+            if low >= high:
+                raise ValueError(f"{name}_low {low:g} is not below {name}_high {high:g}")
         return self
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from petlesion.networks.inputs import channel_count
+from petlesion.networks.inputs import channel_count, planes
 from petlesion.networks.model_config import ModelConfig, Norm
 
 if TYPE_CHECKING:
@@ -58,6 +58,27 @@ def build_unet(config: ModelConfig) -> nn.Module:
         deep_supr_num=max(1, architecture.deep_supervision),
         res_block=False,
     )
+
+
+def grown(network: nn.Module, before: ModelConfig, after: ModelConfig) -> nn.Module:
+    """The network of a configuration with more channels, computing what a trained one with fewer does.
+
+    The weights of new channels are zero, and training finds out what they are good for. All channels of the trained
+    network are among the new ones, in any order.
+    """
+    import torch
+
+    new, old = planes(after), planes(before)
+    kept = [number for channel in old for number in new[channel]]
+    result = build_unet(after)
+    weights = own_weights(result)
+    with torch.no_grad():
+        for name, value in own_weights(network).items():
+            if weights[name].shape == value.shape:
+                weights[name].copy_(value)
+            else:  # the first convolution
+                weights[name].zero_()[:, kept] = value
+    return result
 
 
 def own_weights(network: nn.Module) -> dict[str, Tensor]:

@@ -186,7 +186,7 @@ def finite_ct(study: PetCt) -> tuple[PetCt, list[str]]:
 
 
 def _input_notes(study: PetCt, config: ModelConfig) -> Iterator[str]:
-    if study.ct is None and InputChannel.CT in config.channels:
+    if study.ct is None and not {InputChannel.CT, InputChannel.SOFT_TISSUE}.isdisjoint(config.channels):
         yield "there is no CT: the network saw the PET alone"
     if config.tracers and study.tracer.name not in config.tracers:
         known = ", ".join(config.tracers)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from petlesion.durable import exclusive
 from petlesion.lesions import CONNECTIVITY
 from petlesion.networks.model_config import LESION, ModelConfig
 from petlesion.networks.sampling import canonical, sample, sample_labels
@@ -41,7 +42,7 @@ class CachedCase:
 
     Attributes
     ----------
-    name, patient_id, tracer, threshold, weight, mirror
+    name, patient_id, tracer, threshold, weight, mirror, suv_gamma_range
         As of the case.
     known
         Classes that are labelled.
@@ -63,6 +64,7 @@ class CachedCase:
     folder: Path
     weight: float = 1.0
     mirror: float = 0.0
+    suv_gamma_range: float = 1.0
 
     def array(self, name: str) -> NDArray[Any]:
         """One of `ARRAYS`, memory-mapped.
@@ -117,8 +119,11 @@ def _prepare_one(case: Case, config: ModelConfig, cache: Path) -> CachedCase:
     folder = cache / f"{case.name}-{_key(case, config)}"
     index = _read_index(folder)
     if index is None:
-        shutil.rmtree(folder, ignore_errors=True)
-        index = _write(case, config, folder)
+        with exclusive(cache / f".{folder.name}.lock"):  # of two runs that begin together, one writes
+            index = _read_index(folder)
+            if index is None:
+                shutil.rmtree(folder, ignore_errors=True)
+                index = _write(case, config, folder)
     z, y, x = index["shape"]
     return CachedCase(
         name=case.name,
@@ -131,6 +136,7 @@ def _prepare_one(case: Case, config: ModelConfig, cache: Path) -> CachedCase:
         folder=folder,
         weight=case.weight,
         mirror=case.mirror,
+        suv_gamma_range=case.suv_gamma_range,
     )
 
 

@@ -46,8 +46,8 @@ class Case:
         What it is made of.
     tracer
         Given or read.
-    weight, mirror
-        How often it is drawn, and then mirrored left-right.
+    weight, mirror, suv_gamma_range
+        How often it is drawn, and how it is then varied, as its cohort says.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Case:
     tracer: TracerName
     weight: float = 1.0
     mirror: float = 0.0
+    suv_gamma_range: float = 1.0
 
     @property
     def simulated(self) -> bool:
@@ -169,7 +170,8 @@ def _case(folder: Path, cohort: CohortConfig) -> Case:
             patient_id, tracer = _about(folder / CASE_FILE, patient_id, tracer)
     if tracer is None:
         raise UsageError("case names no tracer", where=folder, remedy="give tracer: with its cohort")
-    return Case(folder.name, patient_id, folder, tuple(images), tracer, cohort.weight, cohort.mirror)
+    varied = (cohort.weight, cohort.mirror, cohort.suv_gamma_range)
+    return Case(folder.name, patient_id, folder, tuple(images), tracer, *varied)
 
 
 def _about(path: Path, patient_id: str, tracer: TracerName | None) -> tuple[str, TracerName | None]:

@@ -18,6 +18,11 @@ WIDER = 1.3
 """Patches are cut this much larger than the network's, so that turning them leaves no empty corners."""
 BODY_HU, BODY_SUV = -900, 0.1
 """A voxel above either is taken for the body when patches are placed."""
+BEYOND = 1 / 8
+"""Share of a patch's side that may lie beyond the image, or that a smaller image may be cut by.
+
+At a half, most patches of a crop around a tumour showed a part of it and much that is not there.
+"""
 TRIES = 20
 """To hit the body; it fills more than a tenth of most images."""
 
@@ -51,8 +56,8 @@ def source_size(patch: tuple[int, int, int], *, wider: bool) -> tuple[int, int, 
 class PatchBatches:
     """Training batches; item n is the batch of step n.
 
-    Patches may lie anywhere and reach beyond the image by up to half their size, so that neither the centre of
-    the image nor its border tells where a tumour is.
+    Patches may lie anywhere in the image and a little beyond, and an image that is smaller anywhere in the patch, so
+    that neither the centre of an image nor its border tells where a tumour is.
 
     A map-style data set of whole batches instead of MONAI's crop transforms and samplers: a run that is resumed at
     step n continues with the batch of step n, with no state of random generators to save, in any number of workers.
@@ -99,18 +104,29 @@ class PatchBatches:
         )
 
     def _patch(self, case: CachedCase, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        patch = np.array(self.size) / WIDER  # of the network
         center = _place_in_body(case, rng)
         drawn = rng.random()
         if drawn < self.lesion_share + self.uptake_share:
             voxels = _of_one_lesion(case, rng) if drawn < self.lesion_share else case.array("uptake_voxels")
             if len(voxels):
-                half = np.array(self.size) / (2 * WIDER) - 1
+                half = patch / 2 - 1
                 center = voxels[rng.integers(len(voxels))] + rng.uniform(-half, half)
-        corner = np.rint(center - np.array(self.size) / 2).astype(int)
+        corner = np.rint(_in_view(center, patch, case.shape) - np.array(self.size) / 2).astype(int)
         along_x = -1 if rng.random() < case.mirror else 1
         suv = cut_padded(case.array("suv"), corner, self.size, 0)[..., ::along_x]
         ct = cut_padded(case.array("ct"), corner, self.size, int(NO_CT_HU))[..., ::along_x]
+        suv = suv ** np.float16(case.suv_gamma_range ** rng.uniform(-1, 1))
         return suv, ct, cut_padded(case.array("classes"), corner, self.size, 0)[..., ::along_x]
+
+
+def _in_view(
+    center: NDArray[np.float64], patch: NDArray[np.float64], shape: tuple[int, int, int]
+) -> NDArray[np.float64]:
+    """The centre, moved so that the patch lies in the image, or a smaller image in the patch, but for `BEYOND`."""
+    at_first, at_last = patch / 2, shape - patch / 2
+    reach = BEYOND * patch
+    return np.clip(center, np.minimum(at_first, at_last) - reach, np.maximum(at_first, at_last) + reach)
 
 
 def _of_one_lesion(case: CachedCase, rng: np.random.Generator) -> NDArray[np.int16]:

@@ -10,11 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from petlesion.errors import OutputError, SegmentationError, UsageError
 from petlesion.networks.inputs import network_input
-from petlesion.networks.model_config import ModelConfig
+from petlesion.networks.model_config import ModelConfig, first_problem
 from petlesion.networks.model_folder import load_model, write_model
-from petlesion.networks.unet import build_unet, outputs
+from petlesion.networks.unet import build_unet, grown, outputs
 from petlesion.progress import Progress, silent
 from petlesion.segment.computing import choose_device
 from petlesion.segment.windows import autocast_dtype, channels_last
@@ -126,7 +128,7 @@ def prepare_data(config: TrainConfig, group: Group, progress: Progress, jobs: in
         If no patient is left to train on.
     """
     cases = find_cases(config.cohorts)
-    model = load_model(config.init).config if config.init is not None else plan(config, fingerprint(cases))
+    model = plan(config, fingerprint(cases)) if config.init is None else _of_parent(config.init, config.model)
     if group.leads:  # the others then find a complete cache
         prepare(cases, model, config.cache, jobs=jobs, progress=progress)
     group.agree(None)
@@ -140,6 +142,23 @@ def prepare_data(config: TrainConfig, group: Group, progress: Progress, jobs: in
         )
     tracers = tuple(sorted({case.tracer for case in training} | set(model.tracers if config.init else ())))
     return TrainingData(model.model_copy(update={"tracers": tracers}), training, held_out)
+
+
+def _of_parent(init: Path, changes: Mapping[str, Any]) -> ModelConfig:
+    """Configuration of the model that training starts from, with another patch or more channels if so wished."""
+    parent = load_model(init).config
+    try:
+        model = ModelConfig.model_validate({**parent.model_dump(), **changes})
+    except ValidationError as error:
+        raise UsageError(
+            f"model does not go with that of init ({first_problem(error)})", where=init, remedy="change model: or init:"
+        ) from error
+    missing = [channel for channel in parent.channels if channel not in model.channels]
+    if missing:
+        raise UsageError(
+            f"model.channels lacks {missing[0]}", where=init, remedy="give all channels of the model in init:, and more"
+        )
+    return model
 
 
 def learning_rate(options: OptimiserConfig, done: float) -> float:
@@ -185,8 +204,8 @@ class _Run:
         if config.init is None:
             network = build_unet(data.model)
         else:
-            model = load_model(config.init)
-            network, lineage = model.network, ancestors(model)
+            parent = load_model(config.init)
+            network, lineage = grown(parent.network, parent.config, data.model), ancestors(parent)
         identity = data_sha256([*data.training, *data.validation])
         state = resume(config.out, config.recipe_sha256(), identity)
         network.to(device)

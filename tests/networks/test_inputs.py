@@ -23,7 +23,7 @@ def planes(config: ModelConfig) -> torch.Tensor:
 
 def test_values_of_every_plane() -> None:
     found = planes(ModelConfig())
-    assert found.shape == (2, 3 + TRACER_COUNT, 1, 1, 3)
+    assert found.shape == (2, 4 + TRACER_COUNT, 1, 1, 3)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found[0, 0].ravel(), torch.tensor([0.0, math.asinh(1.0), math.asinh(100.0)]))
     torch.testing.assert_close(found[1, 0].ravel(), torch.tensor([0.0, math.asinh(2.0), math.asinh(4.0)]))
@@ -31,9 +31,10 @@ def test_values_of_every_plane() -> None:
     torch.testing.assert_close(found[1, 1].ravel(), torch.tensor([0.0, 0.5, 1.0]))
     torch.testing.assert_close(found[0, 2].ravel(), torch.tensor([-1.0, 0.0, 0.5]))
     assert (found[1, 2] == -1).all()  # no CT is air
-    assert (found[0, 6] == 1).all()
-    assert not found[0, 3:6].any()
-    assert not found[1, 3:].any()  # unknown tracer
+    torch.testing.assert_close(found[0, 3].ravel(), torch.tensor([-1.0, -0.2, 1.0]))
+    assert (found[0, 7] == 1).all()
+    assert not found[0, 4:7].any()
+    assert not found[1, 4:].any()  # unknown tracer
 
 
 def test_planes_follow_the_configuration() -> None:

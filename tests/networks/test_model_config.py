@@ -59,7 +59,8 @@ def test_anisotropic_strides_set_the_reduction() -> None:
         ({"architecture": {"filters": (4, 8, 8), "strides": ((2, 2, 2), (2, 2, 2), (2, 2, 2))}}, "coarser"),
         ({"architecture": {"filters": (4, 8, 8), "deep_supervision": 2}}, "levels"),
         ({"architecture": "dynunet"}, "architecture"),
-        ({"normalisation": {"ct_low": 100.0, "ct_high": 0.0}}, "not below"),
+        ({"normalisation": {"ct_low": 100.0, "ct_high": 0.0}}, "ct_low 100 is not below"),
+        ({"normalisation": {"soft_tissue_low": 240.0}}, "soft_tissue_low 240 is not below"),
     ],
 )
 def test_refuses_what_no_network_can_take(change: dict[str, object], message: str) -> None:

@@ -148,11 +148,11 @@ def _rewrite_weights(model: Path, change: dict[str, torch.Tensor], drop: str = "
 
 
 def test_refuses_weights_of_another_network(model: Path) -> None:
-    first = next(iter(torch.load(model / "model.pt", weights_only=True)))
+    first, value = next(iter(torch.load(model / "model.pt", weights_only=True).items()))
     _rewrite_weights(model, {"extra": torch.zeros(1)})
     refused(model, "extra is not part of the network")
     _rewrite_weights(model, {}, drop="extra")
-    _rewrite_weights(model, {first: torch.full((2, 7, 3, 3, 3), float("nan"))})
+    _rewrite_weights(model, {first: torch.full_like(value, float("nan"))})
     refused(model, "not finite")
     _rewrite_weights(model, {}, drop=first)
     refused(model, "is missing")

@@ -5,8 +5,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs PyTorch (pip install petlesion[network])")
 
 from petlesion.networks.inputs import channel_count  # noqa: E402
-from petlesion.networks.model_config import ArchitectureConfig, ModelConfig, Norm  # noqa: E402
-from petlesion.networks.unet import build_unet, network_cost, outputs  # noqa: E402
+from petlesion.networks.model_config import ArchitectureConfig, InputChannel, ModelConfig, Norm  # noqa: E402
+from petlesion.networks.unet import build_unet, grown, network_cost, outputs  # noqa: E402
 
 TINY = ModelConfig(architecture=ArchitectureConfig(filters=(4, 8, 16), deep_supervision=1), patch=(16, 16, 16))
 
@@ -38,12 +38,26 @@ def test_a_constant_plane_is_seen_through_group_normalisation_only(norm: Norm, s
     architecture = ArchitectureConfig(filters=(4, 8, 16), kernels=((1, 1, 1),) * 3, norm=norm)
     network = build_unet(TINY.model_copy(update={"architecture": architecture})).eval()
     planes = torch.randn(1, channel_count(TINY), *TINY.patch)
-    planes[:, 3:] = 0
+    planes[:, 4:] = 0
     with_tracer = planes.clone()
-    with_tracer[:, 3] = 1
+    with_tracer[:, 4] = 1
     with torch.no_grad():
         change = (network(with_tracer) - network(planes)).abs().max()
     assert (float(change) > 1e-3) is seen
+
+
+def test_a_network_with_more_channels_begins_with_what_it_computed_before() -> None:
+    torch.manual_seed(0)
+    suv, ratio, ct, soft_tissue, tracer = InputChannel
+    before = TINY.model_copy(update={"channels": (suv, ct, tracer)})
+    after = TINY.model_copy(update={"channels": (tracer, soft_tissue, suv, ct, ratio)})
+    trained = build_unet(before).eval()
+    new = grown(trained, before, after).eval()
+    window = torch.randn(1, 8, *TINY.patch)
+    with torch.no_grad():
+        torch.testing.assert_close(new(window), trained(window[:, [5, 6, 0, 1, 2, 3]]), atol=1e-4, rtol=0)
+        new.input_block.conv1.conv.weight[:, 4] += 1
+        assert not torch.allclose(new(window), trained(window[:, [5, 6, 0, 1, 2, 3]]), atol=1e-2)
 
 
 def test_cost_of_one_convolution_can_be_counted_by_hand() -> None:

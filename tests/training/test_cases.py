@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,7 @@ from petlesion.networks.model_config import CLASS_NAMES, ArchitectureConfig, Mod
 from petlesion.nifti import read_image, read_labels, write_labels
 from petlesion.tracers import TracerName
 from petlesion.training.cache import data_sha256, prepare
-from petlesion.training.cases import find_cases, read_case
+from petlesion.training.cases import Case, LabelledStudy, find_cases, read_case
 from petlesion.training.config import CohortConfig, TrainConfig
 from petlesion.training.plan import Fingerprint, fingerprint, plan
 from petlesion.volume import Grid
@@ -136,6 +139,24 @@ def test_cache_holds_what_the_network_will_see_and_repairs_itself(tmp_path: Path
     assert coarse[0].shape == (12, 12, 12)
     assert data_sha256(coarse) == data_sha256(cached[::-1])
     assert data_sha256(cached) != data_sha256(cached[:1])
+
+
+def test_runs_that_begin_together_share_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_case(tmp_path / "cases" / "a", 0)
+    cases = find_cases([cohort(tmp_path / "cases")])
+    read: list[Case] = []
+
+    def slow(case: Case, classes: Sequence[str]) -> LabelledStudy:
+        read.append(case)
+        time.sleep(0.3)  # the others find nothing in the cache by then
+        return read_case(case, classes)
+
+    monkeypatch.setattr("petlesion.training.cache.read_case", slow)
+    with ThreadPoolExecutor(4) as pool:
+        runs = list(pool.map(lambda _: prepare(cases, CONFIG, tmp_path / "cache"), range(4)))
+    assert read == cases
+    assert all(run == runs[0] for run in runs)
+    assert runs[0][0].array("suv").shape == SHAPE
 
 
 def test_spacing_and_patch_are_planned_from_the_data_unless_given(tmp_path: Path) -> None:

@@ -35,7 +35,9 @@ def test_a_profile_trains_on_from_a_model(tmp_path: Path) -> None:
     assert config.model == {}
     assert config.run.max_minutes is not None
     with pytest.raises(UsageError, match="exclude each other"):
-        load_config(write_config(tmp_path, profile="cpu", init="parent", model={"patch": [32, 32, 32]}))
+        load_config(write_config(tmp_path, profile="cpu", init="parent", model={"classes": list(CLASS_NAMES[:3])}))
+    changed = load_config(write_config(tmp_path, profile="cpu", init="parent", model={"patch": [32, 32, 32]}))
+    assert changed.model == {"patch": [32, 32, 32]}
 
 
 def test_recipe_ignores_what_does_not_change_the_weights(tmp_path: Path) -> None:

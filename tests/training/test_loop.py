@@ -189,6 +189,23 @@ def test_fine_tunes_a_published_model_and_names_its_parent(tmp_path: Path) -> No
         train(write_config(second, model={}, split={"validation": 0}, run=run))
 
 
+def test_fine_tunes_with_more_channels_and_another_patch(tmp_path: Path) -> None:
+    write_cases(tmp_path / "first", 4)
+    base = {"architecture": {"filters": [4, 8, 8]}, "patch": [16, 16, 16]}
+    parent = train(write_config(tmp_path / "first", model={**base, "channels": ["suv", "ct"]}))
+    second = tmp_path / "second"
+    write_cases(second, 4)
+    more = {"channels": ["suv", "ct", "soft-tissue"], "patch": [24, 16, 16]}
+    model = load_model(train(write_config(second, init=str(parent), model=more)))
+    assert model.config.patch == (24, 16, 16)
+    assert model.config.channels == ("suv", "ct", "soft-tissue")
+    first = "input_block.conv1.conv.weight"
+    assert model.network.state_dict()[first][:, 2].any()
+    for wrong, message in (({"channels": ["suv", "soft-tissue"]}, "lacks ct"), ({"patch": [9, 9, 9]}, "no multiple")):
+        with pytest.raises(UsageError, match=message):
+            train(write_config(second, init=str(parent), model=wrong))
+
+
 def test_ends_early_by_patience_and_by_time(tmp_path: Path) -> None:
     write_cases(tmp_path / "a", 4)
     run = {"steps": 500, "validate_every": 2, "batch": 1, "device": "cpu", "patience": 2}

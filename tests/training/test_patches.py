@@ -88,6 +88,18 @@ def test_mirroring_is_left_right_and_as_often_as_a_cohort_says(cases: list[Cache
     assert 0.35 < differ.mean() < 0.65
 
 
+def test_uptake_of_a_cohort_varies_around_suv_1(cases: list[CachedCase]) -> None:
+    as_it_is, varied = (batches([replace(cases[0], suv_gamma_range=most)], batch=100)[3] for most in (1.0, 2.0))
+    np.testing.assert_array_equal(varied["ct"], as_it_is["ct"])
+    before, after = as_it_is["suv"].astype(np.float64), varied["suv"].astype(np.float64)
+    hot = before > 2
+    powers = [np.log(a[h]).mean() / np.log(b[h]).mean() for b, a, h in zip(before, after, hot, strict=True) if h.any()]
+    assert min(powers) == pytest.approx(0.5, abs=0.1)
+    assert max(powers) == pytest.approx(2.0, abs=0.2)
+    assert (after[before > 1.01] > 1).all()
+    assert (after[before < 0.99] < 1).all()
+
+
 def test_small_lesions_are_drawn_as_often_as_large_ones(tmp_path: Path) -> None:
     write_case(tmp_path / "cases" / "two", 0, lesion=False)
     path = tmp_path / "cases" / "two" / "lesions.nii.gz"
@@ -127,6 +139,14 @@ def test_patches_elsewhere_lie_in_the_body_and_not_in_the_air_around_it(tmp_path
     (case,) = prepare(found, CONFIG, tmp_path / "cache")
     drawn = batches([case], lesion_share=0.0, uptake_share=0.0, batch=100)[0]
     assert (drawn["ct"][:, 7:9, 7:9, 7:9] > -500).any(axis=(1, 2, 3)).mean() > 0.95
+
+
+def test_a_patch_lies_in_the_image_and_a_small_image_in_the_patch(cases: list[CachedCase]) -> None:
+    inside = batches(cases, batch=100)[0]["ct"] > -1024
+    assert inside.mean(axis=(1, 2, 3)).min() > 0.4  # half of each side beyond the image would leave an eighth
+    small = batches(cases, batch=100, size=(44, 44, 44))[0]["ct"] > -1024
+    assert (small.sum(axis=(1, 2, 3)) == np.prod(cases[0].shape)).all()
+    assert len({int(np.argwhere(patch)[0][0]) for patch in small}) > 5  # not always in its middle
 
 
 def test_cutting_beyond_the_image_on_any_side() -> None:
