@@ -81,6 +81,9 @@ def prepare(data: Path, out: Path, validation: float | None) -> None:
 
     folds = out / "preprocessed" / DATASET / "splits_final.json"
     if folds.is_file():
+        names = [path.name for path in data.iterdir() if path.is_dir()]
+        if json.loads(folds.read_text()) != splits(sorted(names), validation):
+            raise SystemExit(f"{out} holds another split of the patients; give another folder with -o")
         return
     names = write_dataset(data, out / "raw" / DATASET)
     extract_fingerprints([1], num_processes=2)

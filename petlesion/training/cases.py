@@ -170,8 +170,16 @@ def _case(folder: Path, cohort: CohortConfig) -> Case:
             patient_id, tracer = _about(folder / CASE_FILE, patient_id, tracer)
     if tracer is None:
         raise UsageError("case names no tracer", where=folder, remedy="give tracer: with its cohort")
-    varied = (cohort.weight, cohort.mirror, cohort.suv_gamma_range)
-    return Case(folder.name, patient_id, folder, tuple(images), tracer, *varied)
+    return Case(
+        folder.name,
+        patient_id,
+        folder,
+        tuple(images),
+        tracer,
+        weight=cohort.weight,
+        mirror=cohort.mirror,
+        suv_gamma_range=cohort.suv_gamma_range,
+    )
 
 
 def _about(path: Path, patient_id: str, tracer: TracerName | None) -> tuple[str, TracerName | None]:

@@ -21,7 +21,7 @@ BODY_HU, BODY_SUV = -900, 0.1
 BEYOND = 1 / 8
 """Share of a patch's side that may lie beyond the image, or that a smaller image may be cut by.
 
-At a half, most patches of a crop around a tumour showed a part of it and much that is not there.
+At a half, a patch of a crop around a tumour may show a corner of it alone, and air that was never there.
 """
 TRIES = 20
 """To hit the body; it fills more than a tenth of most images."""
