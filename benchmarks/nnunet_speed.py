@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from petlesion.evaluate.voxels import voxel_scores
-from petlesion.networks.inputs import network_input, tracer_code
+from petlesion.networks.inputs import body_spread, network_input, tracer_code
 from petlesion.networks.model_config import LESION
 from petlesion.networks.model_folder import Model, load_model
 from petlesion.networks.sampling import canonical, cut, sample
@@ -62,7 +62,8 @@ def planes_of(study: PetCt, model: Model, threshold: float) -> torch.Tensor:
     sampled = sample(study.pet, study.ct, model.config.grid_spacing_mm)
     suv, ct = torch.from_numpy(sampled.suv)[None], torch.from_numpy(sampled.ct)[None]
     tracer = torch.tensor([tracer_code(study.tracer.name)])
-    return network_input(suv, ct, torch.tensor([threshold]), tracer, model.config)[0].contiguous()
+    spread = torch.tensor([body_spread(sampled.suv, model.config.normalisation)])
+    return network_input(suv, ct, torch.tensor([threshold]), spread, tracer, model.config)[0].contiguous()
 
 
 def nnunet_predictor(model: Model) -> Any:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from petlesion.networks.model_config import InputChannel, ModelConfig
+import numpy as np
+from numpy.typing import NDArray
+
+from petlesion.networks.model_config import InputChannel, ModelConfig, Normalisation
 from petlesion.tracers import TracerName
 
 if TYPE_CHECKING:
@@ -26,6 +29,10 @@ TRACER_PLANES: Final[Mapping[TracerName, int]] = MappingProxyType(
 """Which plane is 1 for a tracer: somatostatin receptor, renal PSMA, hepatobiliary PSMA, FDG; all 0 where unknown."""
 TRACER_COUNT: Final = 4
 """Number of tracer planes."""
+BODY_SUV: Final = 0.1
+"""A voxel above is taken for the body."""
+LEAST_SPREAD: Final = 0.01
+"""Against division by none, in a body of one value."""
 
 
 def tracer_code(tracer: TracerName) -> tuple[float, ...]:
@@ -64,7 +71,31 @@ def channel_count(config: ModelConfig) -> int:
     return sum(len(numbers) for numbers in planes(config).values())
 
 
-def network_input(suv: Tensor, ct: Tensor, threshold: Tensor, tracer: Tensor, config: ModelConfig) -> Tensor:
+def body_spread(suv: NDArray[Any], rules: Normalisation) -> tuple[float, float]:
+    """Mean and standard deviation of the SUV plane over the body in an image, by which the z-score is reckoned.
+
+    Parameters
+    ----------
+    suv
+        SUVbw of the whole image, of any shape; or of a sample of it.
+    rules
+        Scaling of the SUV plane.
+
+    Examples
+    --------
+    >>> body_spread(np.zeros(4), Normalisation())
+    (0.0, 1.0)
+    """
+    body = suv[suv > BODY_SUV]
+    if not body.size:
+        return 0.0, 1.0
+    plane = np.arcsinh(body.astype(np.float64) / rules.suv_scale)
+    return float(plane.mean()), max(float(plane.std()), LEAST_SPREAD)
+
+
+def network_input(
+    suv: Tensor, ct: Tensor, threshold: Tensor, spread: Tensor, tracer: Tensor, config: ModelConfig
+) -> Tensor:
     """Planes that the network sees.
 
     Parameters
@@ -75,6 +106,8 @@ def network_input(suv: Tensor, ct: Tensor, threshold: Tensor, tracer: Tensor, co
         (batch, z, y, x) HU; `NO_CT_HU` where there is none.
     threshold
         (batch,) reference threshold of the patient, SUVbw.
+    spread
+        (batch, 2) from `body_spread` of the whole image.
     tracer
         (batch, 4) from `tracer_code`.
     config
@@ -89,11 +122,15 @@ def network_input(suv: Tensor, ct: Tensor, threshold: Tensor, tracer: Tensor, co
 
     rules = config.normalisation
     suv = suv.float().clamp(min=0)
+    compressed = torch.asinh(suv / rules.suv_scale)[:, None]
     values: list[Tensor] = []
     for channel in config.channels:
         match channel:
             case InputChannel.SUV:
-                values.append(torch.asinh(suv / rules.suv_scale)[:, None])
+                values.append(compressed)
+            case InputChannel.Z_SCORE:
+                mean, deviation = spread.float()[:, :, None, None, None, None].unbind(dim=1)
+                values.append(((compressed - mean) / deviation).clamp(-rules.z_score_clip, rules.z_score_clip))
             case InputChannel.RATIO:
                 values.append((suv / threshold.float()[:, None, None, None]).clamp(max=rules.ratio_clip)[:, None])
             case InputChannel.CT:

@@ -41,6 +41,8 @@ class InputChannel(StrEnum):
     """CT in a window of soft tissue: a sarcoma differs from muscle by 20 HU, a hundredth of the range of `CT`."""
     TRACER = "tracer"
     """One constant plane a tracer family."""
+    Z_SCORE = "z-score"
+    """`SUV` less its mean over the body, in units of its spread there: what stands out, however little it takes up."""
 
 
 class Norm(StrEnum):
@@ -69,6 +71,8 @@ class Normalisation(_Data):
         SUV enters as asinh(SUV / suv_scale): linear for normal tissue, logarithmic for a bladder of SUV 200.
     ratio_clip
         SUV over threshold is clipped to 0..ratio_clip.
+    z_score_clip
+        The z-score is clipped to -z_score_clip..z_score_clip.
     ct_low, ct_high
         CT is clipped to this range, HU, and mapped to -1..1.
     soft_tissue_low, soft_tissue_high
@@ -77,6 +81,7 @@ class Normalisation(_Data):
 
     suv_scale: float = Field(default=2.0, gt=0)
     ratio_clip: float = Field(default=4.0, gt=1)
+    z_score_clip: float = Field(default=8.0, gt=0)
     ct_low: float = -1000.0
     ct_high: float = 1000.0
     soft_tissue_low: float = -160.0

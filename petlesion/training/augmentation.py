@@ -18,12 +18,13 @@ FWHM_PER_SIGMA = 2.3548
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """Patches as tensors: suv, ct, classes (batch, z, y, x), threshold (batch,), tracer (batch, 4), known."""
+    """Patches as tensors, as `Batch` has them: suv, ct, classes (batch, z, y, x) and what holds for all of a patch."""
 
     suv: Tensor
     ct: Tensor
     classes: Tensor
     threshold: Tensor
+    spread: Tensor
     tracer: Tensor
     known: Tensor
 
@@ -63,6 +64,7 @@ class Augmentation:
             ct=ct,
             classes=classes,
             threshold=patches.threshold * (1 + draw.uniform(self.options.threshold)),
+            spread=patches.spread,
             tracer=patches.tracer.masked_fill(no_tracer[:, None], 0.0),
             known=patches.known,
         )

@@ -21,6 +21,7 @@ from scipy import ndimage
 
 from petlesion.durable import exclusive
 from petlesion.lesions import CONNECTIVITY
+from petlesion.networks.inputs import BODY_SUV
 from petlesion.networks.model_config import LESION, ModelConfig
 from petlesion.networks.sampling import canonical, sample, sample_labels
 from petlesion.progress import Progress, silent
@@ -28,12 +29,14 @@ from petlesion.tracers import TracerName
 from petlesion.training.cases import Case, read_case
 from petlesion.volume import Volume
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Raised whenever the content of a cached case changes its meaning."""
-ARRAYS: Final = ("suv", "ct", "classes", "lesion_voxels", "uptake_voxels")
+ARRAYS: Final = ("suv", "ct", "classes", "lesion_voxels", "uptake_voxels", "body_quantiles")
 INDEX = "index.json"
 LISTED_VOXELS = 4096
 """Most voxels of lesions, and of other uptake, that are listed to centre patches on; at least one of each lesion."""
+BODY_QUANTILES: Final = 4096
+"""How many values stand for the SUV of the body."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ class CachedCase:
         """One of `ARRAYS`, memory-mapped.
 
         suv: (z, y, x) float16; ct: (z, y, x) int16; classes: (z, y, x) uint8; uptake_voxels at or above the threshold
-        outside lesions: (n, 3) int16 indices (z, y, x); lesion_voxels: (n, 4), the same and the number of the lesion.
+        outside lesions: (n, 3) int16 indices (z, y, x); lesion_voxels: (n, 4), the same and the number of the lesion;
+        body_quantiles: (`BODY_QUANTILES`,) float32 SUVbw over the body, equally likely each, or none without a body.
         """
         array: NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
         return array
@@ -171,6 +175,7 @@ def _write(case: Case, config: ModelConfig, folder: Path) -> dict[str, Any]:
         "classes": classes,
         "lesion_voxels": _listed_by_lesion(lesion),
         "uptake_voxels": _listed(~lesion & (sampled.suv >= labelled.threshold)),
+        "body_quantiles": _quantiles(sampled.suv[sampled.suv > BODY_SUV]),
     }
     staging = Path(tempfile.mkdtemp(prefix=".case-", dir=folder.parent))
     try:
@@ -189,6 +194,12 @@ def _write(case: Case, config: ModelConfig, folder: Path) -> dict[str, Any]:
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return index
+
+
+def _quantiles(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    if not values.size:
+        return values
+    return np.quantile(values, (np.arange(BODY_QUANTILES) + 0.5) / BODY_QUANTILES).astype(np.float32)
 
 
 def _listed(mask: NDArray[np.bool_], most: int = LISTED_VOXELS) -> NDArray[np.int16]:

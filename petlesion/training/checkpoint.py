@@ -29,6 +29,8 @@ class Progressed:
         Time spent so far.
     network, optimiser
         State dictionaries after the last step.
+    average
+        State dictionary of the averaged network; empty unless weights are averaged.
     best, best_step
         State dictionary of the network that becomes the model, and its step.
     best_score, stale
@@ -43,6 +45,7 @@ class Progressed:
     seconds: float = 0.0
     network: dict[str, Any] = field(default_factory=dict)
     optimiser: dict[str, Any] = field(default_factory=dict)
+    average: dict[str, Any] = field(default_factory=dict)
     best: dict[str, Any] = field(default_factory=dict)
     best_score: float | None = None
     best_step: int = 0

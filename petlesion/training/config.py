@@ -129,13 +129,13 @@ class AugmentationConfig(_Data):
 
 
 class OptimiserConfig(_Data):
-    """Optimiser and learning rate: linear warm-up, then polynomial decay to zero as in nnU-Net."""
+    """Optimiser and learning rate: linear warm-up, then polynomial decay to zero as in nnU-Net; a power of 0: none."""
 
     name: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=3e-5, ge=0)
     warmup: Share = 0.02
-    power: float = Field(default=0.9, gt=0)
+    power: float = Field(default=0.9, ge=0)
     gradient_norm: float = Field(default=12.0, gt=0)
 
 
@@ -177,6 +177,9 @@ class Keep(StrEnum):
     """Those of the best validation; without validation cases the last."""
     LAST = "last"
     """The last: the learning rate has fallen to zero by then, and a few validation cases choose by chance."""
+    AVERAGE = "average"
+    """The mean over the steps since a share of the run (Izmailov et al., UAI 2018), which carries over to other
+    patients better where there are few; with a learning rate that falls slowly (`optimiser.power`)."""
 
 
 class RunConfig(_Data):
@@ -194,8 +197,8 @@ class RunConfig(_Data):
         Most cases that are used for it, every tracer in turn.
     patience
         Validations without improvement after which the run ends; None: never.
-    keep
-        Which weights become the model.
+    keep, average_after
+        Which weights become the model; a mean is taken over the steps after that share of the run.
     batch
         Patches a step.
     lesion_share, uptake_share
@@ -216,6 +219,7 @@ class RunConfig(_Data):
     validation_cases: Count = 20
     patience: Count | None = None
     keep: Keep = Keep.BEST
+    average_after: Share = 0.5
     batch: Count = 2
     lesion_share: Share = 0.4
     uptake_share: Share = 0.4

@@ -9,15 +9,15 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from petlesion.networks.inputs import tracer_code
+from petlesion.networks.inputs import BODY_SUV, body_spread, tracer_code
 from petlesion.networks.model_config import ModelConfig
 from petlesion.study import NO_CT_HU
 from petlesion.training.cache import CachedCase
 
 WIDER = 1.3
 """Patches are cut this much larger than the network's, so that turning them leaves no empty corners."""
-BODY_HU, BODY_SUV = -900, 0.1
-"""A voxel above either is taken for the body when patches are placed."""
+BODY_HU = -900
+"""A voxel above this or `BODY_SUV` is taken for the body when patches are placed."""
 BEYOND = 1 / 8
 """Share of a patch's side that may lie beyond the image, or that a smaller image may be cut by.
 
@@ -38,6 +38,8 @@ class Batch(TypedDict):
     """(batch, z, y, x); background beyond the image."""
     threshold: NDArray[np.float32]
     """(batch,)."""
+    spread: NDArray[np.float32]
+    """(batch, 2), of the image that the patch is cut from."""
     tracer: NDArray[np.float32]
     """(batch, 4)."""
     known: NDArray[np.bool_]
@@ -67,7 +69,7 @@ class PatchBatches:
     cases
         To draw from, by their weights; mirrored as often as they say.
     config
-        Classes.
+        Classes, and scaling of the SUV.
     size
         Of the patches that are cut, (z, y, x).
     batch
@@ -99,11 +101,14 @@ class PatchBatches:
             ct=np.stack([patch[1] for patch in patches]),
             classes=np.stack([patch[2] for patch in patches]),
             threshold=np.array([case.threshold for case in chosen], dtype=np.float32),
+            spread=np.array([patch[3] for patch in patches], dtype=np.float32),
             tracer=np.array([tracer_code(case.tracer) for case in chosen], dtype=np.float32),
             known=np.array([[name in case.known for name in names] for case in chosen]),
         )
 
-    def _patch(self, case: CachedCase, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    def _patch(
+        self, case: CachedCase, rng: np.random.Generator
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], tuple[float, float]]:
         patch = np.array(self.size) / WIDER  # of the network
         center = _place_in_body(case, rng)
         drawn = rng.random()
@@ -116,8 +121,10 @@ class PatchBatches:
         along_x = -1 if rng.random() < case.mirror else 1
         suv = cut_padded(case.array("suv"), corner, self.size, 0)[..., ::along_x]
         ct = cut_padded(case.array("ct"), corner, self.size, int(NO_CT_HU))[..., ::along_x]
-        suv = suv ** np.float16(case.suv_gamma_range ** rng.uniform(-1, 1))
-        return suv, ct, cut_padded(case.array("classes"), corner, self.size, 0)[..., ::along_x]
+        gamma = case.suv_gamma_range ** rng.uniform(-1, 1)
+        spread = body_spread(case.array("body_quantiles") ** gamma, self.config.normalisation)
+        classes = cut_padded(case.array("classes"), corner, self.size, 0)[..., ::along_x]
+        return suv ** np.float16(gamma), ct, classes, spread
 
 
 def _in_view(

@@ -37,6 +37,7 @@ from petlesion.training.validation import Validation, summarise, validate_case, 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+    from torch.optim.swa_utils import AveragedModel
 
 MODEL_FOLDER = "model"
 """Name of the model folder inside `out`."""
@@ -189,6 +190,7 @@ class _Run:
     optimiser: torch.optim.Optimizer
     loss: Loss
     augmentation: Augmentation
+    average: AveragedModel | None
     state: Progressed
     ancestors: list[dict[str, Any]]
 
@@ -214,8 +216,11 @@ class _Run:
         if config.run.amp and channels_last(device):
             network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,unused-ignore]
         optimiser = _optimiser(config.optimiser, network)
+        average = _average(network) if config.run.keep is Keep.AVERAGE else None
         if state.step:
             optimiser.load_state_dict(state.optimiser)
+            if average is not None:
+                average.load_state_dict(state.average)
         options, patch = config.augmentation, data.model.patch
         return cls(
             config=config,
@@ -227,6 +232,7 @@ class _Run:
             optimiser=optimiser,
             loss=build_loss(config.loss, data.model, device),
             augmentation=Augmentation(options, patch, data.model.grid_spacing_mm),
+            average=average,
             state=state,
             ancestors=lineage,
         )
@@ -240,9 +246,12 @@ class _Run:
             seconds, over = self._pace(time.monotonic() - began)
             if over:
                 break
-            rate = learning_rate(self.config.optimiser, self._done(seconds))
+            done = self._done(seconds)
+            rate = learning_rate(self.config.optimiser, done)
             value = self._step(batch, state.step, rate)
             losses.append(value)
+            if self.average is not None and done >= run.average_after:
+                self.average.update_parameters(self.network)
             state.step += 1
             validation = None
             if state.step % run.validate_every == 0 or state.step == run.steps:
@@ -304,7 +313,9 @@ class _Run:
         moved = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
         seed = (self.config.seed * 1_000_003 + step) * self.group.size + self.group.rank
         patches = self.augmentation(Patches(**moved), seed)
-        planes = network_input(patches.suv, patches.ct, patches.threshold, patches.tracer, self.data.model)
+        planes = network_input(
+            patches.suv, patches.ct, patches.threshold, patches.spread, patches.tracer, self.data.model
+        )
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.compute.train()
@@ -330,20 +341,24 @@ class _Run:
         validation = self._validate()
         state.seconds = time.monotonic() - began
         score, before = -loss if validation is None else validation.score, state.best_score
-        weights = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
         improved = before is None or score > before
         state.stale = 0 if improved else state.stale + 1
         state.best_score = score if improved else before
         # the loss over a few random patches says too little to choose weights by
-        if improved or score == before or run.keep is Keep.LAST or validation is None:
-            state.best, state.best_step = weights, state.step
+        if improved or score == before or run.keep is not Keep.BEST or validation is None:
+            state.best, state.best_step = _weights(self._judged()), state.step
         row = {"step": state.step, "loss": loss, "learning_rate": rate, **(asdict(validation) if validation else {})}
         state.history.append(row)
-        state.network, state.optimiser = weights, self.optimiser.state_dict()
+        state.network, state.optimiser = _weights(self.network), self.optimiser.state_dict()
+        state.average = {} if self.average is None else _weights(self.average)
         if self.group.leads:
             save(state, self.config.out)
             log(state.step, {name: float(value) for name, value in row.items() if value is not None and name != "step"})
         return validation
+
+    def _judged(self) -> nn.Module:
+        """The network that would become the model now."""
+        return self.average.module if self.average is not None and self.average.n_averaged else self.network
 
     def _validate(self) -> Validation | None:
         """Scores of the validation cases, shared among the processes; None without cases."""
@@ -352,7 +367,7 @@ class _Run:
             return None
         # another network with the same weights: DynUNet keeps outputs of its last step, which cannot be copied
         network = build_unet(self.data.model).to(self.device).eval()
-        network.load_state_dict(self.network.state_dict())
+        network.load_state_dict(self._judged().state_dict())
         mine = cases[self.group.rank :: self.group.size]
         scores = [validate_case(network, self.data.model, case, self.device) for case in mine]
         return summarise(self.group.gather(scores))
@@ -391,6 +406,16 @@ def _optimiser(options: OptimiserConfig, network: nn.Module) -> torch.optim.Opti
             network.parameters(), options.learning_rate, momentum=0.99, nesterov=True, weight_decay=options.weight_decay
         )
     return torch.optim.AdamW(network.parameters(), options.learning_rate, weight_decay=options.weight_decay, fused=True)
+
+
+def _average(network: nn.Module) -> AveragedModel:
+    from torch.optim.swa_utils import AveragedModel
+
+    return AveragedModel(network)
+
+
+def _weights(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
 
 
 def _wrapped(network: nn.Module, config: TrainConfig, group: Group, device: torch.device) -> nn.Module:

@@ -48,7 +48,7 @@ def test_a_constant_plane_is_seen_through_group_normalisation_only(norm: Norm, s
 
 def test_a_network_with_more_channels_begins_with_what_it_computed_before() -> None:
     torch.manual_seed(0)
-    suv, ratio, ct, soft_tissue, tracer = InputChannel
+    suv, ratio, ct, soft_tissue, tracer, _ = InputChannel
     before = TINY.model_copy(update={"channels": (suv, ct, tracer)})
     after = TINY.model_copy(update={"channels": (tracer, soft_tissue, suv, ct, ratio)})
     trained = build_unet(before).eval()

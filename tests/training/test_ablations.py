@@ -10,18 +10,18 @@ from petlesion.networks.model_config import CLASS_NAMES, PHYSIOLOGICAL, Norm
 from petlesion.training.config import load_config
 
 RECIPES = Path(__file__).parents[2] / "benchmarks" / "ablations"
-CHANNELS = ("suv", "ratio", "ct", "soft-tissue", "tracer")
+CHANNELS = ("suv", "ratio", "ct", "soft-tissue", "tracer", "z-score")
 
 
 @pytest.mark.parametrize(
     ("name", "channels", "classes"),
     [
         ("complete", CHANNELS, CLASS_NAMES),
-        ("no_threshold", ("suv", "ct", "soft-tissue", "tracer"), CLASS_NAMES),
-        ("no_tracer", ("suv", "ratio", "ct", "soft-tissue"), CLASS_NAMES),
+        ("no_threshold", ("suv", "ct", "soft-tissue", "tracer", "z-score"), CLASS_NAMES),
+        ("no_tracer", ("suv", "ratio", "ct", "soft-tissue", "z-score"), CLASS_NAMES),
         ("no_organs", CHANNELS, CLASS_NAMES[:3]),
         ("no_physiological", CHANNELS, tuple(c for c in CLASS_NAMES if c != PHYSIOLOGICAL)),
-        ("plain", ("suv", "ct", "soft-tissue"), CLASS_NAMES[:2]),
+        ("plain", ("suv", "ct", "soft-tissue", "z-score"), CLASS_NAMES[:2]),
     ],
 )
 def test_recipe_leaves_out_what_it_is_named_for(name: str, channels: tuple[str, ...], classes: tuple[str, ...]) -> None:

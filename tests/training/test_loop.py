@@ -72,7 +72,9 @@ def test_of_equal_scores_the_last_is_kept_and_counts_as_no_improvement(tmp_path:
     assert (done["steps"], done["best_step"]) == (8, 8)
 
 
-@pytest.mark.parametrize(("keep", "share", "step"), [("best", 0.5, 2), ("last", 0.5, 6), ("best", 0, 6)])
+@pytest.mark.parametrize(
+    ("keep", "share", "step"), [("best", 0.5, 2), ("last", 0.5, 6), ("average", 0.5, 6), ("best", 0, 6)]
+)
 def test_which_weights_become_the_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: str, share: float, step: int
 ) -> None:
@@ -83,6 +85,27 @@ def test_which_weights_become_the_model(
     run = {"steps": 6, "validate_every": 2, "batch": 1, "device": "cpu", "keep": keep}
     folder = train(write_config(tmp_path, run=run, split={"validation": share}))
     assert load_model(folder).card["run"]["best_step"] == step
+
+
+def test_the_model_can_be_the_mean_over_the_later_steps_also_after_an_interruption(tmp_path: Path) -> None:
+    run = {"steps": 12, "validate_every": 1, "batch": 1, "device": "cpu", "keep": "average", "average_after": 0.5}
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for folder in (whole, broken):
+        write_cases(folder, 4)
+    steps: list[dict[str, torch.Tensor]] = []
+    written = load_model(
+        train(write_config(whole, run=run), watch=lambda status: steps.append(weights(whole)))
+    ).network.state_dict()
+    for name, value in written.items():
+        late = torch.stack([step[name] for step in steps[6:]]).mean(dim=0)
+        torch.testing.assert_close(value, late, atol=2e-3, rtol=2e-3)  # 16 bits
+    assert not torch.allclose(steps[-1][name], written[name], atol=2e-3, rtol=2e-3)
+
+    path = write_config(broken, run=run)
+    with pytest.raises(_EnoughError):
+        train(path, watch=lambda status: _stop(status, 9))
+    again = load_model(train(path)).network.state_dict()
+    assert all(torch.equal(again[name], value) for name, value in written.items())
 
 
 def test_same_seed_same_weights_other_seed_other_weights(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from training_cases import write_case, write_simulated_case
 
 torch = pytest.importorskip("torch", reason="needs PyTorch (pip install petlesion[network])")
 
+from petlesion.networks.inputs import body_spread  # noqa: E402
 from petlesion.networks.model_config import ArchitectureConfig, ModelConfig  # noqa: E402
 from petlesion.nifti import read_image, read_labels, write_image, write_labels  # noqa: E402
 from petlesion.tracers import TracerName  # noqa: E402
@@ -91,6 +92,9 @@ def test_mirroring_is_left_right_and_as_often_as_a_cohort_says(cases: list[Cache
 def test_uptake_of_a_cohort_varies_around_suv_1(cases: list[CachedCase]) -> None:
     as_it_is, varied = (batches([replace(cases[0], suv_gamma_range=most)], batch=100)[3] for most in (1.0, 2.0))
     np.testing.assert_array_equal(varied["ct"], as_it_is["ct"])
+    whole = body_spread(cases[0].array("suv"), CONFIG.normalisation)
+    np.testing.assert_allclose(as_it_is["spread"], [whole] * 100, rtol=2e-3)
+    assert np.ptp(varied["spread"][:, 1]) > whole[1] / 2
     before, after = as_it_is["suv"].astype(np.float64), varied["suv"].astype(np.float64)
     hot = before > 2
     powers = [np.log(a[h]).mean() / np.log(b[h]).mean() for b, a, h in zip(before, after, hot, strict=True) if h.any()]
@@ -170,6 +174,7 @@ def patches(side: int = 20, count: int = 2) -> Patches:
         ct=torch.where(ball, 60.0, -100.0).expand(count, -1, -1, -1).clone(),
         classes=ball.to(torch.uint8).expand(count, -1, -1, -1).clone(),
         threshold=torch.full((count,), 3.0),
+        spread=torch.tensor([[0.5, 0.2]] * count),
         tracer=torch.tensor([[0.0, 0.0, 0.0, 1.0]] * count),
         known=torch.ones(count, 4, dtype=torch.bool),
     )
