@@ -6,7 +6,7 @@ Chromium renders in software here, which takes most of the time; a graphics proc
 
 - how many loads show no uptake in white, in the slices and in the MIP, as inverted grey has it;
 - seconds until the panel can be used and until all images are there;
-- seconds from a key to the new list (delete, undo), and from a click to the lesion's row;
+- seconds from a key to the new list (delete, undo), and from a click to the lesion's row, the first and others;
 - the JavaScript heap before and after the edits, garbage collected.
 """
 
@@ -44,6 +44,7 @@ from petlesion.tracers import TracerName  # noqa: E402
 MODEL = "percist"
 SETTLE_MS = 2000
 """Until all viewports show what was done."""
+CLICKS = 5
 CLICKED = 4
 """Lesion that is deleted and clicked again, by volume: neither an organ nor a speck that does not stand out."""
 
@@ -128,15 +129,18 @@ def edits(url: str, study: PetCt, count: int, pictures: Path | None) -> list[tup
         place = hottest_place(study, int(panel.rows()[chosen][0]))
         panel.select(int(panel.rows()[chosen][0]))
         shoot(page, pictures, "lesions-found")
-        page.keyboard.press("Delete")
-        panel.wait_for_lesions(lesions - 1)
         panel.key("c")
-        click = timed(lambda: panel.click(place), panel, lesions)
+        clicks = []
+        for _ in range(CLICKS):
+            page.keyboard.press("Delete")
+            panel.wait_for_lesions(lesions - 1)
+            page.wait_for_timeout(SETTLE_MS)
+            clicks.append(timed(lambda: panel.click(place), panel, lesions))
         shoot(page, pictures, "lesions-corrected")
         return [
             ("lesions", str(lesions)),
             ("key to list, median", f"{median(seconds):.2f} s"),
-            ("click to lesion", f"{click:.2f} s"),
+            ("click to lesion, first, median", f"{clicks[0]:.2f} s, {median(clicks):.2f} s"),
             ("heap before, after", f"{before:.0f} MB, {after:.0f} MB after {2 * (count // 2)} edits"),
             ("console errors, failed or foreign requests", str(len(panel.trouble))),
         ]

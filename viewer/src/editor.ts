@@ -1,6 +1,6 @@
 /** What annotators do with the lesions of a case: find, add, delete, merge, split, and see their numbers. */
 import { Attempts } from './attempts';
-import { type Edit, MAX_LESIONS, change, checksum, count, counts, freeValues, relabel, size, split } from './edits';
+import { type Edit, MAX_LESIONS, change, checksum, count, counts, extent, freeValues, relabel, size, split } from './edits';
 import { toVoxel } from './geometry';
 import { Labelmap, encodeEmpty } from './labelmap';
 import { allLoaded } from './loading';
@@ -144,7 +144,7 @@ export class Editor {
   /** Puts a label of the server, and its lesions where they are known, in the place of what was drawn. */
   async load(file: ArrayBuffer, lesions?: readonly Lesion[], known: Known = new Map()): Promise<void> {
     const [map, label] = await Promise.all([this.labelmap(), decode(file)]);
-    const value = map.reader(label);
+    const { value } = map.reader(label);
     this.store.set({ marked: new Set() });
     this.edit(
       map,
@@ -185,14 +185,14 @@ export class Editor {
         this.store.set({ note: texts.full });
         return;
       }
-      const value = map.reader(found);
-      const edit = change(map, (old, slice, index) => (old === 0 && value(slice, index) ? free : old));
+      const { value, holds } = map.reader(found);
+      const edit = change(map, (old, slice, index) => (old === 0 && value(slice, index) ? free : old), holds);
       if (edit.length === 0) {
         this.store.set({ note: texts.nothingThere });
         return;
       }
       const [grown, more] = result.lesions;
-      const whole = grown && !more && size(edit) === count(found.voxels);
+      const whole = grown && !more && size(edit) === count(found.voxels.subarray(...extent(found.voxels)));
       const lesions = whole ? this.current && [...this.current, { ...grown, value: free }] : undefined;
       const known = new Map(this.knownBut([free]));
       this.edit(map, edit, lesions, whole ? known.set(free, grown) : known);

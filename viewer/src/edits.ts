@@ -16,10 +16,17 @@ interface SliceEdit {
 export type Edit = readonly SliceEdit[];
 export const MAX_LESIONS = 255;
 
-/** The edit that gives each voxel the value `value(old, slice, index)`. */
-export function change(map: Map3, value: (old: number, slice: number, index: number) => number): Edit {
+/** The edit that gives each voxel the value `value(old, slice, index)`; slices not `within` stay as they are. */
+export function change(
+  map: Map3,
+  value: (old: number, slice: number, index: number) => number,
+  within: (slice: number) => boolean = () => true,
+): Edit {
   const edit: SliceEdit[] = [];
   map.slices.forEach((voxels, slice) => {
+    if (!within(slice)) {
+      return;
+    }
     const indices: number[] = [];
     const before: number[] = [];
     const after: number[] = [];
@@ -46,6 +53,18 @@ export function change(map: Map3, value: (old: number, slice: number, index: num
 
 /** Voxels that an edit changes. */
 export const size = (edit: Edit): number => edit.reduce((sum, { indices }) => sum + indices.length, 0);
+
+/** The part of a label from its first voxel that is not background to behind its last. */
+export function extent(voxels: ArrayLike<number>): [first: number, end: number] {
+  let [first, end] = [0, voxels.length];
+  while (first < end && !voxels[first]) {
+    first++;
+  }
+  while (first < end && !voxels[end - 1]) {
+    end--;
+  }
+  return [first, end];
+}
 
 /** Voxels of a label that are not background. */
 export const count = (voxels: ArrayLike<number>): number => {

@@ -83,3 +83,13 @@ export function sameVoxels(from: Geometry, to: Geometry): (x: number, y: number,
   }
   return (x, y, z) => start + x * steps[0]! + y * steps[1]! + z * steps[2]!;
 }
+
+/** Between which indices the voxels of a slice lie, by what `sameVoxels` has given. */
+export function reach(
+  at: (x: number, y: number, z: number) => number,
+  { size: [columns, rows] }: Geometry,
+  slice: number,
+): [lowest: number, highest: number] {
+  const corners = [0, columns - 1].flatMap((x) => [0, rows - 1].map((y) => at(x, y, slice)));
+  return [Math.min(...corners), Math.max(...corners)];
+}

@@ -1,6 +1,6 @@
 /** The label map that OHIF shows and its tools draw on: on the grid of the PET, one value a lesion. */
-import { type Edit, type Map3, apply } from './edits';
-import { type Plane, sameVoxels, stack } from './geometry';
+import { type Edit, type Map3, apply, extent } from './edits';
+import { type Plane, reach, sameVoxels, stack } from './geometry';
 import { type Geometry, type LabelImage, type Vector, encode } from './nrrd';
 import { type Any, type Ohif, core, tools } from './ohif';
 import { MIP } from './protocol';
@@ -184,10 +184,17 @@ export class Labelmap implements Map3 {
     tools().segmentation.segmentIndex.setActiveSegmentIndex(ID, value);
   }
 
-  /** Value of a label of the server at each of our voxels. */
-  reader(label: LabelImage): (slice: number, index: number) => number {
+  /** Value of a label of the server at each of our voxels, and which of our slices may hold any. */
+  reader(label: LabelImage): { value: (slice: number, index: number) => number; holds: (slice: number) => boolean } {
     const at = sameVoxels(label, this.geometry);
-    return (slice, index) => label.voxels[at(index % this.columns, Math.floor(index / this.columns), slice)]!;
+    const [first, end] = extent(label.voxels);
+    return {
+      value: (slice, index) => label.voxels[at(index % this.columns, Math.floor(index / this.columns), slice)]!,
+      holds: (slice) => {
+        const [lowest, highest] = reach(at, this.geometry, slice);
+        return lowest < end && highest >= first;
+      },
+    };
   }
 
   /** As a file for the server. */

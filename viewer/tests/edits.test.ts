@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Map3, apply, change, checksum, components, freeValues, relabel, split } from '../src/edits';
+import { type Map3, apply, change, checksum, components, extent, freeValues, relabel, split } from '../src/edits';
 
 /** Two slices of 4 × 3 voxels. */
 function map(...slices: number[][]): Map3 {
@@ -26,6 +26,16 @@ describe('an edit', () => {
   it('holds only what changes', () => {
     expect(change(drawn(), (old) => old)).toEqual([]);
     expect(relabel(drawn(), new Map([[2, 0]]))).toHaveLength(1);
+  });
+
+  it('leaves slices alone that it need not look at', () => {
+    expect(change(drawn(), () => 5, (slice) => slice === 1).map(({ slice }) => slice)).toEqual([1]);
+  });
+
+  it('lies between the first and the last voxel of a label', () => {
+    expect(extent([0, 0, 3, 0, 1, 0])).toEqual([2, 5]);
+    expect(extent([2])).toEqual([0, 1]);
+    expect(extent([0, 0])).toEqual([2, 2]);
   });
 });
 

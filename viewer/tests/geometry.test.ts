@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { sameVoxels, stack, toVoxel, toWorld } from '../src/geometry';
+import { reach, sameVoxels, stack, toVoxel, toWorld } from '../src/geometry';
 import { type Geometry, type Vector, decode, encode } from '../src/nrrd';
 
 const plane = (z: number) => ({
@@ -35,6 +35,16 @@ describe('a label of the server', () => {
     const at = sameVoxels(reversed, own);
     expect(at(3, 0, 2)).toBe(0);
     expect(at(0, 0, 0)).toBe(3 + 2 * 12);
+  });
+
+  it('lies for each of our slices between two of its indices', () => {
+    for (const from of [own, reversed]) {
+      const at = sameVoxels(from, own);
+      for (const slice of [0, 1, 2]) {
+        const indices = Array.from({ length: 12 }, (_, index) => at(index % 4, Math.floor(index / 4), slice));
+        expect(reach(at, own, slice)).toEqual([Math.min(...indices), Math.max(...indices)]);
+      }
+    }
   });
 
   it('is refused on another grid', () => {
