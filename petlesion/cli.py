@@ -41,7 +41,9 @@ app = typer.Typer(
 
 def main() -> NoReturn:
     """Run the command line and exit with one of `ExitCode`."""
-    signal.signal(signal.SIGTERM, _stop)
+    for ends in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ends) is not signal.SIG_IGN:  # as nohup wishes
+            signal.signal(ends, _stop)
     sys.exit(run(sys.argv[1:]))
 
 

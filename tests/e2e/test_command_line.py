@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -360,3 +361,38 @@ def test_process_ends_with_the_code_and_one_line(tmp_path: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == ExitCode.NO_DICOM
     assert error_line(Outcome(result.returncode, result.stdout, result.stderr)).startswith("petlesion: no DICOM file")
+
+
+_WORKING = """
+import sys, tempfile, time
+from petlesion import cli
+
+def work(folder):
+    with tempfile.TemporaryDirectory(dir=folder[0]):
+        print("working", flush=True)
+        time.sleep(float(folder[1]))
+    return 0
+
+cli.run = work
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("ends", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_stopped_or_loses_its_terminal_leaves_nothing(tmp_path: Path, ends: signal.Signals) -> None:
+    command = [sys.executable, "-c", _WORKING, tmp_path, "60"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(ends)
+        assert process.wait(timeout=30) == 128 + ends
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_command_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
+    command = ["nohup", sys.executable, "-c", _WORKING, tmp_path, "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(timeout=30) == 0
