@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ohif_panel import browser_page
 
 from petlesion.masks import read_mask
+from petlesion.measure.biomarkers import measure
 from petlesion.nrrd import read_nrrd
 from petlesion.reader import read_study
 from petlesion.server.viewer import ohif_folder
@@ -24,6 +25,7 @@ GRID = Grid.from_geometry((30, 31, 29), (4.0, 5.0, 5.0), origin_mm=(-70.0, -75.0
 """29 × 31 pixels are no multiple of 8: the frames of a binary SEG then begin within a byte."""
 BALLS = {(6, 16, 9): 12.0, (14, 15, 19): 9.0, (23, 12, 14): 15.0}
 """SUV by centre (z, y, x)."""
+SHIPPED = Path(__file__).resolve().parents[2] / "apps" / "petlesion" / "model" / "unet"
 COLOURS = np.array([(230, 159, 0), (86, 180, 233), (0, 158, 115)])
 """Of lesions 1 to 3."""
 
@@ -50,6 +52,18 @@ def network(site: Site) -> Iterator[None]:
     """A network in service for one test: it takes the whole body for lesion."""
     folder = site.server.log.parent / "petlesion" / "model" / "unet"
     write_network(folder)
+    yield
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def shipped_network(site: Site) -> Iterator[None]:
+    """The network that ships, in service for one test."""
+    pytest.importorskip("torch", reason="needs PyTorch")
+    if ohif_folder() is None:
+        pytest.skip("OHIF is not here: make viewer")
+    folder = site.server.log.parent / "petlesion" / "model" / "unet"
+    shutil.copytree(SHIPPED, folder)
     yield
     shutil.rmtree(folder)
 
@@ -125,6 +139,54 @@ def test_from_opening_a_study_to_its_stored_label_and_back(
         panel.button("No lesion")
         panel.wait_for_note("Submitted, version 2")
         assert not stored(site, study, tmp_path).any()
+        assert panel.trouble == []
+
+
+def test_real_patient_with_the_network_that_ships(
+    site: Site, shipped_network: None, shared_data: Path, tmp_path: Path
+) -> None:
+    """Pixels of this PET are SUV already, and dates in its header that do not fit keep OHIF from computing it."""
+    study = read_study(shared_data / "sts_dicom" / "STS_024")
+    with browser_page() as page:
+        panel = LesionsPanel(page, site.url, study.study_instance_uid)
+        assert "No SUV" not in panel.note
+        panel.run("percist")
+        panel.run("unet")
+        found = len(panel.rows())
+        number = int(panel.rows()[0][0])
+        lesion = panel.voxels(study.pet.grid.shape) == number
+        hottest = np.unravel_index(np.argmax(np.where(lesion, study.pet.array, -1)), lesion.shape)
+        x, y, z = (float(value) for value in study.pet.grid.to_world(np.array(hottest)))
+        panel.select(number)
+        panel.key("Delete")
+        panel.wait_for_lesions(found - 1)
+        panel.key("c")
+        panel.click((x, y, z))
+        panel.wait_for_lesions(found)
+        panel.key("Control+z")
+        panel.wait_for_lesions(found - 1)
+        panel.key("a")
+        panel.key("t")
+        panel.drag((x - 12, y, z), (x + 12, y, z))
+        panel.wait_for_lesions(found)
+
+        drawn = panel.voxels(study.pet.grid.shape)
+        panel.button("Submit")
+        panel.wait_for_note("Submitted")
+        (tmp_path / "seg.dcm").write_bytes(site.orthanc.file(site.orthanc.segmentations(study.study_instance_uid)[-1]))
+        in_archive = read_mask(tmp_path / "seg.dcm", study)
+        np.testing.assert_array_equal(in_archive.labels > 0, drawn > 0)
+        measured = [
+            [row.volume_ml, row.suv_max, row.suv_mean, row.suv_peak] for row in measure(study, in_archive).lesions
+        ]
+        assert sorted(row[1:] for row in panel.rows()) == [pytest.approx(row, rel=0.01) for row in sorted(measured)]
+        rows = panel.rows()
+        page.reload()
+        panel.wait_until_open()
+        panel.wait_for_note("Continues from the submitted label")
+        panel.wait_for_lesions(found)
+        assert panel.rows() == rows
+        np.testing.assert_array_equal(panel.voxels(study.pet.grid.shape), drawn)
         assert panel.trouble == []
 
 

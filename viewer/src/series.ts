@@ -23,6 +23,12 @@ export function isAttenuationCorrected(series: Series): boolean {
   return corrections.includes('ATTN');
 }
 
+/** Whether the pixels of a PET are SUVbw already (Units, 0054,1001; SUV Type, 0054,1006, of body weight where absent). */
+export function isStoredAsSuv(series: Series | undefined): boolean {
+  const { Units, SUVType = 'BW' } = series?.instances?.[0] ?? {};
+  return Units === 'GML' && (SUVType || 'BW') === 'BW';
+}
+
 /** The PET: the one that was chosen, else one corrected for attenuation rather than not, then the one with most images. */
 export function choosePet<S extends Series>(series: readonly S[], chosen: string | null): S | undefined {
   const pets = series.filter((each) => each.Modality === 'PT' && each.isReconstructable);

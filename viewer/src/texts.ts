@@ -15,7 +15,7 @@ export const texts = {
   dismiss: 'Close',
   refused: (status: number) => `The server refused the request (${status}).`,
   noPet: 'This study has no PET that can be annotated.',
-  noSuv: 'No SUV for this PET: it is shown in the units of its pixels (mostly Bq/mL), and the server takes no lesions of it.',
+  noSuv: 'No SUV for this PET in the viewer: it is shown in the units of its pixels (mostly Bq/mL), without SUV brush and presets.',
   notLoaded: (share: number) => `The PET is loading: ${Math.round(100 * share)} %`,
   heldBy: (who: string, until: string) => `${who || 'Somebody else'} has this case until ${until}. You may look; agree before you submit.`,
   failed: (asked: string, reason: string) => `${asked} did not work: ${reason}`,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Series, chooseCt, choosePet, isAttenuationCorrected, windowOfTracer } from '../src/series';
+import { type Series, chooseCt, choosePet, isAttenuationCorrected, isStoredAsSuv, windowOfTracer } from '../src/series';
 
 function series(Modality: string, uid: string, header: object = {}, images = 1, isReconstructable = true): Series {
   const instance = { FrameOfReferenceUID: 'frame', ...header };
@@ -31,6 +31,14 @@ describe('the PET that is shown', () => {
 
   it('is no series that is not a volume', () => {
     expect(choosePet([series('PT', 'mip', corrected, 9, false)], null)).toBeUndefined();
+  });
+
+  it('is stored as SUV where its units say so, by the body weight unless another type is named', () => {
+    expect(isStoredAsSuv(series('PT', 'a', { Units: 'GML' }))).toBe(true);
+    expect(isStoredAsSuv(series('PT', 'a', { Units: 'GML', SUVType: 'BW' }))).toBe(true);
+    expect(isStoredAsSuv(series('PT', 'a', { Units: 'GML', SUVType: 'LBM' }))).toBe(false);
+    expect(isStoredAsSuv(series('PT', 'a', { Units: 'BQML' }))).toBe(false);
+    expect(isStoredAsSuv(undefined)).toBe(false);
   });
 
   it('reads corrections from one text as well as from a list', () => {

@@ -1,4 +1,5 @@
 /** The tools that draw, and what is done with whole lesions. */
+import { hasSuv } from '../ohif';
 import { remove } from '../shortcuts';
 import { texts } from '../texts';
 import { TOOLS } from '../tools';
@@ -19,7 +20,7 @@ export function Tools() {
             key={name}
             aria-pressed={tool === name}
             title={texts.hint[name]}
-            disabled={!ready}
+            disabled={!ready || (name === 'threshold' && !hasSuv(editor.pet))}
             onClick={() => editor.use(name)}
           >
             {texts.tool[name]}
