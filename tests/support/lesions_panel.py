@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import time
 from typing import Any
 from urllib.parse import urlparse
 
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 OPEN_MS = 120_000
-ANSWER_MS = 30_000
+SETTLE_MS = 1500
+"""From the last image to its drawing."""
+ANSWER_MS = 60_000
 _LOADED = """() => {
     const volumes = [...window.cornerstone.cache._volumeCache.values()].map(entry => entry.volume);
     const images = volumes.filter(volume => volume?.loadStatus);
@@ -52,6 +55,8 @@ class LesionsPanel:
     def __init__(self, page: Any, url: str, study_uid: str) -> None:
         self.page = page
         self.trouble: list[str] = []
+        self.opened_after: list[float] = []
+        """Seconds until the panel is there, until it can be used, and until all images are there."""
         host = urlparse(url).netloc
         page.on("console", lambda said: said.type == "error" and self.trouble.append(f"console: {said.text}"))
         page.on("pageerror", lambda error: self.trouble.append(f"error: {error}"))
@@ -61,6 +66,7 @@ class LesionsPanel:
             "response", lambda answer: answer.status >= 400 and self.trouble.append(f"{answer.status}: {answer.url}")
         )
         page.on("dialog", lambda dialog: dialog.accept())
+        self.asked = time.perf_counter()
         page.goto(f"{url}/pet-lesions?StudyInstanceUIDs={study_uid}")
         self.wait_until_open()
 
@@ -71,9 +77,16 @@ class LesionsPanel:
 
     def wait_until_open(self) -> None:
         """Wait for the panel, and for all images."""
-        self.page.wait_for_selector(".petlesion button.main:enabled", timeout=OPEN_MS)
-        self.page.wait_for_function(_LOADED, timeout=OPEN_MS)
-        self.page.wait_for_timeout(1500)
+        steps = (
+            lambda: self.page.wait_for_selector(".petlesion button.main", timeout=OPEN_MS),
+            lambda: self.page.wait_for_selector(".petlesion button.main:enabled", timeout=OPEN_MS),
+            lambda: self.page.wait_for_function(_LOADED, timeout=OPEN_MS),
+        )
+        self.opened_after = []
+        for step in steps:
+            step()
+            self.opened_after.append(time.perf_counter() - self.asked)
+        self.page.wait_for_timeout(SETTLE_MS)
 
     @property
     def note(self) -> str:

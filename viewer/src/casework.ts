@@ -8,6 +8,8 @@ import { texts } from './texts';
 /** Stored labels that a case goes on from, the first that is there. */
 const TAGS = ['draft', 'final', 'original'] as const;
 const POLL_MS = 10_000;
+/** The model that is chosen to begin with, where it is in service, as on the command line. */
+const DEFAULT_MODEL = 'unet';
 /** Events by which somebody works. */
 const WORK = ['pointerdown', 'keydown', 'wheel'] as const;
 
@@ -66,8 +68,7 @@ export class Casework {
   private async enter(): Promise<void> {
     const { image } = this.editor;
     const [info, caseInfo] = await Promise.all([server.info(), server.caseInfo(image)]);
-    const model = this.store.state.model || Object.keys(info.models).find((name) => name !== 'click') || '';
-    this.store.set({ info, caseInfo, model });
+    this.store.set({ info, caseInfo, model: this.store.state.model || firstModel(Object.keys(info.models)) });
     await this.reserve();
     if (caseInfo.problem) {
       this.editor.attempts.report({ asked: texts.opening, text: caseInfo.problem });
@@ -189,6 +190,10 @@ export class Casework {
       event.preventDefault();
     }
   };
+}
+
+function firstModel(names: readonly string[]): string {
+  return names.includes(DEFAULT_MODEL) ? DEFAULT_MODEL : (names.find((name) => name !== 'click') ?? '');
 }
 
 /** Of a draft and a submitted label the newer one, else the pre-label. */

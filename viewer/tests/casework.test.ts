@@ -11,6 +11,18 @@ function labelled(): Server {
   return server;
 }
 
+describe('a case that is opened', () => {
+  for (const [models, chosen] of [[['click', 'fixed', 'unet'], 'unet'], [['click', 'fixed'], 'fixed'], [['click'], '']] as const) {
+    it(`begins with "${chosen}" of ${models.join(', ')}`, async () => {
+      const { server, store, casework, end } = opened();
+      server.models = Object.fromEntries(models.map((name) => [name, {}]));
+      await casework.open();
+      expect(store.state.model).toBe(chosen);
+      await end();
+    });
+  }
+});
+
 describe('a case that could not be opened', () => {
   for (const path of ['/info/', '/lesions/measure', '/lesions/label']) {
     it(`opens with its stored label once ${path} answers`, async () => {

@@ -29,6 +29,7 @@ export class Server {
   away: string[] = [];
   asked: string[] = [];
   next = {};
+  models: Record<string, object> = { click: {}, fixed: {} };
   /** Called before a label is stored. */
   onStore: () => Promise<void> | void = () => {};
 
@@ -42,7 +43,7 @@ export class Server {
     const client = url.searchParams.get('client_id') ?? '';
     switch (url.pathname) {
       case '/info/':
-        return Response.json({ models: { fixed: {} }, strategies: {}, train_stats: {}, datastore: {} });
+        return Response.json({ models: this.models, strategies: {}, train_stats: {}, datastore: {} });
       case '/datastore/image/info':
         return Response.json({ labels: this.labels });
       case '/lesions/reservation':
