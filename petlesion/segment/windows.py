@@ -324,17 +324,16 @@ class _Stitch:
         depth, height, width = result.margin.shape
         slices = min(slices, depth - self.first)
         weights = self.weights[:slices, :height, :width]
-        # sums of rounded numbers may exceed 1 by their last bit
-        probabilities = (self.sums[:, :slices, :height, :width] / weights.clamp(min=1e-12)).clamp(max=1)
-        seen = weights > 0
+        sums = self.sums[:, :slices, :height, :width]
+        seen, least = weights > 0, weights.clamp(min=1e-12)
         target = slice(self.first, self.first + slices)
-        lesion = probabilities[1]
-        others = (
-            probabilities[0] if len(probabilities) == 2 else probabilities[[0, *range(2, len(probabilities))]].amax(0)
-        )
+        others = sums[0] if len(sums) == 2 else sums[0].maximum(sums[2:].amax(dim=0))
+        # sums of rounded numbers may exceed 1 by their last bit
+        lesion, other = (sums[1] / least).clamp(max=1), (others / least).clamp(max=1)
         result.lesion[target] = lesion.cpu().numpy()
-        result.margin[target] = (lesion - others).masked_fill(~seen, BACKGROUND_MARGIN).cpu().numpy()
-        result.classes[target] = probabilities.argmax(dim=0).cpu().numpy().astype(np.uint8)
+        result.margin[target] = (lesion - other).masked_fill(~seen, BACKGROUND_MARGIN).cpu().numpy()
+        result.classes[target] = sums.argmax(dim=0).cpu().numpy().astype(np.uint8)
         if result.entropy is not None:
+            probabilities = (sums / least).clamp(max=1)
             spread = -(probabilities * probabilities.clamp(min=1e-12).log()).sum(dim=0) / np.log(len(probabilities))
             result.entropy[target] = spread.clamp(0, 1).cpu().numpy()
