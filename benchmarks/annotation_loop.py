@@ -294,6 +294,9 @@ def change_models(out: Path, loop: Loop) -> None:
     """Roll back and promote again by the command line; the running server follows."""
     registry = Registry(out / "models" / "unet")
     served = registry.current()
+    if not served.number:
+        loop.log("no version was published: none to roll back", loop.labels, served.name)
+        return
     name = "patient-00"
     for words in (("rollback", "unet"), ("promote", "unet", str(served.number))):
         petlesion("model", *words, "--models", str(out / "models"))
