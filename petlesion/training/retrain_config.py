@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from petlesion.durable import write_durably
 from petlesion.errors import UsageError
 from petlesion.networks.model_config import ModelConfig, first_problem
+from petlesion.networks.model_folder import CARD
 from petlesion.training.config import (
     AugmentationConfig,
     CohortConfig,
@@ -54,6 +56,9 @@ class RetrainConfig(BaseModel):
         Fewest held-out patients that decide.
     from_scratch
         Start from random weights, of the network that `model` describes.
+    loss
+        Default: that by which the model in service was trained, as its card says, so that its balance between false and
+        missed lesions stays.
     export
         Folder that a published model is exported to.
     """
@@ -74,7 +79,7 @@ class RetrainConfig(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**32)
     augmentation: AugmentationConfig = AugmentationConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
-    loss: LossConfig = LossConfig()
+    loss: LossConfig | None = None
     run: RunConfig = RunConfig()
     licence: str = ""
     export: Path | None = None
@@ -118,7 +123,7 @@ class RetrainConfig(BaseModel):
                 "split": {"validation": 0.0},
                 "augmentation": self.augmentation,
                 "optimiser": self.optimiser,
-                "loss": self.loss,
+                "loss": self.loss or _loss_of(init),
                 "run": self.run,
                 "licence": self.licence,
             }
@@ -175,6 +180,15 @@ def write_retrain_config(config: RetrainConfig, path: Path) -> None:
     import yaml  # type: ignore[import-untyped,unused-ignore]
 
     write_durably(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode())
+
+
+def _loss_of(model: Path | None) -> LossConfig:
+    """Of the training of a model; the default's where its card does not say, or nothing was trained before."""
+    if model is None:
+        return LossConfig()
+    recipe = json.loads((model / CARD).read_text(encoding="utf-8")).get("recipe") or {}
+    known = {name: value for name, value in (recipe.get("loss") or {}).items() if name in LossConfig.model_fields}
+    return LossConfig.model_validate(known)
 
 
 def _as_dict(value: Any) -> dict[str, Any]:

@@ -20,9 +20,10 @@ torch = pytest.importorskip("torch", reason="needs PyTorch (pip install petlesio
 from petlesion.cli import run as command_line  # noqa: E402
 from petlesion.durable import exclusive  # noqa: E402
 from petlesion.errors import ExitCode, ModelError, UsageError  # noqa: E402
+from petlesion.networks.model_folder import CARD  # noqa: E402
 from petlesion.networks.registry import Registry  # noqa: E402
 from petlesion.nifti import read_labels, write_labels  # noqa: E402
-from petlesion.training.config import SplitConfig  # noqa: E402
+from petlesion.training.config import LossConfig, SplitConfig  # noqa: E402
 from petlesion.training.gate import Decision, judge  # noqa: E402
 from petlesion.training.retrain import (  # noqa: E402
     CONFIG_FILE,
@@ -31,7 +32,7 @@ from petlesion.training.retrain import (  # noqa: E402
     read_status,
     retrain,
 )
-from petlesion.training.retrain_config import parse_retrain_config, write_retrain_config  # noqa: E402
+from petlesion.training.retrain_config import RetrainConfig, parse_retrain_config, write_retrain_config  # noqa: E402
 from petlesion.training.split import validates  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -271,3 +272,18 @@ def test_starts_from_scratch_where_there_is_no_model(tmp_path: Path) -> None:
     status = retrain(write_run(tmp_path / "run", tmp_path / "models", from_scratch=True, model=model))
     assert status.stage is Stage.PUBLISHED, status.message
     assert status.message.startswith("accepted: the first model")
+
+
+def test_learns_by_the_loss_of_the_model_in_service_unless_another_is_given(tmp_path: Path) -> None:
+    for name, card in (("told", {"recipe": {"loss": {"avid_weight": 3.0, "of_later": 1}}}), ("silent", {})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / CARD).write_text(json.dumps(card))
+    config = RetrainConfig(models=tmp_path, cases=tmp_path)
+    other = config.model_copy(update={"loss": LossConfig(avid_weight=5.0)})
+
+    def weight(config: RetrainConfig, init: Path | None) -> float:
+        return config.training(tmp_path, tmp_path, tmp_path, init).loss.avid_weight
+
+    assert weight(config, tmp_path / "told") == 3.0
+    assert weight(config, tmp_path / "silent") == weight(config, None) == LossConfig().avid_weight
+    assert weight(other, tmp_path / "told") == 5.0
