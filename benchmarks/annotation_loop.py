@@ -9,7 +9,7 @@ and run by the deployed application.
 The default patients are the simplest there are, a hot ball in a warm box, so that a network learns them in seconds.
 Those of `--patients whole-body` come from the simulator, with FDG, and the first model is the network that ships. It
 outlines lesions as large as they are; the annotators of this site outline what reaches 41 % of a lesion's maximum, as
-many do, and that is what it has to learn from them (about an hour). Either way the numbers say that the loop works,
+many do, and that is what it has to learn from them (an hour or two). Either way the numbers say that the loop works,
 not how well it would work on patients.
 """
 
@@ -67,10 +67,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
         "optimiser": {"learning_rate": 0.02},
         "run": {"steps": 90, "validate_every": 30, "batch": 4, "lesion_share": 0.7, "uptake_share": 0.2},
     },
-    "whole-body": {
-        "optimiser": {"learning_rate": 5e-4},
-        "run": {"steps": 150, "validate_every": 30, "batch": 1, "lesion_share": 0.7, "uptake_share": 0.2},
-    },
+    "whole-body": {"run": {"steps": 600, "validate_every": 100, "batch": 1}},
 }
 """What a retraining differs in from the default, by the kind of patients."""
 SHIPPED = REPOSITORY / "apps" / "petlesion" / "model" / "unet"
