@@ -103,9 +103,10 @@ def loads(url: str, study_uid: str, count: int) -> list[tuple[str, str]]:
     """Open the study again and again, in a new page each time."""
     right: int = 0
     times: dict[str, list[float]] = {"panel there": [], "panel usable": [], "all images there": []}
-    for _ in range(count):
+    for number in range(1, count + 1):
         with annotators_page() as page:
             panel = LesionsPanel(page, url, study_uid)
+            print(f"load {number} of {count}: {panel.opened_after[-1]:.1f} s", file=sys.stderr, flush=True)
             for seconds, found in zip(times.values(), panel.opened_after, strict=True):
                 seconds.append(found)
             right += inverted(panel)
