@@ -199,12 +199,7 @@ def main() -> None:
             orthanc.store(study)
             with running_server(folder, orthanc.dicomweb, retrain_after="0") as server:
                 shutil.copytree(SHIPPED, server.log.parent / "petlesion" / "model" / NETWORK)
-                images = (("PET", record.pet), ("CT", record.ct))
-                rows = [
-                    (f"{name} voxels (x, y, z)", " × ".join(map(str, image.array.shape[::-1])))
-                    for name, image in images
-                    if image is not None
-                ]
+                rows = [("PET voxels (x, y, z)", " × ".join(map(str, record.pet.array.shape[::-1])))]
                 rows += loads(server.url, record.study_instance_uid, given.loads)
                 rows += edits(server.url, record, given.edits, given.pictures)
     print_rows(("what", "value"), rows)
