@@ -25,7 +25,7 @@ export function isAttenuationCorrected(series: Series): boolean {
 
 /** Whether the pixels of a PET are SUVbw already (Units, 0054,1001; SUV Type, 0054,1006, of body weight where absent). */
 export function isStoredAsSuv(series: Series | undefined): boolean {
-  const { Units, SUVType = 'BW' } = series?.instances?.[0] ?? {};
+  const { Units, SUVType } = series?.instances?.[0] ?? {};
   return Units === 'GML' && (SUVType || 'BW') === 'BW';
 }
 
