@@ -188,7 +188,14 @@ def _loss_of(model: Path | None) -> LossConfig:
         return LossConfig()
     recipe = json.loads((model / CARD).read_text(encoding="utf-8")).get("recipe") or {}
     known = {name: value for name, value in (recipe.get("loss") or {}).items() if name in LossConfig.model_fields}
-    return LossConfig.model_validate(known)
+    try:
+        return LossConfig.model_validate(known)
+    except ValidationError as error:
+        raise UsageError(
+            f"the model's card names a loss that is not valid ({first_problem(error)})",
+            where=model / CARD,
+            remedy="give loss: in the configuration of the retraining",
+        ) from error
 
 
 def _as_dict(value: Any) -> dict[str, Any]:

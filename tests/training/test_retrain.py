@@ -287,3 +287,6 @@ def test_learns_by_the_loss_of_the_model_in_service_unless_another_is_given(tmp_
     assert weight(config, tmp_path / "told") == 3.0
     assert weight(config, tmp_path / "silent") == weight(config, None) == LossConfig().avid_weight
     assert weight(other, tmp_path / "told") == 5.0
+    (tmp_path / "silent" / CARD).write_text(json.dumps({"recipe": {"loss": {"avid_weight": -1}}}))
+    with pytest.raises(UsageError, match="avid_weight"):
+        weight(config, tmp_path / "silent")
