@@ -81,6 +81,22 @@ def grown(network: nn.Module, before: ModelConfig, after: ModelConfig) -> nn.Mod
     return result
 
 
+def perturbed(network: nn.Module, config: ModelConfig, share: float) -> nn.Module:
+    """A share of a network's weights, and the rest of random ones: what it knew by heart fades, what it can do stays.
+
+    "Shrink and perturb" of Ash and Adams, On warm-starting neural network training, NeurIPS 2020: a network that is
+    trained on from its weights carries over to new patients less well than one trained anew; one from here does not.
+    """
+    import torch
+
+    result = build_unet(config)
+    weights = own_weights(result)
+    with torch.no_grad():
+        for name, value in own_weights(network).items():
+            weights[name].lerp_(value, share)
+    return result
+
+
 def own_weights(network: nn.Module) -> dict[str, Tensor]:
     """Weights by name, each once; they share memory with the network.
 

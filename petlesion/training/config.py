@@ -251,6 +251,9 @@ class TrainConfig(_Data):
     init
         Model folder to start from; its `config.yaml` then takes the place of `model`, which may change no more than
         `patch` and add to `channels`: with weights of zero, so that training begins with what the model did before.
+    init_share
+        Share of its weights in those that training starts from, random ones being the rest: see
+        `networks.unet.perturbed`. For a model that has learned patients by heart which this training is about as well.
     model
         Grid, channels, classes and architecture. `spacing_mm` and `patch` that are left out are planned from the data.
     licence
@@ -262,6 +265,7 @@ class TrainConfig(_Data):
     cohorts: tuple[CohortConfig, ...] = Field(min_length=1)
     seed: int = Field(default=0, ge=0, lt=2**32)
     init: Path | None = None
+    init_share: Share = 1.0
     model: dict[str, Any] = Field(default_factory=dict)
     split: SplitConfig = SplitConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -278,6 +282,8 @@ class TrainConfig(_Data):
                 f"init and model.{own[0]} exclude each other: the model that training starts from has its own"
             )
         if self.init is None:
+            if self.init_share < 1:
+                raise ValueError("init_share says nothing without init")
             ModelConfig.model_validate(self.model)
         return self
 

@@ -16,7 +16,7 @@ from petlesion.errors import OutputError, SegmentationError, UsageError
 from petlesion.networks.inputs import network_input
 from petlesion.networks.model_config import ModelConfig, first_problem
 from petlesion.networks.model_folder import load_model, write_model
-from petlesion.networks.unet import build_unet, grown, outputs
+from petlesion.networks.unet import build_unet, grown, outputs, perturbed
 from petlesion.progress import Progress, silent
 from petlesion.segment.computing import choose_device
 from petlesion.segment.windows import autocast_dtype, channels_last
@@ -208,6 +208,8 @@ class _Run:
         else:
             parent = load_model(config.init)
             network, lineage = grown(parent.network, parent.config, data.model), ancestors(parent)
+            if config.init_share < 1:
+                network = perturbed(network, data.model, config.init_share)
         identity = data_sha256([*data.training, *data.validation])
         state = resume(config.out, config.recipe_sha256(), identity)
         network.to(device)

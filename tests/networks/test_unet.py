@@ -6,7 +6,7 @@ torch = pytest.importorskip("torch", reason="needs PyTorch (pip install petlesio
 
 from petlesion.networks.inputs import channel_count  # noqa: E402
 from petlesion.networks.model_config import ArchitectureConfig, InputChannel, ModelConfig, Norm  # noqa: E402
-from petlesion.networks.unet import build_unet, grown, network_cost, outputs  # noqa: E402
+from petlesion.networks.unet import build_unet, grown, network_cost, outputs, own_weights, perturbed  # noqa: E402
 
 TINY = ModelConfig(architecture=ArchitectureConfig(filters=(4, 8, 16), deep_supervision=1), patch=(16, 16, 16))
 
@@ -58,6 +58,17 @@ def test_a_network_with_more_channels_begins_with_what_it_computed_before() -> N
         torch.testing.assert_close(new(window), trained(window[:, [5, 6, 0, 1, 2, 3]]), atol=1e-4, rtol=0)
         new.input_block.conv1.conv.weight[:, 4] += 1
         assert not torch.allclose(new(window), trained(window[:, [5, 6, 0, 1, 2, 3]]), atol=1e-2)
+
+
+def test_a_share_of_the_weights_stays_and_the_others_are_random() -> None:
+    torch.manual_seed(0)
+    trained = build_unet(TINY)
+    torch.manual_seed(1)
+    new = own_weights(perturbed(trained, TINY, 0.7))
+    torch.manual_seed(1)
+    random = own_weights(build_unet(TINY))
+    for name, value in own_weights(trained).items():
+        torch.testing.assert_close(new[name], 0.7 * value + 0.3 * random[name])
 
 
 def test_cost_of_one_convolution_can_be_counted_by_hand() -> None:

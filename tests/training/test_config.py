@@ -70,6 +70,7 @@ def test_recipe_ignores_what_does_not_change_the_weights(tmp_path: Path) -> None
         ({"model": {"patch": [10, 16, 16]}}, "no multiple"),
         ({"model": {"classes": ["tumour"]}}, "begin with background"),
         ({"init": "parent"}, "exclude each other"),
+        ({"init_share": 0.7}, "without init"),
     ],
 )
 def test_refuses_what_makes_no_sense(tmp_path: Path, change: dict[str, object], message: str) -> None:
