@@ -33,6 +33,7 @@ from typing import Any
 
 import yaml
 
+from petlesion.networks.model_config import InputChannel
 from petlesion.phantom.scanner import ScannerName
 from petlesion.phantom.simulate import SimulateOptions, simulate_cohort
 from petlesion.tracers import TracerName
@@ -49,6 +50,8 @@ SCANNERS = {
 FOLDS = 5
 SLOW = 0.3
 """Power of the learning rate's decay, while weights are averaged."""
+PARENT_SHARE = 0.7
+AUGMENTATION = {"misregistration": 0.2, "rotation_degrees": 30.0, "scale": 0.25}
 PRETRAIN_MINUTES, TUNING_MINUTES = 120.0, 70.0
 SARCOMA_WEIGHT, SIMULATED_FDG_WEIGHT = 12, 4.5
 """Against 1 of the other simulated patients."""
@@ -86,12 +89,22 @@ def recipe(out: Path, name: str, changes: Mapping[str, Any]) -> Path:
     return path
 
 
-def pretraining() -> dict[str, Any]:
+def pretraining(minutes: float, parent: Path | None = None) -> dict[str, Any]:
     """What the recipe on simulated patients changes in the profile."""
-    run = {"steps": 20000, "max_minutes": PRETRAIN_MINUTES, "validate_every": 2500, "keep": "average"}
+    run = {"steps": 20000, "max_minutes": minutes, "validate_every": 2500, "keep": "average"}
     # at 2, the default, no voxel of a lesion was found in 1500 steps, while organs were
     loss = {"lesion_weight": 4.0, "faint_lesion_weight": 4.0}
-    return {"split": {"validation": 0.08}, "run": run, "loss": loss, "optimiser": {"power": SLOW}}
+    changes = {
+        "split": {"validation": 0.08},
+        "run": run,
+        "loss": loss,
+        "optimiser": {"learning_rate": 0.001, "power": SLOW},
+        "augmentation": AUGMENTATION,
+    }
+    if parent is None:
+        return changes
+    model = {"channels": [str(channel) for channel in InputChannel]}
+    return {**changes, "init": str(parent.resolve()), "init_share": PARENT_SHARE, "model": model}
 
 
 def fine_tuning(out: Path, sarcoma: Path, split: Mapping[str, Any], minutes: float) -> dict[str, Any]:
@@ -119,7 +132,7 @@ def fine_tuning(out: Path, sarcoma: Path, split: Mapping[str, Any], minutes: flo
         "split": dict(split),
         "run": {"max_minutes": minutes, "validate_every": 500, "validation_cases": 1, "keep": "average"},
         "optimiser": {"learning_rate": 0.001, "power": SLOW},
-        "augmentation": {"misregistration": 0.2, "rotation_degrees": 30.0, "scale": 0.25},
+        "augmentation": AUGMENTATION,
         "loss": {"avid_weight": 4.0, "lesion_weight": 1.0, "faint_lesion_weight": 3.0},
     }
 
@@ -150,7 +163,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--only", choices=STAGES, nargs="+", default=STAGES)
     parser.add_argument("--folds", type=int, nargs="+", default=list(range(FOLDS)), choices=range(FOLDS))
-    parser.add_argument("--minutes", type=float, help="of each fine-tuning, instead of those of the recipe")
+    parser.add_argument(
+        "--parent", type=Path, help="model folder that pretraining goes on from, instead of from nothing"
+    )
+    parser.add_argument("--pretrain-minutes", type=float, default=PRETRAIN_MINUTES, help="default %(default)g")
+    parser.add_argument(
+        "--minutes", type=float, default=TUNING_MINUTES, help="of each fine-tuning; default %(default)g"
+    )
     given = parser.parse_args(arguments)
     out = given.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
@@ -159,14 +178,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             simulate_cohort(options, folder)
             print(f"{folder.name}: {options.patients} patients", file=sys.stderr, flush=True)
     if "pretrained" in given.only:
-        run(recipe(out, "pretrained", pretraining()))
+        run(recipe(out, "pretrained", pretraining(given.pretrain_minutes, given.parent)))
     if "folds" in given.only:
         for fold in given.folds:
             split = {"fold": fold, "folds": FOLDS}
-            tuning = fine_tuning(out, given.sarcoma, split, given.minutes or TUNING_MINUTES)
+            tuning = fine_tuning(out, given.sarcoma, split, given.minutes)
             run(recipe(out, f"fold{fold}", tuning))
     if "unet" in given.only:
-        tuning = fine_tuning(out, given.sarcoma, {"validation": 0}, given.minutes or TUNING_MINUTES)
+        tuning = fine_tuning(out, given.sarcoma, {"validation": 0}, given.minutes)
         run(recipe(out, "unet", tuning))
 
 

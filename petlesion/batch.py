@@ -23,11 +23,11 @@ from typing import Final
 from petlesion.batch_tasks import BatchOptions, StudyOutcome, Task, outcome_of, run_in_processes, run_on_ray
 from petlesion.durable import write_durably
 from petlesion.errors import ExitCode, ModelError, OutputError, PetlesionError, UsageError
+from petlesion.output import REPORT
 from petlesion.progress import Progress, silent
 from petlesion.segment.options import MethodName
 
 OPTIONS, SUMMARY_CSV, SUMMARY_JSON = "batch.json", "summary.csv", "summary.json"
-_REPORT = "report.json"
 _WRITE_EVERY_S: Final = 10.0
 """Between two versions of the summary: a long one is not written again after every study."""
 
@@ -166,7 +166,7 @@ def _kept(folder: Path) -> StudyOutcome | None:
     """Outcome of an earlier run; None where there are no results, or none that can be read."""
     from petlesion.report import Report
 
-    path = folder / _REPORT
+    path = folder / REPORT
     if not path.is_file():
         return None
     try:

@@ -223,8 +223,10 @@ def measure(
       petlesion measure STUDY --seg rtstruct.dcm --roi GTV_Mass -o RESULTS
     """
     from petlesion.masks import read_mask
+    from petlesion.output import keep_input
     from petlesion.pipeline import OutputOptions, measure_to_folder
 
+    keep_input(seg, output)
     with display() as progress:
         petct = _read(study, progress, tracer, weight, dose, injection_time, pet_series, study_uid)
         lesions = read_mask(seg, petct, roi or ())

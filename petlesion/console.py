@@ -124,6 +124,8 @@ def print_table(rows: Sequence[tuple[str, str]], notes: Sequence[str]) -> None:
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")  # a path or hash is shown whole
     for name, value in rows:
         table.add_row(Text(name, style="bold"), Text(value))
     console = Console()

@@ -8,13 +8,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from petlesion.errors import OutputError
+from petlesion.errors import OutputError, UsageError
 from petlesion.lesions import ENTROPY_MAP, PROBABILITY_MAP
 
 MAP_NAMES = tuple(f"{name}.nii.gz" for name in (PROBABILITY_MAP, ENTROPY_MAP))
 """Files of a network's maps."""
+REPORT = "report.json"
 RESULT_NAMES = (
-    *("seg.dcm", "sr.dcm", "rtstruct.dcm", "report.pdf", "report.json", "lesions.csv", "lesions.nii.gz"),
+    *("seg.dcm", "sr.dcm", "rtstruct.dcm", "report.pdf", REPORT, "lesions.csv", "lesions.nii.gz"),
     *MAP_NAMES,
 )
 """Every file name a result folder may hold; contracts with scripts and containers."""
@@ -63,6 +64,18 @@ def staged_results(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
             _remove_created(first_created)
 
 
+def keep_input(path: Path, out: Path) -> None:
+    """Refuse to write results in place of the file that they are made from.
+
+    Raises
+    ------
+    UsageError
+        If `path` is a file of results in `out`.
+    """
+    if path.name in RESULT_NAMES and path.resolve().parent == out.resolve():
+        raise UsageError("the results would replace it", where=path, remedy="give another folder with -o")
+
+
 def _refuse_existing_results(out: Path, overwrite: bool) -> None:
     existing = [name for name in RESULT_NAMES if (out / name).exists()]
     if existing and not overwrite:
@@ -74,11 +87,15 @@ def _refuse_existing_results(out: Path, overwrite: bool) -> None:
 
 
 def _move_in(staging: Path, out: Path) -> None:
-    """Rename all files into `out`; when one fails, put everything back as it was."""
+    """Rename all files into `out`; when one fails, or the process is told to end, put everything back as it was.
+
+    The report comes last: whoever finds it finds the others.
+    """
     backup = staging / ".previous"
     backup.mkdir()
     moved: list[Path] = []
-    new = [path for path in sorted(staging.iterdir()) if path != backup]
+    new = [path for path in staging.iterdir() if path != backup]
+    new.sort(key=lambda path: (path.name == REPORT, path.name))
     try:
         for name in RESULT_NAMES:
             if (out / name).exists():
@@ -86,7 +103,7 @@ def _move_in(staging: Path, out: Path) -> None:
         for path in new:
             path.replace(out / path.name)
             moved.append(out / path.name)
-    except OSError:
+    except BaseException:
         for path in moved:
             path.unlink()
         for path in backup.iterdir():

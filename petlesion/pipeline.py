@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from petlesion.dicom.seg_type import SegType
+from petlesion.errors import SegmentationError
 from petlesion.lesions import Lesions
 from petlesion.measure.biomarkers import measure
-from petlesion.output import staged_results
+from petlesion.output import REPORT, reason, staged_results
 from petlesion.progress import Progress, silent
 from petlesion.report import Report
 from petlesion.segment.methods import SegmentOptions, segment
@@ -67,7 +68,12 @@ def segment_to_folder(
     output = output or OutputOptions()
     with staged_results(out, overwrite=output.overwrite) as staging:
         step("segment")
-        lesions = segment(study, options, progress)
+        try:
+            lesions = segment(study, options, progress)
+        except OSError as error:  # of a library or a file it needs, and not of the results
+            raise SegmentationError(
+                f"a library or file cannot be loaded ({reason(error)})", remedy="check the installation"
+            ) from error
         return _measure_and_write(study, lesions, staging, output, step)
 
 
@@ -102,7 +108,7 @@ def write_results(study: PetCt, lesions: Lesions, report: Report, folder: Path, 
         write_image(volume, folder / f"{name}.nii.gz")
     write_pdf(study, lesions, report, folder / "report.pdf")
     write_lesions_csv(report, folder / "lesions.csv")
-    (folder / "report.json").write_text(report.to_json(), encoding="utf-8")
+    (folder / REPORT).write_text(report.to_json(), encoding="utf-8")
 
 
 def _write_dicom(study: PetCt, lesions: Lesions, report: Report, folder: Path, seg_type: SegType) -> None:

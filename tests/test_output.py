@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from petlesion.errors import OutputError
-from petlesion.output import staged_results
+from petlesion.errors import OutputError, UsageError
+from petlesion.output import keep_input, staged_results
 
 
 def test_files_appear_together_at_the_end(tmp_path: Path) -> None:
@@ -55,6 +55,43 @@ def test_a_file_in_the_way_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"), staged_results(tmp_path / "file" / "out"):
         pytest.fail("must not start")
+
+
+def test_an_input_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "seg.dcm").write_text("corrected by hand")
+    with pytest.raises(UsageError, match="would replace it"):
+        keep_input(tmp_path / "seg.dcm", tmp_path / "x" / "..")
+    keep_input(tmp_path / "seg.dcm", tmp_path / "other")
+    keep_input(tmp_path / "corrected.dcm", tmp_path)
+
+
+@pytest.mark.parametrize("end", [SystemExit, KeyboardInterrupt])
+def test_told_to_end_while_moving_puts_everything_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: type[BaseException]
+) -> None:
+    (tmp_path / "report.json").write_text("earlier")
+    rename = Path.replace
+
+    def ended(path: Path, target: Path) -> Path:
+        if path.name == "seg.dcm":
+            raise end
+        return rename(path, target)
+
+    with pytest.raises(end), staged_results(tmp_path, overwrite=True) as staging:
+        (staging / "report.json").write_text("new")
+        (staging / "seg.dcm").write_bytes(b"seg")
+        monkeypatch.setattr(Path, "replace", ended)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("report.json", "earlier")]
+
+
+def test_the_report_appears_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = []
+    rename = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda path, target: (moved.append(path.name), rename(path, target))[1])
+    with staged_results(tmp_path) as staging:
+        for name in ("report.json", "seg.dcm", "lesions.csv"):
+            (staging / name).write_text("")
+    assert moved == ["lesions.csv", "seg.dcm", "report.json"]
 
 
 def test_a_failed_move_puts_everything_back(tmp_path: Path) -> None:

@@ -16,5 +16,5 @@ class SelectSeries(Step):
 
     def process(self, _: Job, index: DicomIndex) -> SelectedSeries:
         """Choose the attenuation-corrected, static, original PET."""
-        pet, _why = choose_pet(index.series, index.folder)
+        pet, _why, _arbitrary = choose_pet(index.series, index.folder)
         return SelectedSeries(index, pet.uid)

@@ -96,7 +96,10 @@ def administered_dose_bq(header: Dataset, item: Dataset, override_bq: float | No
     SuvError
         If neither gives a positive number.
     """
+    low, high = PLAUSIBLE_DOSE_BQ
     if override_bq is not None:
+        if not low < override_bq <= high:  # 10 is 10 mCi rather than 10 MBq
+            warnings.append(f"A --dose of {override_bq / 1e6:g} MBq is implausible, but used; it is given in MBq.")
         return override_bq
     dose = number(item, "RadionuclideTotalDose")
     if dose is None or dose <= 0:
@@ -108,7 +111,6 @@ def administered_dose_bq(header: Dataset, item: Dataset, override_bq: float | No
     if dose < MEGABECQUEREL_BELOW:
         warnings.append(f"RadionuclideTotalDose is {dose:g}, taken as MBq.")
         dose *= 1e6
-    low, high = PLAUSIBLE_DOSE_BQ
     if not low <= dose <= high:
         warnings.append(
             f"An administered activity of {dose / 1e6:g} MBq is implausible, but used; --dose MBQ replaces it."

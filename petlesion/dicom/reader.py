@@ -93,7 +93,7 @@ def read_dicom(
         If the slices form no static volume, some are missing, or a file is damaged.
     """
     series = _study_series(index, choice)
-    pet, why_pet = choose_pet(series, index.folder, choice.pet_uid)
+    pet, why_pet, arbitrary = choose_pet(series, index.folder, choice.pet_uid)
     stack, warnings = _stack_pet(pet, index)
     headers = tuple(instance.header for instance in stack.instances)
     identified = identify_tracer(headers[0]) if tracer is None else given_tracer(tracer)
@@ -108,7 +108,7 @@ def read_dicom(
         pet=suv,
         ct=None if ct_stack is None else _read_ct(ct_stack, stack.grid, progress),
         tracer=identified.tracer,
-        patient=_read_patient(headers[0], overrides),
+        patient=_read_patient(headers[0], overrides.weight_kg, replaced="weight" in conversion.record.overrides),
         suv=conversion.record,
         study_instance_uid=pet.study_uid,
         pet_series_instance_uid=pet.uid,
@@ -118,7 +118,7 @@ def read_dicom(
             one_header_per_slice=stack.positions is None,
         ),
         selection=(*why_pet, *why_ct, identified.reason),
-        warnings=(*index.warnings, *warnings),
+        warnings=(*index.warnings, *arbitrary, *warnings),
     )
 
 
@@ -216,12 +216,16 @@ def _read_ct(stack: Stack, grid: Grid, progress: Progress) -> Volume:
     return resample(Volume(array, stack.grid), grid, outside=NO_CT_HU)
 
 
-def _read_patient(header: Dataset, overrides: SuvOverrides) -> Patient:
-    """Who was scanned; what is missing or malformed stays empty, and SUV warnings are not repeated."""
+def _read_patient(header: Dataset, given_weight_kg: float | None, *, replaced: bool) -> Patient:
+    """Who was scanned; what is missing or malformed stays empty, and SUV warnings are not repeated.
+
+    The weight is that which SUV was computed with: a given one that did not replace the header's fills a gap only.
+    """
+    weight: float | None
     try:
-        weight = patient_weight_kg(header, overrides.weight_kg, [])
+        weight = patient_weight_kg(header, given_weight_kg if replaced else None, [])
     except SuvError:
-        weight = None
+        weight = given_weight_kg
     return Patient(
         patient_id=text(header, "PatientID"),
         name=str(header.get("PatientName") or ""),

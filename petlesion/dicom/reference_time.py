@@ -255,13 +255,22 @@ def _warn_of_other_starts(
     others = [
         time
         for frame, time in zip(frames, calculated, strict=True)
-        if abs(frame.start - series) >= SAME_TIME and abs(time - series) > SAME_TIME
+        if abs(time - series) > SAME_TIME + _unclear(frame, series)
     ]
     if others:
         warnings.append(
             f"All slices are taken as decay-corrected to SeriesTime {series:%Y-%m-%d %H:%M:%S}, although "
             f"FrameReferenceTime of {len(others)} slices points elsewhere, such as {others[0]:%Y-%m-%d %H:%M:%S}."
         )
+
+
+def _unclear(frame: Frame, series: datetime) -> timedelta:
+    """How far FrameReferenceTime may be off without a word: of a frame that starts the series, half its length.
+
+    Some count it from the start of that frame and some from its middle.
+    """
+    starts = abs(frame.start - series) < SAME_TIME
+    return timedelta(seconds=(frame.duration_s or 0.0) / 2 if starts else 0.0)
 
 
 def _recorded(

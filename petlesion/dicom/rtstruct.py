@@ -113,7 +113,11 @@ def _add_structure_set(dataset: Dataset, study: PetCt, report: Report) -> None:
     """Structure Set module (DICOM PS3.3 C.8.8.5)."""
     dataset.StructureSetLabel = "LESIONS"
     dataset.StructureSetName = f"Lesions, {report.method.name}"[:64]
-    dataset.StructureSetDescription = f"{MANUFACTURER} {VERSION}, method {report.method.name}, {report.review}"[:1024]
+    weights = report.method.weights_sha256
+    dataset.StructureSetDescription = (
+        f"{MANUFACTURER} {VERSION}, method {report.method.name}, {report.review}"
+        + (f", weights SHA-256 {weights}" if weights else "")
+    )[:1024]
     dataset.StructureSetDate, dataset.StructureSetTime = content_moment(study)
     series = Dataset()
     series.SeriesInstanceUID = study.pet_series_instance_uid

@@ -56,7 +56,9 @@ class _Criterion:
     """Why a candidate is out, as the end of a sentence that begins with its name."""
 
 
-def choose_pet(series: Sequence[Series], folder: Path, uid: str | None = None) -> tuple[Series, tuple[str, ...]]:
+def choose_pet(
+    series: Sequence[Series], folder: Path, uid: str | None = None
+) -> tuple[Series, tuple[str, ...], tuple[str, ...]]:
     """Choose the PET of a study: attenuation-corrected, static, whole-body, original.
 
     Parameters
@@ -71,7 +73,8 @@ def choose_pet(series: Sequence[Series], folder: Path, uid: str | None = None) -
     Returns
     -------
     tuple
-        The series, and why it was chosen and each other not, a sentence each.
+        The series; why it was chosen and each other not, a sentence each; and a warning where nothing but its number
+        speaks for it.
 
     Raises
     ------
@@ -98,10 +101,16 @@ def choose_pet(series: Sequence[Series], folder: Path, uid: str | None = None) -
     lost = [f"PET {each.title} not used: {reasons[each.uid]}." for each in pets if reasons[each.uid]]
     if not usable:
         raise _no_pet(pets, lost, folder)
-    winner, losers = _eliminate([_candidate(each) for each in usable], _PET_CRITERIA)
+    winner, losers, equals = _eliminate([_candidate(each) for each in usable], _PET_CRITERIA)
     why = _why(uid, len(usable), "usable PET")
     chosen = f"PET {winner.series.title}, {winner.slices} slices over {winner.extent_mm:.0f} mm: {why}."
-    return winner.series, (chosen, *(f"PET {sentence}" for sentence in losers), *lost)
+    titles = " or ".join(f"PET {each.title}" for each in equals)
+    arbitrary = f"PET {winner.series.title} is measured; as good a choice is {titles}, whose SUV may differ."
+    return (
+        winner.series,
+        (chosen, *(f"PET {sentence}" for sentence in losers), *lost),
+        (arbitrary,) if equals else (),
+    )
 
 
 def why_unusable_pet(series: Series) -> str:
@@ -175,7 +184,7 @@ def choose_ct(
             )
         return None, (*lost, "No CT of this study fits the PET." if cts else "The study has no CT.")
     candidates = [_candidate(each) for each in cts if each.uid in stacks]
-    winner, losers = _eliminate(candidates, _ct_criteria(pet, stacks))
+    winner, losers, _ = _eliminate(candidates, _ct_criteria(pet, stacks))
     stack = stacks[winner.series.uid]
     why = _why(uid, len(stacks), "fitting CT")
     covered = 100 * pet.grid.length_within(stack.grid)
@@ -216,8 +225,10 @@ def _candidate(series: Series) -> _Candidate:
     return _Candidate(series, places, float(along[-1] - along[0]) + spacing, static)
 
 
-def _eliminate(candidates: Sequence[_Candidate], criteria: Sequence[_Criterion]) -> tuple[_Candidate, list[str]]:
-    """Winner, and why each other is out, in order of the criteria."""
+def _eliminate(
+    candidates: Sequence[_Candidate], criteria: Sequence[_Criterion]
+) -> tuple[_Candidate, list[str], list[Series]]:
+    """Winner; why each other is out, in order of the criteria; and those that no criterion tells from the winner."""
     remaining = sorted(candidates, key=lambda candidate: (candidate.number, candidate.series.uid))
     lost: list[str] = []
     for criterion in criteria:
@@ -226,8 +237,9 @@ def _eliminate(candidates: Sequence[_Candidate], criteria: Sequence[_Criterion])
         out = [candidate for candidate, score in zip(remaining, scores, strict=True) if score < best]
         lost += [f"{candidate.series.title} not used: {criterion.lost(candidate)}." for candidate in out]
         remaining = [candidate for candidate in remaining if candidate not in out]
-    lost += [f"{other.series.title} not used: as good, but listed later." for other in remaining[1:]]
-    return remaining[0], lost
+    winner, *equals = remaining
+    lost += [f"{other.series.title} not used: as good, but listed later." for other in equals]
+    return winner, lost, [other.series for other in equals]
 
 
 def _covers(candidate: _Candidate, remaining: Sequence[_Candidate]) -> float:

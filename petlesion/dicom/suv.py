@@ -260,5 +260,9 @@ def _record(
         reference_time=None if times is None else min(times.reference).replace(tzinfo=zone),
         injection_time=None if times is None else times.injection.replace(tzinfo=zone),
         warnings=tuple(dict.fromkeys(warnings)),
-        overrides=overrides.as_record(),
+        overrides={
+            option: value
+            for option, value in overrides.as_record().items()
+            if not any(warning.startswith(f"--{option} has no effect") for warning in warnings)
+        },
     )

@@ -24,6 +24,8 @@ COLUMNS = (
     "centroid_x_mm",
     "centroid_y_mm",
     "centroid_z_mm",
+    "method",
+    "weights_sha256",
 )
 """Header of `lesions.csv`: the keys of `report.json` with their units (SUVbw in g/mL, TLU in g, LPS in mm)."""
 
@@ -36,8 +38,8 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 def write_lesions_csv(report: Report, path: Path) -> None:
     """Write the lesions of a report as CSV (RFC 4180, UTF-8, decimal point).
 
-    Every row names the study, so that files of many patients can be appended to one table. There is no row of totals;
-    they are in `report.json`. A study without lesions has one row, whose `id` is "none" and whose measurements are
+    Every row names the study and what found the lesion, so that files of many patients can be appended to one table.
+    There is no row of totals; they are in `report.json`. A study without lesions has one row, whose `id` is "none" and whose measurements are
     empty: it does not vanish from such a table, and an empty file is never mistaken for a result.
 
     Parameters
@@ -48,12 +50,14 @@ def write_lesions_csv(report: Report, path: Path) -> None:
         File to write; an existing one is replaced.
     """
     study = (report.study.study_instance_uid, report.study.pet_series_instance_uid)
+    method = (report.method.name, report.method.weights_sha256 or "")
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        writer.writerows((*study, *_row(lesion)) for lesion in report.lesions)
+        writer.writerows((*study, *_row(lesion), *method) for lesion in report.lesions)
         if not report.lesions:
-            writer.writerow((*study, NO_LESION, *[""] * (len(COLUMNS) - 3)))
+            measures = len(COLUMNS) - len(study) - 1 - len(method)
+            writer.writerow((*study, NO_LESION, *[""] * measures, *method))
 
 
 def _row(lesion: LesionRecord) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from synthetic_dicom import SUV_PER_UNIT, axial_grid, ct_header, pattern, pet_he
 
 from petlesion.dicom.reader import read_dicom
 from petlesion.dicom.scan import scan
+from petlesion.dicom.suv_overrides import SuvOverrides
 from petlesion.errors import SuvError
 from petlesion.study import NO_CT_HU, Patient, PetCt
 from petlesion.tracers import TracerName
@@ -49,6 +50,18 @@ def test_suv_and_geometry(tmp_path: Path) -> None:
     assert study.tracer.name is TracerName.F18_FDG
     assert study.patient == Patient("T1", "TEST^PATIENT", date(1960, 2, 29), "F", 70.0, 1.75)
     assert study.warnings == ()
+
+
+@pytest.mark.parametrize(("header_kg", "patient_kg"), [("80", 80.0), (None, 71.0)])
+def test_a_given_weight_does_not_contradict_suv_of_the_scanner(
+    tmp_path: Path, header_kg: str | None, patient_kg: float
+) -> None:
+    grid = axial_grid()
+    header = pet_header()
+    header.Units, header.PatientWeight = "GML", header_kg
+    write_series(tmp_path, Volume(pattern(grid), grid), header)
+    study = read_dicom(scan(tmp_path), overrides=SuvOverrides(weight_kg=71.0))
+    assert study.patient.weight_kg == patient_kg
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

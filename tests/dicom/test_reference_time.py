@@ -279,3 +279,11 @@ def test_a_scan_without_time_is_refused(pet_header: MakePetHeader, changes: dict
 def test_uncorrected_frames_need_their_duration(pet_header: MakePetHeader) -> None:
     with pytest.raises(SuvError, match="ActualFrameDuration"):
         suv_conversion([pet_header(DecayCorrection="NONE", CorrectedImage=["ATTN"], ActualFrameDuration="0")])
+
+
+@pytest.mark.parametrize(("frame_reference_s", "told"), [(0, False), (30, False), (60, False), (300, True)])
+def test_a_frame_that_starts_the_series_may_not_count_from_long_before_it(
+    pet_header: MakePetHeader, frame_reference_s: int, told: bool
+) -> None:
+    header = pet_header(FrameReferenceTime=str(1000 * frame_reference_s), ActualFrameDuration="120000")
+    assert ("points elsewhere" in " ".join(suv_conversion([header]).record.warnings)) is told

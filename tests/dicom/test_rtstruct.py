@@ -99,6 +99,9 @@ def test_structure_set_names_study_images_and_lesions() -> None:
     assert dataset.ROIContourSequence[0].ROIDisplayColor != dataset.ROIContourSequence[1].ROIDisplayColor
     assert dataset.RTROIObservationsSequence[1].ReferencedROINumber == 2
     assert dataset.StructureSetDate == "20250101"
+    assert "SHA-256" not in dataset.StructureSetDescription
+    of_network = replace(report, method=replace(report.method, weights_sha256="ab" * 32))
+    assert f"SHA-256 {'ab' * 32}" in build_rtstruct(study, lesions, of_network).StructureSetDescription
 
 
 def test_same_input_same_bytes_and_other_mask_other_uid() -> None:

@@ -54,7 +54,7 @@ def _write(folder: Path, header: Dataset, grid: Grid, name: str, change: Change,
 
 def _choose(folder: Path, uid: str | None = None) -> tuple[str, str]:
     """SeriesDescription of the chosen PET, and all reasons."""
-    chosen, reasons = choose_pet(scan(folder).series, folder, uid)
+    chosen, reasons, _ = choose_pet(scan(folder).series, folder, uid)
     assert all(reason.endswith(".") for reason in reasons)
     return str(chosen.instances[0].header.SeriesDescription), "\n".join(reasons)
 
@@ -135,6 +135,17 @@ def test_of_two_usable_ones(
     assert chosen == "b better"
     assert "the best of 2 usable PETs" in reasons
     assert reason in reasons
+
+
+def test_says_so_where_nothing_tells_two_apart(tmp_path: Path, pet: Write) -> None:
+    pet("early", SeriesNumber="3")
+    pet("short", slices=4)
+    assert choose_pet(scan(tmp_path).series, tmp_path)[2] == ()
+    pet("late", SeriesNumber="4")
+    (warning,) = choose_pet(scan(tmp_path).series, tmp_path)[2]
+    assert 'PET series 3 "early"' in warning
+    assert 'as good a choice is PET series 4 "late"' in warning
+    assert choose_pet(scan(tmp_path).series, tmp_path, derived_uid("series", "late"))[2] == ()
 
 
 def test_frames_at_the_same_place_lose_against_a_static_one(tmp_path: Path, pet: Write) -> None:

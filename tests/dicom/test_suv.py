@@ -347,11 +347,17 @@ def test_overrides_do_not_change_suv_of_the_scanner(pet_header: MakePetHeader) -
     header = pet_header(Units="GML")
     assert factor_of(header, **overrides) == 1
     assert warnings_of(header, **overrides).count("has no effect") == 3
+    assert suv_conversion([header], SuvOverrides(**overrides)).record.overrides == {}
     lean = pet_header(Units="GML", SUVType="IBW", PatientWeight=None)
     assert factor_of(lean, weight_kg=80.0) == pytest.approx(80 / 72.38)
     assert "--weight has no effect" not in warnings_of(lean, weight_kg=80.0)
     admin = pet_header(DecayCorrection="ADMIN")
     assert "--injection-time has no effect" in warnings_of(admin, **overrides)
+
+
+@pytest.mark.parametrize(("dose_mbq", "odd"), [(10, True), (10.1, False), (370, False), (5000, False), (3e8, True)])
+def test_a_given_dose_in_another_unit_draws_a_warning(pet_header: MakePetHeader, dose_mbq: float, odd: bool) -> None:
+    assert ("implausible" in warnings_of(pet_header(), dose_bq=dose_mbq * 1e6)) is odd
 
 
 @pytest.mark.parametrize("wrong", [{"weight_kg": 0.0}, {"weight_kg": math.nan}, {"dose_bq": -1.0}])

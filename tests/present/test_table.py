@@ -54,6 +54,7 @@ def test_rows_hold_the_report(tmp_path: Path) -> None:
         *("1.2", "1.2.3", "1", "2.25.1", "Leber, Segment Ⅷ", "0.5000"),
         *("12.3457", "20.0000", "10.0000", "5.0000", "2.5000", "15.0000", "123.4568"),
         *("-1.00", "2.00", "1234.50"),
+        *("fixed", ""),
     ]
     assert (second["id"], second["location"], second["confidence"]) == ("2", "", "")
 
@@ -65,7 +66,17 @@ def test_no_lesion_is_one_row_that_says_none(tmp_path: Path) -> None:
         "study_instance_uid": "1.2",
         "pet_series_instance_uid": "1.2.3",
         "id": "none",
+        "method": "fixed",
     }
+
+
+def test_a_network_is_named_by_its_hash(tmp_path: Path) -> None:
+    report = make_report(LESION)
+    unet = replace(report, method=MethodRecord("unet", "1", weights_sha256="ab" * 32))
+    for made in (unet, replace(unet, lesions=(), totals=totals(()))):
+        write_lesions_csv(made, tmp_path / "lesions.csv")
+        (row,) = read(tmp_path / "lesions.csv")
+        assert (row["method"], row["weights_sha256"]) == ("unet", "ab" * 32)
 
 
 def test_columns_are_the_keys_of_a_lesion_with_units() -> None:
