@@ -39,8 +39,8 @@ def write_lesions_csv(report: Report, path: Path) -> None:
     """Write the lesions of a report as CSV (RFC 4180, UTF-8, decimal point).
 
     Every row names the study and what found the lesion, so that files of many patients can be appended to one table.
-    There is no row of totals; they are in `report.json`. A study without lesions has one row, whose `id` is "none" and whose measurements are
-    empty: it does not vanish from such a table, and an empty file is never mistaken for a result.
+    There is no row of totals; they are in `report.json`. A study without lesions has one row, whose `id` is "none" and
+    whose measurements are empty: it does not vanish from such a table, and no empty file is mistaken for a result.
 
     Parameters
     ----------
