@@ -25,6 +25,10 @@ STAGING_PREFIX: Final = ".petlesion-"
 """Of the folders that `petlesion.output.staged_results` writes in."""
 
 
+class EarlierResultsError(OutputError):
+    """The output folder holds results, and their list: nothing is written there, not even that this run failed."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of one study, or of a run.
@@ -91,7 +95,8 @@ def run_outcome(outcomes: Sequence[Outcome]) -> Outcome:
     if len(outcomes) == 1:
         return outcomes[0]
     failed = [outcome for outcome in outcomes if outcome.exit_code != ExitCode.DONE]
-    values: dict[str, Any] = {"n_studies": len(outcomes), "n_failed": len(failed)}
+    lesions = sum(outcome.values.get("n_lesions", 0) for outcome in outcomes)
+    values: dict[str, Any] = {"n_studies": len(outcomes), "n_failed": len(failed), "n_lesions": lesions}
     if failed:
         values |= {name: failed[0].values[name] for name in ("exception", "exception_message")}
     values["studies"] = [_metadata(outcome) | {"folder": outcome.folder} for outcome in outcomes]
@@ -146,7 +151,9 @@ def check_output(out: Path) -> None:
     Raises
     ------
     OutputError
-        If `out` cannot be read and written, or `out` or a sub-folder holds results.
+        If `out` cannot be read and written.
+    EarlierResultsError
+        If `out` or a sub-folder holds results.
     """
     if out.exists() and not (out.is_dir() and os.access(out, os.R_OK | os.W_OK | os.X_OK)):
         raise OutputError(
@@ -155,7 +162,7 @@ def check_output(out: Path) -> None:
             remedy="give another folder with -o, or let the user of this process write it",
         )
     if any(holds_results(folder) for folder in _folders(out)):
-        raise OutputError(
+        raise EarlierResultsError(
             "results of an earlier run are there already", where=out, remedy="give an empty output folder"
         )
     remove_unfinished(out)

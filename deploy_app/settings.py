@@ -23,7 +23,6 @@ from yaml import YAMLError
 from petlesion.dicom.seg_type import SegType
 from petlesion.errors import ModelError, UsageError
 from petlesion.networks.installed import MODELS_VARIABLE, verified_model
-from petlesion.networks.registry import Registry
 from petlesion.segment.options import MethodName, SegmentOptions
 from petlesion.server.viewer import VARIABLE as OHIF_VARIABLE
 from petlesion.tracers import TracerName
@@ -128,25 +127,20 @@ class Settings(BaseSettings):
         return self
 
     def chosen_method(self, folder: Path) -> MethodName:
-        """The method asked for; without, as the command line chooses: the network where MODELS holds it, else PERCIST.
+        """The method asked for; without, the network where there is a folder of models, else PERCIST.
 
-        Who names a model wants it: where `model` or `model_sha256` is set, a model that is missing is an error.
+        Who names a model or mounts a folder wants it: then a model that is missing is an error, and no threshold takes
+        its place unnoticed.
 
         Parameters
         ----------
         folder
             Holds a folder a model.
-
-        Raises
-        ------
-        ModelError
-            If the record of the model's versions is damaged.
         """
         if self.method is not None:
             return self.method
-        if {"model", "model_sha256"} & self.model_fields_set:
-            return MethodName.UNET
-        return MethodName.PERCIST if Registry.of(folder, self.model).find_current() is None else MethodName.UNET
+        meant = folder.is_dir() or {"model", "model_sha256"} & self.model_fields_set
+        return MethodName.UNET if meant else MethodName.PERCIST
 
     def segment_options(self, folder: Path) -> SegmentOptions:
         """What `petlesion.segment.methods.segment` takes.
@@ -252,7 +246,7 @@ _CHOICES: Final[Mapping[str, Iterable[StrEnum]]] = {
 }
 
 
-_DEPENDS: Final = {"tracer": "from the header", "method": "`unet` where MODELS holds a model, else `percist`"}
+_DEPENDS: Final = {"tracer": "from the header", "method": "`unet` where there is a folder of models, else `percist`"}
 """Options whose default depends on the input."""
 
 

@@ -24,7 +24,7 @@ from logs import Log
 from paths import Paths
 from petlesion.errors import ExitCode, PetlesionError, SegmentationError, UsageError
 from preflight import process_environment, scratch_folder
-from results import check_output, error_outcome, remove_unfinished, write_failure
+from results import EarlierResultsError, check_output, error_outcome, remove_unfinished, write_failure
 from settings import Settings
 
 WORKER: Final = Path(__file__).with_name("worker.py")
@@ -88,7 +88,8 @@ def _supervised(paths: Paths, settings: Settings, log: Log) -> int:
         return 128 + stop.signal_number
     except PetlesionError as error:
         log.error("run failed", error, error.exit_code)
-        write_failure(error_outcome(error), paths.output, log)
+        if not isinstance(error, EarlierResultsError):
+            write_failure(error_outcome(error), paths.output, log)
         return error.exit_code
 
 

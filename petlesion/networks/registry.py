@@ -379,9 +379,20 @@ class Registry:
             raise _not_written(self.folder, error) from error
 
     def _bare(self) -> Version | None:
-        """Version 0; its identity is what was found when the first version was published, or the model exported."""
-        if not all((self.folder / name).is_file() for name in FILES):
+        """Version 0; its identity is what was found when the first version was published, or the model exported.
+
+        Raises
+        ------
+        ModelError
+            If a part of it is missing: no other method may take the place of a network that was copied in part.
+        """
+        missing = [name for name in FILES if not (self.folder / name).is_file()]
+        if len(missing) == len(FILES):
             return None
+        if missing:
+            raise ModelError(
+                f"model is incomplete: {', '.join(missing)} missing", where=self.folder, remedy="copy the model again"
+            )
         recorded = next((change.sha256 for change in self.history() if change.version == 0), None)
         return Version(0, self.folder, recorded or self._exported() or model_identity(self.folder), {})
 

@@ -30,7 +30,7 @@ def configure(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:
 
 def test_defaults_are_those_of_the_core(tmp_path: Path) -> None:
     settings = load_settings()
-    assert settings.segment_options(tmp_path) == SegmentOptions()
+    assert settings.segment_options(tmp_path / "none") == SegmentOptions()
     assert settings.tracer is None
     assert settings.outputs == {OutputName.SEG, OutputName.SR, OutputName.RTSTRUCT, OutputName.PDF, OutputName.CSV}
 
@@ -50,6 +50,15 @@ def test_network_is_the_default_where_there_is_a_model(tmp_path: Path) -> None:
     shutil.copytree(train_beginner(tmp_path), tmp_path / "models" / "unet")
     assert load_settings().segment_options(tmp_path / "models").method is MethodName.UNET
     assert load_settings().segment_options(tmp_path / "none").method is MethodName.PERCIST
+
+
+@pytest.mark.parametrize("left_out", ["model.pt", "card.json", "all"])
+def test_no_threshold_takes_the_place_of_a_model_that_did_not_arrive(tmp_path: Path, left_out: str) -> None:
+    (tmp_path / "models").mkdir()
+    if left_out != "all":
+        shutil.copytree(train_beginner(tmp_path), tmp_path / "models" / "unet", ignore=lambda *_: [left_out])
+    with pytest.raises(ModelError, match=r"incomplete|no model is in service"):
+        load_settings().segment_options(tmp_path / "models")
 
 
 def test_a_model_that_is_named_must_be_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -201,6 +201,10 @@ def test_several_studies_fail_on_their_own(phantom: Path, tmp_path: Path, out: P
         assert names(out / uid) == MACHINE_RESULTS
         assert metadata(out / uid)["exit_code"] == code
     assert metadata(out)["n_failed"] == 3
+    assert metadata(out)["n_lesions"] == sum(metadata(out / uid)["n_lesions"] for uid in ("1.2.1", "1.2.5"))
+    lists = [(out / name).read_bytes() for name in sorted(MACHINE_RESULTS)]
+    assert run(tmp_path / "input", out).returncode == ExitCode.OUTPUT
+    assert [(out / name).read_bytes() for name in sorted(MACHINE_RESULTS)] == lists
     assert [study["folder"] for study in metadata(out)["studies"]] == sorted(damages)
 
 
