@@ -21,8 +21,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -117,6 +120,27 @@ def predict(patient: Patient, contender: Contender, out: Path) -> None:
     staging.rename(target)
 
 
+def predict_all(patients: Sequence[Patient], contenders: Sequence[Contender], out: Path, jobs: int) -> None:
+    """Segment all patients by all methods, some patients at a time, and say how far it is."""
+    threads = max(1, len(os.sched_getaffinity(0)) // jobs)
+    shared = [
+        replace(each, options=replace(each.options, network=replace(each.options.network, threads=threads)))
+        for each in contenders
+    ]
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        waiting = [pool.submit(predict_by_all, patient, shared, out) for patient in patients]
+        for done, future in enumerate(as_completed(waiting), start=1):
+            future.result()
+            print(f"\r{done} of {len(patients)} patients", end="", flush=True)
+    print()
+
+
+def predict_by_all(patient: Patient, contenders: Sequence[Contender], out: Path) -> None:
+    """Segment one patient by all methods."""
+    for contender in contenders:
+        predict(patient, contender, out)
+
+
 def shown(interval: Interval) -> str:
     """Estimate and interval as text."""
     return f"{interval.estimate:.2f} ({interval.lower:.2f}-{interval.upper:.2f})"
@@ -157,6 +181,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--model", type=Path, action="append", default=[], help="model folder; repeatable")
+    parser.add_argument("--jobs", "-j", type=int, default=1, help="patients at a time; default %(default)s")
     parser.add_argument("--min-iou", type=float, default=0.0)
     parser.add_argument("--validation", action="store_true", help="only validation patients of the first model")
     parser.add_argument(
@@ -177,11 +202,7 @@ def main() -> None:
         patients = [patient for patient in patients if patient.folder.name in names]
         if not patients:
             parser.error(f"{given.data} holds no validation patient of {given.model[0]}")
-    for done, patient in enumerate(patients, start=1):
-        for contender in contenders:
-            predict(patient, contender, given.out)
-        print(f"\r{done} of {len(patients)} patients", end="", flush=True)
-    print()
+    predict_all(patients, contenders, given.out, given.jobs)
     for line in tables(patients, contenders, given.out, Rules(min_iou=given.min_iou)):
         print(line)
 

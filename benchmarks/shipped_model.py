@@ -104,7 +104,8 @@ def pretraining(minutes: float, parent: Path | None = None) -> dict[str, Any]:
     if parent is None:
         return changes
     model = {"channels": [str(channel) for channel in InputChannel]}
-    return {**changes, "init": str(parent.resolve()), "init_share": PARENT_SHARE, "model": model}
+    start = {"init": str(parent.resolve()), "init_share": PARENT_SHARE, "model": model}
+    return {**changes, **start, "split": {"validation": 0}}
 
 
 def fine_tuning(out: Path, sarcoma: Path, split: Mapping[str, Any], minutes: float) -> dict[str, Any]:
