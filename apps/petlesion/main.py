@@ -119,6 +119,13 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
             os.nice(NICENESS)
         return dict(super().train(request))
 
+    def bundle_path(self, model: str) -> str:  # noqa: ARG002
+        """Path that training, scoring and batches import from, beside the app: one that holds nothing.
+
+        MONAI Label takes it from the request where the app names none, and a client could name a folder of uploads.
+        """
+        return os.devnull
+
     def _start_training(self, request: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Start a training, unless one that a client asked for is running."""
         running, _ = AsyncTask.status("train", check_if_running=True)

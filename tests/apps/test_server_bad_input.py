@@ -165,6 +165,24 @@ def test_archives_are_not_unpacked(site: Site) -> None:
     assert not (Path(tempfile.gettempdir()) / "petlesion-leads-out").exists()
 
 
+@pytest.mark.parametrize("path", ["train/unet", "scoring/dice", "batch/infer/fixed", "train/", "scoring/"])
+def test_code_that_a_client_has_sent_is_not_run(site: Site, tmp_path: Path, path: str) -> None:
+    code = f"open({str(tmp_path / 'ran')!r}, 'w')"
+    sent = requests.put(f"{site.url}/session/", files={"files": ("sitecustomize.py", code)}, timeout=30)
+    asked = {"bundle_path": sent.json()["session_info"]["path"]}
+    for model in ("unet", "dice"):
+        params = {model: asked} if path.endswith("/") else asked
+        answer = requests.post(f"{site.url}/{path}", json=params, timeout=30)
+        assert_refused(site, answer, says="bundle_path names code")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("gpus", [1, [0], "0\0", "\ud800"])
+def test_gpus_are_text(site: Site, gpus: object) -> None:
+    answer = requests.post(f"{site.url}/train/unet", json={"gpus": gpus}, timeout=30)
+    assert_refused(site, answer, says="gpus is ")
+
+
 def test_pages_of_other_origins_are_refused(site: Site) -> None:
     foreign = {"Origin": "https://evil.example"}
     assert "Access-Control-Allow-Origin" not in requests.get(f"{site.url}/info/", headers=foreign, timeout=30).headers

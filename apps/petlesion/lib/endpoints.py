@@ -196,6 +196,21 @@ def _check(arguments: Mapping[str, Any]) -> None:
         value = arguments.get(key)
         if isinstance(value, str) and value:
             _check_object(key, value)
+        elif isinstance(value, dict):
+            _check_task(value)
+
+
+def _check_task(params: Mapping[str, Any]) -> None:
+    """Check what MONAI Label puts into the environment of the process that trains, scores or runs a batch.
+
+    Its deprecated endpoints for all models take options by the name of each.
+    """
+    for options in (params, *(value for value in params.values() if isinstance(value, dict))):
+        if "bundle_path" in options:
+            raise HTTPException(400, "bundle_path names code to run, which is taken from no client; leave it out")
+        gpus = options.get("gpus", "all")
+        if not (isinstance(gpus, str) and gpus.isprintable()):
+            raise HTTPException(400, f'gpus is {str(gpus)[:40]!r}; give "all", or numbers as text, such as "0,1"')
 
 
 def _check_object(key: str, text: str) -> None:
