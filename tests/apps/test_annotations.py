@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -264,6 +265,48 @@ def test_series_of_which_the_server_sends_a_part_is_not_taken_for_a_shorter_one(
         site.annotations.open(anna.pet)
     site.archive.instead = lambda _: None
     assert site.annotations.open(anna.pet)[0].pet.grid.shape == PET_GRID.shape
+
+
+def test_label_of_a_study_that_was_fetched_is_kept_while_the_server_is_away(site: Site) -> None:
+    """And this one was started again meanwhile."""
+    anna, ben = site.study("anna"), site.study("ben")
+    site.watch()
+    before, _ = site.annotations.open(anna.pet)
+    site.archive.away = True
+    again = Site(site.folder, site.orthanc, site.archive)
+    assert again.offered() == sorted([anna.pet, ben.pet])
+    write_labels(mask(), PET_GRID, site.folder / "label.nii.gz")
+    assert again.annotations.submit(anna.pet, site.folder / "label.nii.gz").version == 1
+    study, _ = again.annotations.open(anna.pet)
+    np.testing.assert_array_equal(study.pet.array, before.pet.array)
+    assert study.ct is not None
+    with pytest.raises(ArchiveError, match="does not answer"):
+        again.annotations.submit(ben.pet, site.folder / "label.nii.gz")
+    assert again.labels.versions(ben.pet) == ()
+    site.archive.away = False
+    again.watch(after_s=600)
+    assert len(site.orthanc.segmentations(anna.study)) == 1
+
+
+@pytest.mark.parametrize("what", ["image removed", "image added", "other revision", "server fails"])
+def test_what_was_fetched_is_not_read_where_it_may_not_be_whole(site: Site, what: str) -> None:
+    anna = site.study("anna")
+    site.watch()
+    site.annotations.open(anna.pet)
+    site.archive.away = True
+    again = Site(site.folder, site.orthanc, site.archive)
+    first, *_ = sorted((site.folder / "cache" / anna.study / anna.pet).glob("*.dcm"))
+    if what == "image removed":
+        first.unlink()
+    elif what == "image added":
+        first.with_name("1.2.3.dcm").write_bytes(first.read_bytes())
+    elif what == "other revision":
+        note = site.folder / "cache" / "notes" / "fetched" / f"{anna.pet}.json"
+        note.write_text(json.dumps({**json.loads(note.read_text()), "revision": "another"}))
+    else:
+        site.archive.away, site.archive.fails = False, lambda _: True
+    with pytest.raises(ArchiveError):
+        again.annotations.open(anna.pet)
 
 
 def test_ct_that_is_shown_is_not_asked_for_again(site: Site) -> None:

@@ -20,8 +20,9 @@ TRAVERSALS = ["../../x", "/etc/passwd", "%2e%2e%2f%2e%2e%2fx", "..\\..\\x", "a/.
 
 
 def files_of(site: Site) -> set[Path]:
-    """All files of the server but its log."""
-    found = site.server.log.parent.rglob("*")
+    """All files of the server but its log and what it has fetched."""
+    folder = site.server.log.parent
+    found = (path for path in folder.rglob("*") if not path.is_relative_to(folder / "cache"))
     return {path for path in found if path.is_file() and path.suffix not in (".log", ".lock", ".dcm")}
 
 

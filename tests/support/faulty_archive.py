@@ -23,6 +23,8 @@ class FaultyArchive:
         `METHOD /path?query` of all requests.
     fails
         Whether a request is answered with 500; a test may change it, or do something before it is passed on.
+    away
+        Whether connections are closed without an answer.
     instead
         Path and query that is asked for with GET in the place of a request, so that its answer is another; or None.
     """
@@ -31,6 +33,7 @@ class FaultyArchive:
         self.url = url
         self.asked: list[str] = []
         self.fails: Callable[[str], bool] = lambda _: False
+        self.away = False
         self.instead: Callable[[str], str | None] = lambda _: None
 
 
@@ -43,6 +46,9 @@ def faulty(dicomweb: str) -> Iterator[FaultyArchive]:
         def do_GET(self) -> None:
             request = f"{self.command} {self.path}"
             archive.asked.append(request)
+            if archive.away:
+                self.close_connection = True
+                return
             if archive.fails(request):
                 self.answer(500, b"", "text/plain")
                 return

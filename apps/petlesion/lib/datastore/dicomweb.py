@@ -18,6 +18,7 @@ import requests
 from dicomweb_client import DICOMwebClient
 from pydicom import Dataset
 
+from lib.datastore.archive_notes import ArchiveNotes
 from lib.datastore.backoff import Backoff
 from lib.datastore.cases import Case, CtView, FoundLabel, revision_of
 from lib.datastore.local import case_of, ct_view_in
@@ -33,6 +34,8 @@ TIMEOUTS_S = (10.0, 120.0)
 """Longest wait for a connection, and between two pieces of an answer."""
 LOOKED_AT_AGAIN = 5
 """PET series at each refresh that are compared image by image, with the CTs of their study: two requests each."""
+AWAY = (502, 503, 504)
+"""HTTP status of a proxy whose server does not answer."""
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 logging.getLogger("dicomweb_client").setLevel(logging.WARNING)  # it logs each request
 _ANY_SYNTAX = (("application/dicom", "*"),)
@@ -46,6 +49,10 @@ class ArchiveError(PetlesionError):
     """The DICOMweb server does not answer, or not as DICOM PS3.18 says."""
 
     exit_code = ExitCode.NO_DICOM
+
+
+class ArchiveAwayError(ArchiveError):
+    """It does not answer at all, or a proxy before it says so."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ class DicomWeb:
     url
         Base of the DICOMweb services.
     folder
-        Takes fetched files, `<study>/<series>/<instance>.dcm`; several processes may share it.
+        Takes fetched files, `<study>/<series>/<instance>.dcm`, and `notes`; several processes may share it.
     credentials
         User and password, if the server wants them.
     prefixes
@@ -103,7 +110,9 @@ class DicomWeb:
         self.folder = folder
         self._client = DICOMwebClient(url, session, qido, wado, stow, timeout=TIMEOUTS_S)
         self._client.set_http_retry_params(retry=False)
-        self._pets: dict[str, _Pet] = {}
+        self._notes = ArchiveNotes(folder / "notes")
+        # Each is looked at as a new one as soon as the server answers.
+        self._pets = {case.image_id: _Pet("", "", case) for case in self._notes.cases()}
         self._turn = 0
         self._taken: dict[str, tuple[str, frozenset[str]]] = {}
         self._later = Backoff(clock)
@@ -130,10 +139,12 @@ class DicomWeb:
                     pet = self._later.attempt(uid, f"PET {uid} could not be looked at", look) or before
                 if pet is not None:
                     found[uid] = pet
-            self._pets = found
+            known, self._pets = self.cases(), found
+            if self.cases() != known:
+                self._notes.keep_cases(self.cases())
 
     def cases(self) -> tuple[Case, ...]:
-        """What the last refresh found, ordered by image id."""
+        """What the last refresh found, also one before a restart, ordered by image id."""
         return tuple(pet.case for _, pet in sorted(self._pets.items()) if pet.case is not None)
 
     def why_not(self, image_id: str) -> str:
@@ -142,14 +153,17 @@ class DicomWeb:
         return self._later.reason(image_id) if pet is None else pet.reason
 
     def load(self, case: Case) -> PetCt:
-        """Fetch what is missing of a PET and the CTs in its space, and read them."""
-        pet = self._sample(case.study_uid, case.image_id, self._fetch(case.study_uid, case.image_id))
-        fetched = {case.image_id}
-        for uid in self._cts(case.study_uid):
-            ct = self._sample(case.study_uid, uid, self.instances(case.study_uid, uid))
-            if ct is not None and pet is not None and _space(ct) == _space(pet):
-                self._fetch(case.study_uid, uid)
-                fetched.add(uid)
+        """Fetch what is missing of a PET and the CTs in its space, and read them.
+
+        Where the server is away, what was fetched whole before is read, if the images have not changed since.
+        """
+        try:
+            fetched = self._up_to_date(case)
+            self._notes.keep_fetched(case, fetched)
+        except ArchiveAwayError:
+            fetched = self._notes.fetched(case)
+            if not (fetched and all(self._present(case.study_uid, uid) == set(fetched[uid]) for uid in fetched)):
+                raise
         index = scan(self._series_folder(case.study_uid, case.image_id).parent)
         # The folder may hold series that the server does not any more.
         index = replace(index, series=tuple(series for series in index.series if series.uid in fetched))
@@ -238,6 +252,16 @@ class DicomWeb:
         if len(answer.get("FailedSOPSequence") or ()):
             raise ArchiveError("the DICOMweb server refuses the object", where=self.url, remedy="see its log")
 
+    def _up_to_date(self, case: Case) -> dict[str, list[str]]:
+        """Fetch a PET and the CTs in its space; returns series → images."""
+        fetched = {case.image_id: self._fetch(case.study_uid, case.image_id)}
+        pet = self._sample(case.study_uid, case.image_id, fetched[case.image_id])
+        for uid in self._cts(case.study_uid):
+            ct = self._sample(case.study_uid, uid, self.instances(case.study_uid, uid))
+            if ct is not None and pet is not None and _space(ct) == _space(pet):
+                fetched[uid] = self._fetch(case.study_uid, uid)
+        return fetched
+
     def _whose_turn(self) -> set[str]:
         """PETs to look at although their number of images is the same: it says nothing of CTs and replaced images."""
         uids = sorted(self._pets)
@@ -272,8 +296,7 @@ class DicomWeb:
 
     def _sample(self, study_uid: str, series_uid: str, uids: Sequence[str]) -> Instance | None:
         """One of the images of a series, from the folder or the server; None where there is no readable one."""
-        folder = self._series_folder(study_uid, series_uid)
-        present = {path.stem for path in folder.glob("*.dcm")}
+        present = self._present(study_uid, series_uid)
         uid = next((uid for uid in uids if uid in present), None) or next(iter(uids), None)
         if uid is None:
             return None
@@ -297,7 +320,7 @@ class DicomWeb:
         folder = self._series_folder(study_uid, series_uid)
         uids = self.instances(study_uid, series_uid)
         wanted = set(uids)
-        present = {path.stem for path in folder.glob("*.dcm")}
+        present = self._present(study_uid, series_uid)
         for uid in present - wanted:
             (folder / f"{uid}.dcm").unlink(missing_ok=True)
         missing = wanted - present
@@ -332,6 +355,10 @@ class DicomWeb:
             ) from error
         return path
 
+    def _present(self, study_uid: str, series_uid: str) -> set[str]:
+        """Images of a series that were fetched."""
+        return {path.stem for path in self._series_folder(study_uid, series_uid).glob("*.dcm")}
+
     def _series_folder(self, study_uid: str, series_uid: str) -> Path:
         return self.folder / _checked_uid(study_uid) / _checked_uid(series_uid)
 
@@ -341,7 +368,8 @@ class DicomWeb:
         except requests.RequestException as error:
             status = getattr(error.response, "status_code", None)
             what = "does not answer" if status is None else f"answers {status}"
-            raise ArchiveError(
+            kind = ArchiveAwayError if status is None or status in AWAY else ArchiveError
+            raise kind(
                 f"the DICOMweb server {what}", where=self.url, remedy="start it, or correct the address and password"
             ) from error
 
