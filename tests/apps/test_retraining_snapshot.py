@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from annotated_folder import annotate, open_folder, write_studies
 from lib.datastore.dicomweb import ArchiveError
-from lib.retraining.snapshot import write_cases
+from lib.retraining.snapshot import case_name, write_cases
 
 from petlesion.errors import GeometryError
+from petlesion.training.cases import find_cases
+from petlesion.training.config import CohortConfig
+from petlesion.training.retrain import _parted
 
 
 def test_images_that_cannot_be_read_are_left_out_and_a_server_that_is_away_is_no_reason(
@@ -38,3 +41,19 @@ def test_images_that_cannot_be_read_are_left_out_and_a_server_that_is_away_is_no
     monkeypatch.undo()
     assert write_cases(stores, labels, cases, images) == {}
     assert len(list(cases.glob("*/lesions.nii.gz"))) == 3
+
+
+def test_scores_say_of_each_case_on_which_side_training_has_it(tmp_path: Path) -> None:
+    pytest.importorskip("monailabel", reason="needs MONAI Label")
+    from lib.scoring.agreement import AgreementScoring
+
+    write_studies(tmp_path / "studies", 8)
+    stores = open_folder(tmp_path / "studies")
+    annotate(stores, tmp_path / "studies", range(8))
+    write_cases(stores, stores.labels.snapshot().labels, tmp_path / "cases", tmp_path / "images")
+    _, held_out = _parted(find_cases([CohortConfig(folder=tmp_path / "cases")]), 0.5)
+    rows = AgreementScoring(stores, tmp_path / "none")({"predict": "fixed"}, None)["cases"]
+    assert 0 < len(held_out) < len(rows) == 8
+    assert {case.name for case in held_out} == {
+        case_name(image_id) for image_id, row in rows.items() if row["position"] < 0.5
+    }

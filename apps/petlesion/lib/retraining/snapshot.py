@@ -29,6 +29,11 @@ def case_name(image_id: str) -> str:
     return f"case-{_hash('image', image_id)[:16]}"
 
 
+def patient_name(patient_id: str) -> str:
+    """Name of a patient in training, by which who is held out is decided."""
+    return _hash("patient", patient_id)
+
+
 def write_cases(
     stores: Stores,
     labels: Sequence[LabelVersion],
@@ -98,7 +103,7 @@ def _write_case(stores: Stores, label: LabelVersion, target: Path, images: Path)
         volume = resample(Volume(volume.array > 0, volume.grid), grid, Interpolation.NEAREST)
     write_labels(volume.array.astype(np.uint16), grid, target / "lesions.nii.gz")
     about = {
-        "patient_id": _hash("patient", case.patient_id),
+        "patient_id": patient_name(case.patient_id),
         "tracer": case.tracer.value,
         "label": {"version": label.version, "sha256": label.sha256},
     }

@@ -13,6 +13,7 @@ from monailabel.interfaces.tasks.scoring import ScoringMethod
 
 from lib.datastore.labels import FINAL, LabelVersion
 from lib.datastore.stores import Stores
+from lib.retraining.snapshot import patient_name
 from petlesion.errors import PetlesionError
 from petlesion.evaluate.lesions import as_instances, match_lesions
 from petlesion.evaluate.voxels import voxel_scores
@@ -80,5 +81,5 @@ class AgreementScoring(ScoringMethod):  # type: ignore[misc]
             "lesion_f1": match_lesions(found, as_instances(truth)).f1,
             "false_positive_ml": scores.false_positive_ml,
             "false_negative_ml": scores.false_negative_ml,
-            "position": position(self._stores.cases.case(label.image_id).patient_id),
+            "position": position(patient_name(self._stores.cases.case(label.image_id).patient_id)),
         }
