@@ -17,7 +17,7 @@ from lib.datastore.petct_datastore import PetCtDatastore
 from lib.datastore.stores import open_stores
 
 from petlesion.errors import GeometryError, UsageError
-from petlesion.nifti import read_image, write_image
+from petlesion.nifti import read_image, write_image, write_labels
 from petlesion.volume import Grid, Volume
 
 GRID = Grid.from_geometry((4, 5, 6), (3.0, 2.0, 2.0))
@@ -71,6 +71,31 @@ def test_removed_image_leaves_nothing_to_a_new_one_and_is_kept(
     study, _ = datastore.annotations.open("one")
     assert study.ct is None
     assert datastore.cases.case("one").patient_id == "one"
+
+
+def test_removed_image_leaves_no_label_to_a_new_one(
+    datastore: PetCtDatastore, images: Path, sent: str, tmp_path: Path
+) -> None:
+    write_labels(np.ones(GRID.shape, np.uint8), GRID, tmp_path / "label.nii.gz")
+    for name in ("one", "two"):
+        datastore.add_image(name, sent, {})
+        for tag in ("final", "draft"):
+            datastore.save_label(name, str(tmp_path / "label.nii.gz"), tag, {})
+    datastore.remove_image("one")
+    datastore.add_image("one", sent, {})
+    assert datastore.get_labels_by_image_id("one") == {}
+    assert [Path(row["image"]).name for row in datastore.datalist()] == ["two.nii.gz"]
+    assert [label.withdrawn for label in datastore.labels.versions("one")] == [False, True]
+
+
+def test_label_of_an_image_that_is_gone_is_in_nobodys_way(datastore: PetCtDatastore, images: Path, sent: str) -> None:
+    write_labels(np.ones(GRID.shape, np.uint8), GRID, images.parent / "label.nii.gz")
+    for name in ("one", "two"):
+        datastore.add_image(name, sent, {})
+        datastore.save_label(name, str(images.parent / "label.nii.gz"), "final", {})
+    (images / "one.nii.gz").unlink()
+    datastore.refresh()
+    assert [Path(row["image"]).name for row in datastore.datalist()] == ["two.nii.gz"]
 
 
 def test_images_that_would_fill_the_memory_are_refused(

@@ -85,12 +85,17 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
         return [image_id for image_id in self.list_images() if image_id not in labelled]
 
     def datalist(self) -> list[dict[str, Any]]:
-        """Images with final labels, as files; the CT on the grid of the PET is a third key."""
-        rows = []
-        for label in self.labels.snapshot().labels:
-            case = self.cases.case(label.image_id)
-            rows.append({"image": str(self.image_file(case)), "label": str(label.path), "ct": str(self._ct_file(case))})
-        return rows
+        """Images with final labels, as files; the CT on the grid of the PET is a third key.
+
+        Labels of images that are gone are left out.
+        """
+        cases = {case.image_id: case for case in self.cases.cases()}
+        labelled = ((cases.get(label.image_id), label) for label in self.labels.snapshot().labels)
+        return [
+            {"image": str(self.image_file(case)), "label": str(label.path), "ct": str(self._ct_file(case))}
+            for case, label in labelled
+            if case is not None
+        ]
 
     def get_image(self, image_id: str, params: Mapping[str, Any] | None = None) -> Any:  # noqa: ARG002
         """SUV array (z, y, x) of an image."""
@@ -209,7 +214,9 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
         return image_id
 
     def remove_image(self, image_id: str) -> None:
-        """Move an image, with its CT, to a folder of its own in `.removed`; its labels stay in the store.
+        """Move an image, with its CT, to a folder of its own in `.removed`, and withdraw its labels.
+
+        The next image of that id may be another; the versions of the labels stay in the store.
 
         Raises
         ------
@@ -229,6 +236,8 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
                 target.parent.mkdir(exist_ok=True)
                 path.replace(target)
             source.refresh()
+            for tag in self.labels.current_by_tag(image_id):
+                self.labels.withdraw(image_id, tag)
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
         """ZIP of the images and final labels of at most `limit_cases` cases."""
