@@ -14,14 +14,16 @@ from typing import Any
 
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
+from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 from monailabel.utils.async_tasks.task import AsyncTask
 
 from lib.activelearning.strategies import NextCase
 from lib.datastore.annotations import WATCH_INTERVAL_S, Annotations
+from lib.datastore.image_copies import LIMIT_BYTES, ImageCopies
 from lib.datastore.image_ids import UnknownImageError
 from lib.datastore.image_notes import ImageNotes
 from lib.datastore.petct_datastore import PetCtDatastore
-from lib.datastore.stores import open_stores
+from lib.datastore.stores import bytes_of, open_stores
 from lib.datastore.uploads import check_image_size
 from lib.editing import install_editing
 from lib.endpoints import UnknownModelError, install
@@ -53,8 +55,9 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
     studies
         Folder of images, or URL of a DICOMweb server.
     conf
-        `--conf` options: those of `lib.datastore.stores.open_stores` and of `lib.learning`, and `models`, the folder of
-        the models' versions (default: what `PETLESION_MODELS` names, else `model` in this folder).
+        `--conf` options: those of `lib.datastore.stores.open_stores` and of `lib.learning`; `models`, the folder of the
+        models' versions (default: what `PETLESION_MODELS` names, else `model` in this folder); and `copies_gb`, the
+        copies of images that are kept for clients that download them (20).
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
@@ -87,7 +90,8 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
         self._starts = TrainingStarts(self._learning.training_due, self._start_training)
         work = stores.labels.folder.parent / f"{stores.labels.folder.name}-work"
         release = self._learning.reservations.release
-        return PetCtDatastore(Annotations(stores), ImageNotes(work / "notes"), work / "images", self.studies, release)
+        copies = ImageCopies(work / "images", bytes_of(self.conf, "copies_gb", LIMIT_BYTES))
+        return PetCtDatastore(Annotations(stores), ImageNotes(work / "notes"), copies, self.studies, release)
 
     def init_infers(self) -> dict[str, LesionTask]:
         """Pre-labels and networks."""
@@ -119,6 +123,21 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
             os.nice(NICENESS)
         return dict(super().train(request))
 
+    def next_sample(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The case that a strategy chooses, with the `path` of its file where there is one already.
+
+        MONAI Label would write the file now, which takes as long as loading the case, and of most cases nobody wants
+        it: 3D Slicer fetches an image that it finds under no `path`, and OHIF reads DICOM.
+        """
+        name = str(request.get("strategy") or "random")
+        if name not in self._strategies:
+            raise MONAILabelException(MONAILabelError.INVALID_INPUT, f"There is no strategy {name[:40]!r}")
+        chosen = self._strategies[name](request, self.datastore())
+        if chosen is None:
+            return {}
+        path = self.datastore().image_file(self.datastore().cases.case(chosen["id"]))
+        return {**chosen, "path": str(path)} if path.is_file() else dict(chosen)
+
     def bundle_path(self, model: str) -> str:  # noqa: ARG002
         """Path that training, scoring and batches import from, beside the app: one that holds nothing.
 
@@ -134,7 +153,7 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
 
     def _watch(self) -> None:
         while True:
-            for look in (self.datastore().annotations.watch, self._starts.consider):
+            for look in (self.datastore().annotations.watch, self._starts.consider, self.datastore().copies.prune):
                 try:
                     look()
                 except PetlesionError as error:

@@ -16,6 +16,7 @@ from annotation_server import PET_GRID, write_small_study
 from lib.activelearning.reservations import Reservations
 from lib.activelearning.strategies import STRATEGIES, NextCase
 from lib.datastore.annotations import Annotations
+from lib.datastore.image_copies import ImageCopies
 from lib.datastore.image_notes import ImageNotes
 from lib.datastore.petct_datastore import PetCtDatastore
 from lib.scoring.entropy import EntropyScoring
@@ -72,7 +73,9 @@ def test_a_final_label_releases_the_case_and_a_draft_does_not(reservations: Rese
     study = write_small_study(tmp_path / "dicom", "anna")
     stores = open_folder(tmp_path / "dicom")
     notes = ImageNotes(tmp_path / "notes")
-    datastore = PetCtDatastore(Annotations(stores), notes, tmp_path / "images", "here", reservations.release)
+    datastore = PetCtDatastore(
+        Annotations(stores), notes, ImageCopies(tmp_path / "images"), "here", reservations.release
+    )
     write_labels(np.ones(PET_GRID.shape, np.uint8), PET_GRID, tmp_path / "label.nii.gz")
     take(reservations, "ada", [study.pet])
     datastore.save_label(study.pet, str(tmp_path / "label.nii.gz"), "draft", {"client_id": "bob"})

@@ -12,11 +12,13 @@ pytest.importorskip("monailabel", reason="needs MONAI Label")
 
 from lib.datastore import uploads
 from lib.datastore.annotations import Annotations
+from lib.datastore.image_copies import ImageCopies
+from lib.datastore.image_ids import UnknownImageError
 from lib.datastore.image_notes import ImageNotes
 from lib.datastore.petct_datastore import PetCtDatastore
 from lib.datastore.stores import open_stores
 
-from petlesion.errors import GeometryError, UsageError
+from petlesion.errors import UsageError
 from petlesion.nifti import read_image, write_image, write_labels
 from petlesion.volume import Grid, Volume
 
@@ -35,8 +37,8 @@ def images(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def datastore(tmp_path: Path, images: Path) -> PetCtDatastore:
-    notes = ImageNotes(tmp_path / "notes")
-    return PetCtDatastore(Annotations(open_stores(str(images))), notes, tmp_path / "copies", "here", lambda _: None)
+    notes, copies = ImageNotes(tmp_path / "notes"), ImageCopies(tmp_path / "copies")
+    return PetCtDatastore(Annotations(open_stores(str(images))), notes, copies, "here", lambda _: None)
 
 
 @pytest.fixture
@@ -114,7 +116,7 @@ def test_archive_of_all_cases_that_fails_leaves_nothing(
     datastore.refresh()
     assert Path(datastore.get_dataset_archive(None)) == tmp_path / "copies" / "dataset.zip"
     (images / "one.nii.gz").unlink()
-    with pytest.raises(GeometryError, match="no readable NIfTI file"):
+    with pytest.raises(UnknownImageError, match="image one is gone"):
         datastore.get_dataset_archive(None)
     assert [path.name for path in (tmp_path / "copies").iterdir()] == ["dataset.zip"]
 

@@ -8,6 +8,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from monailabel.interfaces.datastore import Datastore
 
 from lib.datastore.annotations import Annotations
 from lib.datastore.cases import Case
-from lib.datastore.image_ids import UnknownLabelError, checked_id
+from lib.datastore.image_copies import ARCHIVE, ImageCopies
+from lib.datastore.image_ids import UnknownImageError, UnknownLabelError, checked_id
 from lib.datastore.image_notes import ImageNotes
 from lib.datastore.labels import FINAL, LabelVersion
 from lib.datastore.local import CT_FOLDER, NIFTI_ENDINGS, LocalFolder
@@ -33,8 +35,8 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
         Images and labels.
     notes
         What clients and strategies note about images.
-    exports
-        Folder of NIfTI copies of DICOM images, for clients that download them.
+    copies
+        NIfTI copies of DICOM images, for clients that download them.
     name
         Shown to clients.
     on_final
@@ -42,13 +44,18 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
     """
 
     def __init__(
-        self, annotations: Annotations, notes: ImageNotes, exports: Path, name: str, on_final: Callable[[str], None]
+        self,
+        annotations: Annotations,
+        notes: ImageNotes,
+        copies: ImageCopies,
+        name: str,
+        on_final: Callable[[str], None],
     ) -> None:
         self.annotations = annotations
         self.cases = annotations.stores.cases
         self.labels = annotations.stores.labels
         self._notes = notes
-        self._exports = exports
+        self.copies = copies
         self._name = name
         self._on_final = on_final
         self._description = "PET/CT: SUV images with the CT on their grid"
@@ -105,30 +112,23 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
         """SUV image as a NIfTI file, which is made where there is none yet."""
         pet_id, _ = self.annotations.pet_of(image_id)
         case = self.cases.case(pet_id)
-        path = self.image_file(case)
-        if not path.is_file():
-            study = self.cases.load(pet_id)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
-                draft = Path(folder) / path.name
-                if study.ct is not None:  # first: once the PET is there, both are
-                    write_image(study.ct, draft)
-                    draft.replace(self._ct_file(case))
-                write_image(study.pet, draft)
-                draft.replace(path)
-        return str(path)
+        own = self._own_file(case)
+        if own is not None and not own.is_file():
+            raise UnknownImageError(f"image {pet_id} is gone", where=own.parent, remedy="put it back")
+        return str(own or self.copies.copied(case, partial(self.cases.load, pet_id)))
 
     def image_file(self, case: Case) -> Path:
         """Where `get_image_uri` has or will put the image."""
-        source = self.cases.source
-        own = source.file(case.image_id) if isinstance(source, LocalFolder) else None
-        return own or self._exports / f"{case.image_id}-{case.revision}.nii.gz"
+        return self._own_file(case) or self.copies.pet_file(case)
 
     def _ct_file(self, case: Case) -> Path:
-        path = self.image_file(case)
-        if path.parent == self._exports:
-            return path.with_name(f"ct-{path.name}")
-        return path.parent / CT_FOLDER / path.name
+        own = self._own_file(case)
+        return self.copies.ct_file(case) if own is None else own.parent / CT_FOLDER / own.name
+
+    def _own_file(self, case: Case) -> Path | None:
+        """File of an image that is NIfTI itself."""
+        source = self.cases.source
+        return source.file(case.image_id) if isinstance(source, LocalFolder) else None
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """What is known of an image, its labels, and what was noted about it."""
@@ -241,13 +241,12 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
         """ZIP of the images and final labels of at most `limit_cases` cases."""
-        self._exports.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".writing-", dir=self._exports) as folder:
-            draft = Path(folder) / "dataset.zip"
+        with self.copies.staging() as folder:
+            draft = folder / ARCHIVE
             with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
                 for case in self.cases.cases()[:limit_cases]:
                     self._archive(case, archive)
-            return str(draft.replace(self._exports / draft.name))
+            return str(draft.replace(self.copies.folder / draft.name))
 
     def _archive(self, case: Case, archive: zipfile.ZipFile) -> None:
         archive.write(self.get_image_uri(case.image_id), f"{case.image_id}.nii.gz")

@@ -62,7 +62,7 @@ def open_stores(studies: str, conf: Mapping[str, str] | None = None) -> Stores:
         If an option has no such value.
     """
     conf = conf or {}
-    limit = _cache_bytes(conf)
+    limit = bytes_of(conf, "cache_gb", CACHE_BYTES)
     if not studies.startswith(("http://", "https://")):
         folder = Path(studies)
         labels = Path(conf.get("labels") or folder / LABEL_FOLDER)
@@ -89,16 +89,23 @@ def _home(variable: str, default: str) -> Path:
     return Path(os.environ.get(variable) or Path.home() / default) / "petlesion"
 
 
-def _cache_bytes(conf: Mapping[str, str]) -> int:
-    text = conf.get("cache_gb")
+def bytes_of(conf: Mapping[str, str], name: str, default: int) -> int:
+    """Bytes that an option gives in GB.
+
+    Raises
+    ------
+    UsageError
+        If it is no such number.
+    """
+    text = conf.get(name)
     if text is None:
-        return CACHE_BYTES
+        return default
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 <= value < 1e6:
-        raise UsageError(f"cache_gb is {text!r}", remedy="give a number of gigabytes, such as 4")
+        raise UsageError(f"{name} is {text!r}", remedy="give a number of gigabytes, such as 4")
     return int(value * 2**30)
 
 
