@@ -204,6 +204,33 @@ def test_a_round_that_is_killed_again_and_again_gives_way(studies: Path, models:
     assert stages(studies) == [Stage.FAILED, Stage.REFUSED]
 
 
+def test_what_a_round_worked_with_goes_once_the_next_begins(studies: Path, models: Path) -> None:
+    annotate(open_folder(studies), studies, range(4))
+    rounds = rounds_of(studies, models, held_out=0.0)
+
+    def work(number: int) -> set[str]:
+        folder = studies.parent / "work" / f"round-000{number}"
+        names = ("cases", "training", "cache", "out/model", "out/checkpoint.pt")
+        return {name for name in names if (folder / name).exists()}
+
+    def fail(status: RetrainStatus) -> None:
+        if status.stage is Stage.JUDGE:
+            raise RuntimeError
+
+    for _ in range(2):  # it is gone on with
+        with pytest.raises(RuntimeError):
+            rounds.carry_out(SHORT, watch=fail)
+        assert work(1) == {"cases", "training", "cache", "out/model", "out/checkpoint.pt"}
+    for number in (2, 3):
+        annotate(open_folder(studies), studies, range(2 + number, 3 + number))
+        assert rounds.carry_out(SHORT) is not None
+        assert work(number) == {"out/model", "out/checkpoint.pt"}
+        assert work(number - 1) == set()
+    assert stages(studies) == [Stage.FAILED, Stage.REFUSED, Stage.REFUSED]
+    assert len(list(studies.parent.glob("work/*/snapshot.json"))) == 3
+    assert [version.number for version in Registry.of(models, MODEL).versions()] == [0, 1, 2]
+
+
 def test_an_image_that_is_gone_is_left_out_and_named(studies: Path, models: Path) -> None:
     annotate(open_folder(studies), studies, range(4))
     (studies / "image-2.nii.gz").unlink()

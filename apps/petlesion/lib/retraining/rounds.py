@@ -16,8 +16,10 @@ from lib.retraining.snapshot import write_cases
 from petlesion.durable import exclusive, write_durably
 from petlesion.errors import ModelError, UsageError
 from petlesion.networks.registry import Registry
+from petlesion.training.checkpoint import FILE as CHECKPOINT
 from petlesion.training.config import read_yaml
-from petlesion.training.retrain import CONFIG_FILE, RetrainStatus, Stage, WatchStatus, read_status, retrain
+from petlesion.training.loop import MODEL_FOLDER
+from petlesion.training.retrain import CONFIG_FILE, OUT, RetrainStatus, Stage, WatchStatus, read_status, retrain
 from petlesion.training.retrain_config import RetrainConfig, parse_retrain_config, write_retrain_config
 
 SNAPSHOT_FILE = "snapshot.json"
@@ -166,6 +168,9 @@ class Rounds:
         write_durably(staging / SNAPSHOT_FILE, _document(snapshot))
         write_retrain_config(self._config(snapshot, folder, changes), staging / CONFIG_FILE)
         staging.rename(folder)
+        for older in self._folders():
+            if older != folder:
+                _drop_work(older)
         return folder
 
     def _config(self, snapshot: LabelSnapshot, folder: Path, changes: Mapping[str, Any]) -> RetrainConfig:
@@ -185,8 +190,10 @@ class Rounds:
         return [one for row, found in versions for one in found if one.version == row["version"]]
 
     def _newest(self) -> Path | None:
-        folders = self.settings.folder.glob(f"{_PREFIX}*") if self.settings.folder.is_dir() else []
-        return max(folders, default=None)
+        return max(self._folders(), default=None)
+
+    def _folders(self) -> list[Path]:
+        return list(self.settings.folder.glob(f"{_PREFIX}*")) if self.settings.folder.is_dir() else []
 
     @property
     def _lock(self) -> Path:
@@ -195,6 +202,13 @@ class Rounds:
     @property
     def _images(self) -> Path:
         return self.settings.folder / "images"
+
+
+def _drop_work(folder: Path) -> None:
+    """Remove what a round that is not gone on with has worked with; records stay, and its model is a version by now."""
+    for name in ("cases", "training", "cache", f"{OUT}/{MODEL_FOLDER}"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / OUT / CHECKPOINT).unlink(missing_ok=True)
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
