@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import os
 import sys
@@ -138,6 +140,19 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
         path = self.datastore().image_file(self.datastore().cases.case(chosen["id"]))
         return {**chosen, "path": str(path)} if path.is_file() else dict(chosen)
 
+    def cleanup_sessions(self) -> None:
+        """Remove uploads that have expired, those of earlier servers too.
+
+        MONAI Label removes none until one was sent since the start, and a folder without a readable `meta.info` ends
+        its cleaning for good.
+        """
+        sessions = self.sessions()
+        folder = None if sessions is None else Path(sessions.store_path)
+        for each in folder.iterdir() if folder is not None and folder.is_dir() else ():
+            with contextlib.suppress(FileNotFoundError):  # a client has removed it meanwhile
+                if each.is_dir() and _expiry(each, sessions.expiry) < time.time():
+                    sessions.remove_session(each.name)
+
     def bundle_path(self, model: str) -> str:  # noqa: ARG002
         """Path that training, scoring and batches import from, beside the app: one that holds nothing.
 
@@ -226,9 +241,18 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
     def _open_file(self, path: Path) -> Any:
         """A SUV image that a client uploaded, with a session or with the request."""
         sessions = self.sessions()
-        allowed = [Path(tempfile.gettempdir()), *([Path(sessions.store_path)] if sessions else [])]
+        allowed = [Path(tempfile.gettempdir()), *([] if sessions is None else [Path(sessions.store_path)])]
         if not (path.is_file() and any(path.resolve().is_relative_to(folder.resolve()) for folder in allowed)):
             raise UnknownImageError("the image is no uploaded file", remedy="upload one, or give the id of an image")
         check_image_size(path)
         study = read_nifti(path)
         return study, study.pet.grid
+
+
+def _expiry(session: Path, longest_s: float) -> float:
+    """When the folder of a session expires, seconds since 1970: as its record says, or else by its age."""
+    try:
+        record = json.loads((session / "meta.info").read_text(encoding="utf-8"))
+        return float(record["last_access_ts"]) + float(record["expiry"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return session.stat().st_mtime + longest_s
