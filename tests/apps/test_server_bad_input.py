@@ -184,6 +184,15 @@ def test_gpus_are_text(site: Site, gpus: object) -> None:
     assert_refused(site, answer, says="gpus is ")
 
 
+def test_large_requests(site: Site) -> None:
+    options = {"images": ["x" * 100] * 1000}
+    answer = requests.post(f"{site.url}/batch/infer/fixed", json=options, timeout=30)
+    assert_refused(site, answer, says="options of 104012 characters; send at most 100000")
+    options = {"images": ["x" * 100] * 11000}
+    answer = requests.post(f"{site.url}/batch/infer/fixed", json=options, timeout=30)
+    assert_refused(site, answer, says="request of more than 1 MB; send less")
+
+
 def test_pages_of_other_origins_are_refused(site: Site) -> None:
     foreign = {"Origin": "https://evil.example"}
     assert "Access-Control-Allow-Origin" not in requests.get(f"{site.url}/info/", headers=foreign, timeout=30).headers

@@ -41,6 +41,7 @@ from monailabel.interfaces.exception import MONAILabelException
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import remove_file
 
+from lib.body_sizes import install_body_sizes
 from lib.datastore.dicomweb import ArchiveError
 from lib.datastore.image_ids import UnknownImageError, UnknownLabelError, is_safe_name
 from lib.dicomweb_proxy import DicomWebProxy
@@ -58,6 +59,8 @@ OBJECTS = ("params", "info")
 """Arguments that are JSON objects, as text."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """Numbers of errors that say of a disk that it is full."""
+OPTIONS_LENGTH = 100_000
+"""Longest options of a training, a scoring or a batch, as JSON: they become one word of a command line (128 KiB)."""
 CONCURRENT_INFERENCES = 1
 """Whole-body inferences at a time: each uses all cores, or the GPU, as it is."""
 CONCURRENT_CLICKS = 2
@@ -87,6 +90,7 @@ def install(app: FastAPI, studies: str) -> None:
         return
     app.state.petlesion = True
     install_origins(app)
+    install_body_sizes(app)
     inferences, clicks = CapacityLimiter(CONCURRENT_INFERENCES), CapacityLimiter(CONCURRENT_CLICKS)
 
     def turn(arguments: Mapping[str, Any]) -> CapacityLimiter:
@@ -205,6 +209,8 @@ def _check_task(params: Mapping[str, Any]) -> None:
 
     Its deprecated endpoints for all models take options by the name of each.
     """
+    if (length := len(json.dumps(params))) > OPTIONS_LENGTH:
+        raise HTTPException(400, f"options of {length} characters; send at most {OPTIONS_LENGTH}, such as fewer images")
     for options in (params, *(value for value in params.values() if isinstance(value, dict))):
         if "bundle_path" in options:
             raise HTTPException(400, "bundle_path names code to run, which is taken from no client; leave it out")
