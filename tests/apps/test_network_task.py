@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from lib.infers.tasks import Job, all_tasks
 from petlesion.dicom.reader import read_dicom
 from petlesion.dicom.scan import scan
 from petlesion.lesions import Lesions
+from petlesion.study import PetCt
 
 
 def test_two_who_ask_at_once_wait_for_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,3 +45,31 @@ def test_two_who_ask_at_once_wait_for_each_other(tmp_path: Path, monkeypatch: py
         thread.join()
     assert len(runs) == 1, "the whole body takes all cores, or the GPU's memory"
     assert found[0] is found[1]
+
+
+def test_click_on_a_study_that_was_segmented_does_not_wait_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_network(tmp_path / "models" / "unet")
+    anna, ben = (read_dicom(scan(write_small_study(tmp_path / "dicom", name).folder)) for name in ("anna", "ben"))
+    task, segment = all_tasks(tmp_path / "models")["unet"], tasks.segment_by_network
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        begun.set()
+        assert may_end.wait(timeout=60)
+        return segment(*arguments, **options)
+
+    def ask(study: PetCt) -> Lesions:
+        return task.find(Job(study, study.pet.grid, {}), Parameters("unet", {}))
+
+    first = ask(anna)
+    monkeypatch.setattr(tasks, "segment_by_network", slow)
+    with ThreadPoolExecutor(2) as pool:
+        other = pool.submit(ask, ben)
+        assert begun.wait(timeout=60)
+        try:
+            assert pool.submit(ask, anna).result(timeout=10) is first
+        finally:
+            may_end.set()
+        assert other.result().count == first.count

@@ -19,7 +19,7 @@ from petlesion.errors import UsageError
 from petlesion.lesions import Lesions
 from petlesion.measure.biomarkers import measure
 from petlesion.networks.model_folder import FILES, Model
-from petlesion.networks.registry import CURRENT, Registry
+from petlesion.networks.registry import CURRENT, Registry, Version
 from petlesion.report import Reference
 from petlesion.segment.methods import MethodName, segment
 from petlesion.segment.network import NetworkOptions, load_models, segment_by_network
@@ -154,7 +154,7 @@ class NetworkTask(LesionTask):
         return (folder / CURRENT).is_file() or all((folder / name).is_file() for name in FILES)
 
     def find(self, job: Job, parameters: Parameters) -> Lesions:
-        """Lesions by the network, one study at a time; the last result of a loaded study is kept, for clicks."""
+        """Lesions by the network, for one study at a time; the last result of a loaded study is kept, for clicks."""
         options = NetworkOptions(
             device=parameters.choice("device"),
             refine=parameters.flag("refine"),
@@ -163,17 +163,24 @@ class NetworkTask(LesionTask):
         )
         study = _as_tracer(job.study, parameters)
         sphere = parameters.liver_sphere_mm
-        with self._lock:  # clicks on the network's regions do not wait for whole bodies elsewhere
-            models = self._models()
-            key = (models[0].sha256, options, study.tracer.name, sphere)
-            known = self._found.get(job.study)
-            if known is None or known[0] != key:
-                known = (key, segment_by_network(study, models, options, liver_sphere_mm=sphere).lesions)
-                self._found[job.study] = known
-            return known[1]
-
-    def _models(self) -> tuple[Model, ...]:
         version = self._registry.current()
+        key = (version.sha256, options, study.tracer.name, sphere)
+        found = self._known(job.study, key)
+        if found is None:
+            with self._lock:
+                found = self._known(job.study, key)  # by whoever had the lock before
+                if found is None:
+                    models = self._models(version)
+                    found = segment_by_network(study, models, options, liver_sphere_mm=sphere).lesions
+                    self._found[job.study] = key, found
+        return found
+
+    def _known(self, study: PetCt, key: tuple[Any, ...]) -> Lesions | None:
+        """The last result of a study, if it was asked for in the same way; clicks get it while others compute."""
+        known = self._found.get(study)
+        return known[1] if known is not None and known[0] == key else None
+
+    def _models(self, version: Version) -> tuple[Model, ...]:
         if not self._loaded or self._loaded[0].sha256 != version.sha256:
             self._loaded = load_models([version.folder], version.sha256)
         return self._loaded
