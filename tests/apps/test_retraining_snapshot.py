@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from annotated_folder import annotate, open_folder, write_studies
 from lib.datastore.dicomweb import ArchiveError
 from lib.retraining.snapshot import case_name, write_cases
 
 from petlesion.errors import GeometryError
+from petlesion.nifti import read_labels
 from petlesion.training.cases import find_cases
 from petlesion.training.config import CohortConfig
 from petlesion.training.retrain import _parted
@@ -41,6 +43,22 @@ def test_images_that_cannot_be_read_are_left_out_and_a_server_that_is_away_is_no
     monkeypatch.undo()
     assert write_cases(stores, labels, cases, images) == {}
     assert len(list(cases.glob("*/lesions.nii.gz"))) == 3
+
+
+def test_images_are_loaded_for_one_round_and_not_kept_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_studies(tmp_path / "studies", 2)
+    stores = open_folder(tmp_path / "studies")
+    annotate(stores, tmp_path / "studies", range(2))
+    labels, images = stores.labels.snapshot().labels, tmp_path / "images"
+    assert write_cases(stores, labels, tmp_path / "first", images) == {}
+    assert stores.cases.cached_bytes == 0
+    monkeypatch.setattr(stores.cases.source, "load", None)
+    assert write_cases(stores, labels, tmp_path / "second", images) == {}
+    for label in labels:
+        case = tmp_path / "second" / case_name(label.image_id)
+        np.testing.assert_array_equal(read_labels(case / "lesions.nii.gz").array, label.read().array)
 
 
 def test_scores_say_of_each_case_on_which_side_training_has_it(tmp_path: Path) -> None:

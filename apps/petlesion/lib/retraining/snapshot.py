@@ -17,7 +17,7 @@ from lib.datastore.labels import LabelVersion
 from lib.datastore.stores import Stores
 from petlesion.durable import write_durably
 from petlesion.errors import OutputError, PetlesionError
-from petlesion.nifti import write_image, write_labels
+from petlesion.nifti import read_image, write_image, write_labels
 from petlesion.resample import Interpolation, resample
 from petlesion.study import PetCt
 from petlesion.training.cases import CASE_FILE
@@ -95,10 +95,11 @@ def _write_case(stores: Stores, label: LabelVersion, target: Path, images: Path)
     volume = label.read()
     source = images / f"{target.name}-{_hash('revision', case.revision)[:8]}"
     if not source.is_dir():
-        _write_images(stores.cases.load(label.image_id), source)
+        # Past the cache, which would hold the images through the training.
+        _write_images(stores.cases.source.load(case), source)
     for path in source.iterdir():
         _link(path, target / path.name)
-    grid = stores.cases.load(label.image_id).pet.grid
+    grid = read_image(target / "pet.nii.gz").grid
     if not volume.grid.is_close(grid):  # the images were replaced since
         volume = resample(Volume(volume.array > 0, volume.grid), grid, Interpolation.NEAREST)
     write_labels(volume.array.astype(np.uint16), grid, target / "lesions.nii.gz")
