@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -121,6 +123,22 @@ def test_damaged_record_hides_no_other(store: LabelStore, content: str, caplog: 
         store.current("a")
     assert store.save("a", label(), GRID).version == 3
     assert store.current_by_tag("a").keys() == {"final"}
+
+
+def test_record_is_read_once_and_again_when_it_is_another(store: LabelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    for image_id in ("a", "b"):
+        store.save(image_id, label((0, 0, 1)), GRID, annotator="ada")
+    before, read = store.snapshot(), []
+    loads = json.loads
+    monkeypatch.setattr(json, "loads", lambda text: read.append(text) or loads(text))
+    assert store.snapshot() == before
+    assert read == []
+    shutil.rmtree(store.folder / "a")
+    assert [item.image_id for item in store.snapshot().labels] == ["b"]
+    store.save("a", label((0, 0, 2)), GRID, annotator="bob")
+    first, second = store.snapshot().labels
+    assert (first.annotator, first.version, second) == ("bob", 1, before.labels[1])
+    first.read()
 
 
 def test_what_a_client_says_of_a_seg_is_no_record_of_one(store: LabelStore) -> None:

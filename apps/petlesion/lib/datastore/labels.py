@@ -25,6 +25,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ ORIGINAL = "original"
 """Tag of labels as an algorithm made them."""
 FOUND = ("dicom", "file")
 """Sources of labels that other programs stored; their `info` says where."""
+_RECORDS_KEPT = 100_000
+"""Most records that are kept in memory, a kilobyte each: the server asks for all of them every few seconds."""
 _RECORD = re.compile(r"v(\d{6,})\.json")
 _DAMAGE = (OSError, ValueError, KeyError, TypeError)
 """What reading a damaged JSON file raises."""
@@ -323,6 +326,13 @@ def _records(folder: Path) -> list[tuple[int, Path]]:
 
 
 def _read_record(path: Path) -> LabelVersion:
+    status = path.stat()
+    return _read_unchanged(path, status.st_ino, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=_RECORDS_KEPT)
+def _read_unchanged(path: Path, _inode: int, _changed_ns: int) -> LabelVersion:
+    """Read a record once, as long as it is the same file; one that cannot be read is tried each time."""
     values = json.loads(path.read_text(encoding="utf-8"))
     label_file = None if values["withdrawn"] else path.with_suffix(".nii.gz")
     values |= {"time": datetime.fromisoformat(values["time"]), "path": label_file}
