@@ -59,6 +59,15 @@ export class Editor {
     this.forgetChanges();
   }
 
+  /** What takes time, unless the case was left meanwhile: what is shown by then, and undone, is another one's. */
+  private async whileOpen<T>(work: Promise<T>): Promise<T> {
+    const done = await work;
+    if (this.closed) {
+      throw new Error(texts.left);
+    }
+    return done;
+  }
+
   /** The map, made when it is first needed. */
   labelmap(): Promise<Labelmap> {
     this.making ??= this.make().catch((error) => {
@@ -76,7 +85,7 @@ export class Editor {
         throw new Error(texts.left); // the viewports are those of another case
       }
     });
-    const map = await Labelmap.create(this.ohif, this.pet);
+    const map = await this.whileOpen(Labelmap.create(this.ohif, this.pet));
     this.map = map;
     this.sum = checksum(map);
     this.ends.push(map.projectWhole(), map.onDrawn(this.drawn), this.viewports.onClick(this.clicked));
@@ -91,7 +100,8 @@ export class Editor {
 
   /** Lets the server read the PET while the browser does, so that the first click is not the one that waits for it. */
   async open(): Promise<void> {
-    const [{ grid }] = await Promise.all([server.measure(this.image, await encodeEmpty(this.pet)), this.labelmap()]);
+    const read = server.measure(this.image, await encodeEmpty(this.pet));
+    const [{ grid }] = await this.whileOpen(Promise.all([read, this.labelmap()]));
     this.grid = clicksOn(grid);
   }
 
@@ -103,7 +113,8 @@ export class Editor {
       if (!this.mayReplace()) {
         return;
       }
-      const { label, result } = await server.infer(model, this.image, { ...options, ...this.placed, instances: true });
+      const params = { ...options, ...this.placed, instances: true };
+      const { label, result } = await this.whileOpen(server.infer(model, this.image, params));
       if (edits !== this.edits && !this.mayReplace()) {
         return;
       }
@@ -123,7 +134,7 @@ export class Editor {
   /** Takes normal uptake from a sphere at a point; models and clicks go by it from then on. */
   async place(world: Vector): Promise<void> {
     await this.attempts.make(texts.tool.reference, async () => {
-      this.refer(await server.reference(this.image, world));
+      this.refer(await this.whileOpen(server.reference(this.image, world)));
       this.sphere = world;
       this.store.set({ note: texts.placed });
     });
@@ -136,6 +147,9 @@ export class Editor {
 
   /** Shows a reference; its spheres can be dragged, though not while something else takes time. */
   private refer(reference?: server.Reference): void {
+    if (this.closed) {
+      return;
+    }
     const moved = (center: Vector) => void (this.store.state.busy ? this.refer(reference) : this.place(center));
     this.viewports.reference(reference?.spheres ?? [], moved);
     this.store.set({ reference });
@@ -143,7 +157,7 @@ export class Editor {
 
   /** Puts a label of the server, and its lesions where they are known, in the place of what was drawn. */
   async load(file: ArrayBuffer, lesions?: readonly Lesion[], known: Known = new Map()): Promise<void> {
-    const [map, label] = await Promise.all([this.labelmap(), decode(file)]);
+    const [map, label] = await this.whileOpen(Promise.all([this.labelmap(), decode(file)]));
     const { value } = map.reader(label);
     this.store.set({ marked: new Set() });
     this.edit(
@@ -179,7 +193,7 @@ export class Editor {
     const options = this.store.state.options.click ?? {};
     await this.attempts.make(texts.tool.click, async () => {
       const { label, result } = await server.infer('click', this.image, { ...options, ...this.placed, foreground: [voxel] });
-      const [map, found] = await Promise.all([this.labelmap(), decode(label)]);
+      const [map, found] = await this.whileOpen(Promise.all([this.labelmap(), decode(label)]));
       const [free] = freeValues(map);
       if (free === undefined) {
         this.store.set({ note: texts.full });

@@ -9,7 +9,7 @@ export const texts = {
   research: 'Research software, not a medical device.',
 
   opening: 'Opening the case',
-  left: 'the case was left before it was open',
+  left: 'the case was left',
   away: 'The annotation server does not answer. Your lesions are safe in this window; do not close it.',
   retry: 'Try again',
   dismiss: 'Close',

@@ -100,6 +100,32 @@ describe('a Run', () => {
   });
 });
 
+describe('a case that is left while the server works', () => {
+  const asks: Record<string, (editor: Editor) => Promise<void>> = {
+    model: (editor) => editor.run('fixed'),
+    click: (editor) => editor.click([0, 1, 0]),
+    reference: (editor) => editor.place([1, 2, 3]),
+  };
+  for (const [name, ask] of Object.entries(asks)) {
+    it(`lets the answer of a ${name} change nothing, as the next case is shown by then`, async () => {
+      const { server, store, editor, casework, map, end } = opened();
+      await casework.open();
+      const shown = vi.spyOn(editor.viewports, 'reference');
+      const { edits } = editor;
+      const asked = server.asked.length;
+      const answered = ask(editor);
+      editor.close();
+      await answered;
+      expect(server.asked).toHaveLength(asked + 1);
+      expect(map()).toEqual(voxels());
+      expect(editor.edits).toBe(edits);
+      expect(store.state).toMatchObject({ active: 0, unsaved: false });
+      expect(shown).not.toHaveBeenCalled();
+      await end();
+    });
+  }
+});
+
 describe('the keys', () => {
   it('go through the lesions in the order of the list, and on from where one was deleted', async () => {
     const { store, editor, casework, draw, end } = opened();
