@@ -7,6 +7,7 @@ import { allLoaded } from './loading';
 import { type Geometry, type Vector, decode } from './nrrd';
 import { type Any, type Ohif, core } from './ohif';
 import { ordered } from './order';
+import { chooseCt } from './series';
 import * as server from './server';
 import type { Lesion } from './server';
 import type { Store } from './state';
@@ -62,10 +63,14 @@ export class Editor {
   /** What takes time, unless the case was left meanwhile: what is shown by then, and undone, is another one's. */
   private async whileOpen<T>(work: Promise<T>): Promise<T> {
     const done = await work;
+    this.stay();
+    return done;
+  }
+
+  private stay(): void {
     if (this.closed) {
       throw new Error(texts.left);
     }
-    return done;
   }
 
   /** The map, made when it is first needed. */
@@ -81,9 +86,7 @@ export class Editor {
   private async make(): Promise<Labelmap> {
     await allLoaded(this.pet, (loaded) => {
       this.store.set({ loaded });
-      if (this.closed) {
-        throw new Error(texts.left); // the viewports are those of another case
-      }
+      this.stay();
     });
     const map = await this.whileOpen(Labelmap.create(this.ohif, this.pet));
     this.map = map;
@@ -103,6 +106,15 @@ export class Editor {
     const read = server.measure(this.image, await encodeEmpty(this.pet));
     const [{ grid }] = await this.whileOpen(Promise.all([read, this.labelmap()]));
     this.grid = clicksOn(grid);
+    void this.watchCt();
+  }
+
+  /** Says where images of the CT are missing. Nobody has to wait for it: lesions are drawn on the PET. */
+  private async watchCt(): Promise<void> {
+    const ct = chooseCt<Any>(this.ohif.servicesManager.services.displaySetService.getActiveDisplaySets(), this.pet);
+    if (ct) {
+      await allLoaded(ct, () => this.stay()).catch(({ message }) => this.attempts.report({ asked: 'CT', text: message }));
+    }
   }
 
   /** Runs a model; what it finds takes the place of what was drawn, for which it asks first. */

@@ -1,5 +1,6 @@
 /** Images as they come in: drawn now and then, so that drawing does not hold up what is still to come. */
 import { type Any, core } from './ohif';
+import { texts } from './texts';
 
 /** Time without drawing after each drawing, in units of what that took. */
 const REST = 4;
@@ -47,20 +48,26 @@ export function drawSparingly(): () => void {
   };
 }
 
-/** Waits for all slices of a series, and tells which share of them has arrived; ends with what `tell` throws. */
+/**
+ * Waits for all slices of a series, and tells which share of them has arrived; ends with what `tell` throws, and with an
+ * error where some will not come: cornerstone shows nothing, or a neighbour, in their place.
+ */
 export async function allLoaded(series: Any, tell: (share: number) => void): Promise<void> {
-  for (;;) {
-    const share = loadedShare(series);
-    tell(share);
-    if (share >= 1) {
+  for (let before = -1; ; ) {
+    const { framesLoaded = 0, framesProcessed = 0, imageIds } = volumeOf(series) ?? {};
+    const total = imageIds?.length ?? 1;
+    tell(framesLoaded / total);
+    if (framesLoaded >= total) {
       return;
     }
+    // Failed ones count as processed, some of them twice: others may be on their way until nothing comes any more.
+    if (framesProcessed >= total && framesLoaded === before) {
+      throw new Error(texts.imagesMissing(total - framesLoaded, series.Modality));
+    }
+    before = framesLoaded;
     await new Promise((resolve) => window.setTimeout(resolve, LOOK_MS));
   }
 }
 
-/** Share of a series' slices that have arrived, 0 to 1. */
-function loadedShare(series: Any): number {
-  const volume = core().cache.getVolume(`cornerstoneStreamingImageVolume:${series.displaySetInstanceUID}`);
-  return volume?.loadStatus?.loaded ? 1 : (volume?.framesProcessed ?? 0) / (volume?.imageIds?.length ?? 1);
-}
+const volumeOf = (series: Any): Any =>
+  core().cache.getVolume(`cornerstoneStreamingImageVolume:${series.displaySetInstanceUID}`);

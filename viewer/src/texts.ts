@@ -16,6 +16,8 @@ export const texts = {
   refused: (status: number) => `The server refused the request (${status}).`,
   noPet: 'This study has no PET that can be annotated.',
   noSuv: 'No SUV for this PET in the viewer: it is shown in the units of its pixels (mostly Bq/mL), without SUV brush and presets.',
+  imagesMissing: (count: number, modality: string) =>
+    `${count} image${count === 1 ? '' : 's'} of the ${modality === 'PT' ? 'PET' : modality} did not arrive: load the page again.`,
   notLoaded: (share: number) => `The PET is loading: ${Math.round(100 * share)} %`,
   heldBy: (who: string, until: string) => `${who || 'Somebody else'} has this case until ${until}. You may look; agree before you submit.`,
   failed: (asked: string, reason: string) => `${asked} did not work: ${reason}`,

@@ -41,17 +41,30 @@ describe('a case that could not be opened', () => {
 
   it('makes no map once it was left, though its images arrive', async () => {
     const { store, editor, casework, images, createMap } = opened();
-    images.loadStatus.loaded = false;
-    images.framesProcessed = 1;
+    images.framesLoaded = images.framesProcessed = 1;
     const opening = casework.open();
     await until(() => store.state.loaded === 0.25);
     editor.close();
     await casework.close();
-    images.loadStatus.loaded = true;
+    images.framesLoaded = images.framesProcessed = 4;
     await vi.advanceTimersByTimeAsync(POLL_MS);
     await opening;
     expect(createMap).not.toHaveBeenCalled();
     expect(store.state.ready).toBe(false);
+  });
+
+  it('lacks images of the PET that could not be fetched, one of which counts twice', async () => {
+    const { store, casework, images, createMap, end } = opened();
+    Object.assign(images, { framesLoaded: 1, framesProcessed: 4 });
+    const opening = casework.open();
+    await until(() => store.state.loaded === 0.25);
+    images.framesLoaded = 2; // the last that comes
+    await vi.advanceTimersByTimeAsync(POLL_MS);
+    await opening;
+    expect(createMap).not.toHaveBeenCalled();
+    expect(store.state.ready).toBe(false);
+    expect(store.state.problems).toMatchObject([{ text: texts.failed(texts.opening, texts.imagesMissing(2, 'PT')) }]);
+    await end();
   });
 
   it('is gone to when the next one could not be asked for at first', async () => {
@@ -71,11 +84,11 @@ describe('a case that could not be opened', () => {
 describe('a case that was opened', () => {
   it('was read by the server while its images arrived, and keeps its label though Undo is pressed', async () => {
     const { server, store, editor, casework, images, map, end } = opened(labelled());
-    images.loadStatus.loaded = false;
+    images.framesLoaded = images.framesProcessed = 1;
     const opening = casework.open();
     await until(() => server.asked.some((path) => path.startsWith('POST /lesions/measure')));
     expect(store.state.ready).toBe(false);
-    images.loadStatus.loaded = true;
+    images.framesLoaded = images.framesProcessed = 4;
     await vi.advanceTimersByTimeAsync(POLL_MS);
     await opening;
     editor.undo();
@@ -83,6 +96,15 @@ describe('a case that was opened', () => {
     expect(store.state).toMatchObject({ ready: true, unsaved: false });
     await end();
   });
+});
+
+it('a case whose CT lacks images can be worked on, and says so', async () => {
+  const { store, casework, ctImages, end } = opened();
+  ctImages.framesLoaded = 3;
+  await casework.open();
+  await vi.advanceTimersByTimeAsync(POLL_MS);
+  expect(store.state).toMatchObject({ ready: true, problems: [{ text: texts.imagesMissing(1, 'CT') }] });
+  await end();
 });
 
 describe('a reverse proxy', () => {

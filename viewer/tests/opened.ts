@@ -10,6 +10,9 @@ const SIZE = 4;
 const GEOMETRY = { size: [SIZE, SIZE, SIZE], origin: [0, 0, 0], axes: [[1, 0, 0], [0, 1, 0], [0, 0, 1]] } as never;
 /** The same as the server gives it: from (z, y, x). */
 const GRID = { shape: [SIZE, SIZE, SIZE], affine: [[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0]] };
+const instances = [{ FrameOfReferenceUID: 'frame' }];
+const PET = { Modality: 'PT', SeriesInstanceUID: 'pet', displaySetInstanceUID: 'pet', instances };
+const CT = { Modality: 'CT', SeriesInstanceUID: 'ct', displaySetInstanceUID: 'ct', instances, isReconstructable: true };
 /** What the models `fixed` and `click` say of their lesion, and what is known of others. */
 export const FOUND = { location: 'liver', confidence: 0.9 };
 export const GROWN = { location: 'bone', confidence: 0.5 };
@@ -150,12 +153,14 @@ export function opened(server = new Server()) {
   const eventTarget = new EventTarget();
   const confirm = vi.fn(() => true);
   const assign = vi.fn();
-  const images = { loadStatus: { loaded: true }, framesProcessed: 0, imageIds: [0, 1, 2, 3] };
+  const imageIds = [0, 1, 2, 3];
+  const images = { framesLoaded: SIZE, framesProcessed: SIZE, imageIds };
+  const ctImages = { ...images };
   const cornerstone = {
     eventTarget,
     Enums: { BlendModes: {} },
     cache: {
-      getVolume: () => images,
+      getVolume: (id: string) => (id.endsWith('ct') ? ctImages : images),
       getImage: (n: number) => ({ voxelManager: { getScalarData: () => slices[n] }, referencedImageId: n }),
     },
     metaData: {
@@ -189,12 +194,13 @@ export function opened(server = new Server()) {
   const createMap = vi.fn(async () => {});
   const services = {
     segmentationService: { createLabelmapForDisplaySet: createMap },
+    displaySetService: { getActiveDisplaySets: () => [CT] },
     viewportGridService: { getState: () => ({ viewports: new Map() }) },
     cornerstoneViewportService: { getCornerstoneViewport: () => undefined },
   };
   const ohif = { servicesManager: { services }, commandsManager: undefined, extensionManager: undefined };
   const store = new Store();
-  const editor = new Editor(ohif, store, new Viewports(ohif), { SeriesInstanceUID: 'pet', imageIds: images.imageIds });
+  const editor = new Editor(ohif, store, new Viewports(ohif), { ...PET, imageIds });
   const casework = new Casework(editor);
   const draw = (...first: number[]) => {
     slices[0]!.set(first);
@@ -205,7 +211,7 @@ export function opened(server = new Server()) {
     confirm.mockReturnValue(false);
     return casework.close();
   };
-  return { server, store, editor, casework, draw, map, images, createMap, confirm, assign, end };
+  return { server, store, editor, casework, draw, map, images, ctImages, createMap, confirm, assign, end };
 }
 
 /** Lets time pass until a condition holds. */
