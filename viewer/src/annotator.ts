@@ -19,6 +19,8 @@ export function clientId(name: string): string {
 
 /** Seconds of work on a case. */
 export class Clock {
+  /** Of the sittings before this one. */
+  earlier = 0;
   private worked = 0;
   private last: number;
 
@@ -36,6 +38,6 @@ export class Clock {
 
   get seconds(): number {
     this.tick();
-    return Math.round(this.worked / 1000);
+    return Math.round(this.earlier + this.worked / 1000);
   }
 }

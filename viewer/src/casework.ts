@@ -78,7 +78,8 @@ export class Casework {
     const [label] = await Promise.all([tag && server.storedLabel(image, tag), this.editor.open()]);
     if (tag && label) {
       await this.editor.load(label);
-      const { annotator = '', comment = '', pre_label: preLabel = '' } = caseInfo.labels[tag]!;
+      const { annotator = '', comment = '', pre_label: preLabel = '', seconds = 0 } = caseInfo.labels[tag]!;
+      this.clock.earlier = tag === 'draft' ? seconds : 0;
       this.store.set({ unsaved: false, comment, preLabel, note: texts.continued(tag, annotator) });
     }
     this.editor.forgetChanges();

@@ -64,6 +64,8 @@ export interface LabelInfo {
   time: string;
   comment?: string;
   pre_label?: string;
+  /** Of work on it. */
+  seconds?: number;
 }
 export interface CaseInfo {
   study_uid: string;

@@ -185,6 +185,20 @@ describe('a label that is sent', () => {
     await end();
   });
 
+  it('has the time of all sittings of a draft, and of a label that is corrected that of the correction', async () => {
+    for (const [tag, least] of [['draft', 600], ['final', 0]] as const) {
+      const server = new Server();
+      server.stored.push({ tag, voxels: voxels(1) });
+      server.labels[tag] = { version: 1, annotator: 'ada', time: '1', seconds: 600 };
+      const { casework, end } = opened(server);
+      await casework.open();
+      await casework.submit();
+      expect(server.params.seconds).toBeGreaterThanOrEqual(least);
+      expect(server.params.seconds).toBeLessThan(least + 60);
+      await end();
+    }
+  });
+
   it('leaves as not saved what was drawn or written meanwhile', async () => {
     for (const meanwhile of ['draw', 'write']) {
       const { server, store, casework, draw, end } = opened();

@@ -3,6 +3,7 @@ import { afterEach, vi } from 'vitest';
 import { Casework } from '../src/casework';
 import { Editor } from '../src/editor';
 import { decode, encode } from '../src/nrrd';
+import type { LabelInfo } from '../src/server';
 import { Store } from '../src/state';
 import { Viewports } from '../src/viewports';
 
@@ -22,7 +23,7 @@ export const POLL_MS = 10_000;
 
 /** The annotation server: what was stored, and which requests fail. */
 export class Server {
-  labels: Record<string, { version: number; annotator: string; time: string }> = {};
+  labels: Record<string, LabelInfo> = {};
   /** Voxels of what was stored, newest last. */
   stored: { tag: string; voxels: Uint8Array }[] = [];
   /** What was sent with the last of them. */
