@@ -46,7 +46,7 @@ _DAMAGE = (
 _REMEDY = "give a DICOM SEG, a DICOM RTSTRUCT or a NIfTI file (.nii, .nii.gz)"
 
 
-def read_mask(path: Path, study: PetCt, roi_names: Collection[str] = ()) -> Lesions:
+def read_mask(path: Path, study: PetCt, roi_names: Collection[str] = (), *, instances: bool = False) -> Lesions:
     """Read lesions from a DICOM SEG, an RTSTRUCT or a NIfTI file; its content decides which.
 
     - Each segment, ROI or value is one lesion. Where a file has a single segment without TrackingUID, or a single
@@ -64,6 +64,8 @@ def read_mask(path: Path, study: PetCt, roi_names: Collection[str] = ()) -> Lesi
         PET that the mask belongs to.
     roi_names
         Segment labels, ROI names or values to read; default all.
+    instances
+        Whether each value is known to be one lesion, so that a single one is not split either.
 
     Returns
     -------
@@ -77,7 +79,8 @@ def read_mask(path: Path, study: PetCt, roi_names: Collection[str] = ()) -> Lesi
         space, or lies outside the PET.
     """
     file = read_regions(path, study, roi_names)
-    regions = split(file.regions[0]) if len(file.regions) == 1 and not file.one_a_region else file.regions
+    whole = instances or file.one_a_region or len(file.regions) != 1
+    regions = file.regions if whole else split(file.regions[0])
     labels = disjoint(regions, study.pet.grid)
     if regions and not labels.names:
         raise UsageError(

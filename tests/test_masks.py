@@ -44,6 +44,11 @@ def test_a_single_value_is_split_into_parts_that_do_not_touch(tmp_path: Path) ->
     np.testing.assert_array_equal(read_mask(nifti((TWO_BALLS > 0).astype(np.uint8), tmp_path), STUDY).labels, TWO_BALLS)
 
 
+def test_a_single_value_that_is_known_to_be_one_lesion_stays_whole(tmp_path: Path) -> None:
+    path = nifti((TWO_BALLS > 0).astype(np.uint8), tmp_path)
+    np.testing.assert_array_equal(read_mask(path, STUDY, instances=True).labels, TWO_BALLS > 0)
+
+
 def test_values_are_chosen_by_name(tmp_path: Path) -> None:
     path = nifti(TWO_BALLS, tmp_path)
     np.testing.assert_array_equal(read_mask(path, STUDY, ["2"]).labels, TWO_BALLS == 2)

@@ -92,6 +92,19 @@ def site(tmp_path: Path, orthanc: Orthanc) -> Iterator[Site]:
         yield Site(tmp_path, orthanc, archive)
 
 
+def test_lesion_in_two_parts_stays_one_where_the_client_tells_lesions_apart(tmp_path: Path) -> None:
+    study = write_small_study(tmp_path / "dicom", "anna")
+    pet = read_dicom(scan(study.folder))
+    labels = mask()
+    labels[9] = 0
+
+    def segments(info: dict[str, object]) -> int:
+        label = LabelStore(tmp_path / "labels").save(study.pet, labels, PET_GRID, info=info)
+        return len(segmentation_of(label, pet).SegmentSequence)
+
+    assert [segments(info) for info in ({}, {"seconds": 9}, {"instances": False}, {"instances": True})] == [2, 2, 2, 1]
+
+
 def test_pet_that_cannot_be_fetched_hides_no_other(site: Site) -> None:
     anna, ben = site.study("anna"), site.study("ben")
     site.archive.fails = lambda request: f"{ben.pet}/instances/" in request

@@ -144,7 +144,8 @@ export class Casework {
     const map = await this.editor.labelmap();
     const { edits } = this.editor;
     const { comment, name, preLabel } = this.store.state;
-    const params = { client_id: this.client, name, comment, seconds: this.clock.seconds, pre_label: preLabel };
+    const { seconds } = this.clock;
+    const params = { client_id: this.client, name, comment, seconds, pre_label: preLabel, instances: true };
     await server.submit(this.editor.image, tag, await map.encode(), params);
     const [info, caseInfo] = await Promise.all([server.info(), server.caseInfo(this.editor.image)]);
     if (tag === 'draft') {

@@ -185,6 +185,15 @@ describe('a label that is sent', () => {
     await end();
   });
 
+  it('says that each of its values is one lesion, so that one in several parts stays one', async () => {
+    const { server, casework, draw, end } = opened();
+    await casework.open();
+    draw(1, 0, 1);
+    await casework.submit();
+    expect(server.params.instances).toBe(true);
+    await end();
+  });
+
   it('has the time of all sittings of a draft, and of a label that is corrected that of the correction', async () => {
     for (const [tag, least] of [['draft', 600], ['final', 0]] as const) {
       const server = new Server();

@@ -284,7 +284,8 @@ def segmentation_of(label: LabelVersion, study: PetCt) -> Dataset:
     """
     if label.path is None:
         raise ValueError(f"version {label.version} of {label.image_id} was withdrawn")
-    lesions = read_mask(label.path, study)
+    # A client that does not say so may have drawn all lesions with one value.
+    lesions = read_mask(label.path, study, instances=label.info.get("instances") is True)
     method = MethodRecord(
         METHOD.format(label.version),
         __version__,
