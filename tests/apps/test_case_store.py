@@ -113,6 +113,24 @@ def test_uncorrected_image_is_no_case_and_asked_for_says_why(tmp_path: Path) -> 
         store.load(derived_uid("series", "pet"))
 
 
+@pytest.mark.parametrize(
+    ("kind", "keyword", "count"),
+    [("DYNAMIC", "NumberOfTimeSlices", 6), ("GATED", "NumberOfTimeSlots", 8), ("GATED", "NumberOfRRIntervals", 2)],
+)
+def test_series_of_several_volumes_is_no_case(tmp_path: Path, kind: str, keyword: str, count: int) -> None:
+    grid, header = axial_grid(), pet_header()
+    header.SeriesType = [kind, "IMAGE"]
+    slices = grid.shape[0]
+    for name, volumes, of_each in (("one", 1, slices), ("part", count, slices), ("several", count, slices // count)):
+        setattr(header, keyword, volumes)
+        header.NumberOfSlices = of_each
+        write_series(tmp_path / name, Volume(pattern(grid), grid), header, name=name)
+    store = CaseStore(LocalFolder(tmp_path))
+    assert {case.image_id for case in store.cases()} == {derived_uid("series", name) for name in ("one", "part")}
+    with pytest.raises(UnknownImageError, match=f"is not offered: it is {kind.lower()}, of several volumes"):
+        store.load(derived_uid("series", "several"))
+
+
 def test_new_file_is_found_when_asked_for(tmp_path: Path) -> None:
     store = CaseStore(LocalFolder(tmp_path))
     with pytest.raises(UnknownImageError, match="there is no PET later"):

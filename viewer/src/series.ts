@@ -5,6 +5,8 @@ export interface Series {
   Modality: string;
   SeriesInstanceUID: string;
   isReconstructable?: boolean;
+  /** Several volumes, of a dynamic or gated series. */
+  isDynamicVolume?: boolean;
   instances?: readonly Instance[];
 }
 
@@ -31,7 +33,7 @@ export function isStoredAsSuv(series: Series | undefined): boolean {
 
 /** The PET: the one that was chosen, else one corrected for attenuation rather than not, then the one with most images. */
 export function choosePet<S extends Series>(series: readonly S[], chosen: string | null): S | undefined {
-  const pets = series.filter((each) => each.Modality === 'PT' && each.isReconstructable);
+  const pets = series.filter((each) => each.Modality === 'PT' && isOneVolume(each));
   return (
     pets.find((each) => each.SeriesInstanceUID === chosen) ?? best(pets, (each) => Number(isAttenuationCorrected(each)))
   );
@@ -44,13 +46,15 @@ export function chooseCt<S extends Series>(series: readonly S[], pet: S | undefi
     series.filter(
       (each) =>
         each.Modality === 'CT' &&
-        each.isReconstructable &&
+        isOneVolume(each) &&
         frame !== undefined &&
         each.instances?.[0]?.FrameOfReferenceUID === frame,
     ),
     () => 0,
   );
 }
+
+const isOneVolume = (series: Series): boolean => Boolean(series.isReconstructable) && !series.isDynamicVolume;
 
 function best<S extends Series>(series: readonly S[], rank: (each: S) => number): S | undefined {
   const size = (each: S) => each.instances?.length ?? 0;

@@ -33,6 +33,13 @@ describe('the PET that is shown', () => {
     expect(choosePet([series('PT', 'mip', corrected, 9, false)], null)).toBeUndefined();
   });
 
+  it('is the static one, though the other has more images', () => {
+    const dynamic = { ...series('PT', 'dynamic', corrected, 90), isDynamicVolume: true };
+    const pets = [series('PT', 'static', corrected, 5), dynamic];
+    expect(choosePet(pets, null)?.SeriesInstanceUID).toBe('static');
+    expect(choosePet([dynamic], 'dynamic')).toBeUndefined();
+  });
+
   it('is stored as SUV where its units say so, by the body weight unless another type is named', () => {
     expect(isStoredAsSuv(series('PT', 'a', { Units: 'GML' }))).toBe(true);
     expect(isStoredAsSuv(series('PT', 'a', { Units: 'GML', SUVType: 'BW' }))).toBe(true);

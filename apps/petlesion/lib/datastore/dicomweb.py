@@ -21,12 +21,11 @@ from pydicom import Dataset
 from lib.datastore.archive_notes import ArchiveNotes
 from lib.datastore.backoff import Backoff
 from lib.datastore.cases import Case, CtView, FoundLabel, revision_of
-from lib.datastore.local import case_of, ct_view_in
+from lib.datastore.local import case_of, ct_view_in, why_no_case
 from petlesion.dicom.attributes import text
 from petlesion.dicom.header import PARSE_ERRORS, Instance, read_instance
 from petlesion.dicom.reader import SeriesChoice, read_dicom
 from petlesion.dicom.scan import Series, scan
-from petlesion.dicom.selection import why_unusable_pet
 from petlesion.errors import ExitCode, GeometryError, OutputError, PetlesionError
 from petlesion.study import PetCt
 
@@ -282,7 +281,7 @@ class DicomWeb:
         if instance is None or instance.modality != "PT":
             return _Pet(count, revision, reason="it has no readable image")
         series = Series(study_uid, series_uid, "PT", (instance,))
-        reason = why_unusable_pet(series)
+        reason = why_no_case(series, len(uids))
         if reason:
             logger.info("PET %s is not offered: %s", series.title, reason)
             return _Pet(count, revision, reason=reason)

@@ -15,7 +15,7 @@ from pydicom import dcmread
 
 from lib.datastore.cases import Case, CtView, FoundLabel, file_key, revision_of
 from lib.datastore.image_ids import UnknownImageError, is_safe_name
-from petlesion.dicom.attributes import text
+from petlesion.dicom.attributes import number, text, values
 from petlesion.dicom.header import PARSE_ERRORS
 from petlesion.dicom.reader import SeriesChoice, read_dicom
 from petlesion.dicom.scan import DicomIndex, Series, files_below, scan
@@ -34,6 +34,8 @@ LABEL_FOLDER = Path("labels", "final")
 """Sub-folder in which other programs leave labels, named like their PETs; MONAI Label's own local store does."""
 NIFTI_ENDINGS = (".nii.gz", ".nii")
 LABEL_ENDINGS = (*NIFTI_ENDINGS, ".nrrd")
+VOLUME_COUNTS = ("NumberOfTimeSlices", "NumberOfTimeSlots", "NumberOfRRIntervals")
+"""How many volumes a dynamic or gated series is of (DICOM PS3.3, C.8.9.1)."""
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +95,8 @@ class LocalFolder:
         """Why a PET is no case, as the end of a sentence; empty where there is no such PET."""
         index = self._found.index
         series = () if index is None else index.series
-        return next((why_unusable_pet(each) for each in series if each.uid == image_id and each.modality == "PT"), "")
+        pets = (each for each in series if each.uid == image_id and each.modality == "PT")
+        return next((why_no_case(each, len(each.instances)) for each in pets), "")
 
     def file(self, image_id: str) -> Path | None:
         """NIfTI file of an image; None where it is a DICOM series."""
@@ -229,7 +232,7 @@ def _found_file(path: Path) -> FoundLabel | None:
 
 
 def _is_usable_pet(series: Series) -> bool:
-    return series.modality == "PT" and is_safe_name(series.uid) and not why_unusable_pet(series)
+    return series.modality == "PT" and is_safe_name(series.uid) and not why_no_case(series, len(series.instances))
 
 
 def _dicom_cases(index: DicomIndex, tree: Mapping[str, str]) -> tuple[Case, ...]:
@@ -248,6 +251,17 @@ def _size_and_time(path: Path) -> str:
     except OSError:
         return ""
     return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def why_no_case(series: Series, images: int) -> str:
+    """Why a series of modality PT and so many images cannot be annotated, as the end of a sentence; empty if it can."""
+    header = series.instances[0].header
+    kind = next(iter(values(header, "SeriesType")), "").upper()
+    several = any((number(header, keyword) or 1) > 1 for keyword in VOLUME_COUNTS)
+    # Some store each volume as a series of its own, which can be read as if static.
+    if kind in ("DYNAMIC", "GATED") and several and images > (number(header, "NumberOfSlices") or 0):
+        return f"it is {kind.lower()}, of several volumes"
+    return why_unusable_pet(series)
 
 
 def case_of(series: Series, revision: str) -> Case:
