@@ -5,9 +5,9 @@ import { toVoxel } from './geometry';
 import { Labelmap, encodeEmpty } from './labelmap';
 import { allLoaded } from './loading';
 import { type Geometry, type Vector, decode } from './nrrd';
-import { type Any, type Ohif, core } from './ohif';
+import { type Any, type Ohif, core, shownPerSuv } from './ohif';
 import { ordered } from './order';
-import { chooseCt } from './series';
+import { chooseCt, windowOfTracer } from './series';
 import * as server from './server';
 import type { Lesion } from './server';
 import type { Store } from './state';
@@ -47,6 +47,7 @@ export class Editor {
     readonly pet: Any,
   ) {
     this.attempts = new Attempts(store);
+    store.set({ perSuv: shownPerSuv(pet) });
   }
 
   get image(): string {
@@ -104,9 +105,30 @@ export class Editor {
   /** Lets the server read the PET while the browser does, so that the first click is not the one that waits for it. */
   async open(): Promise<void> {
     const read = server.measure(this.image, await encodeEmpty(this.pet));
-    const [{ grid }] = await this.whileOpen(Promise.all([read, this.labelmap()]));
+    const [{ grid, suv }] = await this.whileOpen(Promise.all([read, this.labelmap()]));
     this.grid = clicksOn(grid);
+    this.goBy(suv.factor);
     void this.watchCt();
+  }
+
+  /** Goes by the server's SUV, where OHIF shows another one or none. */
+  private goBy(factor: number | null): void {
+    const perSuv = shownPerSuv(this.pet, factor);
+    this.store.set({ perSuv });
+    if (perSuv !== 1) {
+      this.preset(this.store.state.preset || windowOfTracer(this.pet));
+    } else if (factor === null) {
+      this.attempts.report({ asked: 'SUV', text: texts.suvNotCompared });
+    }
+  }
+
+  /** Shows the PET from 0 to an SUV. */
+  preset(upper: number): void {
+    const { perSuv } = this.store.state;
+    if (perSuv) {
+      this.viewports.preset(this.pet, upper * perSuv);
+      this.store.set({ preset: upper });
+    }
   }
 
   /** Says where images of the CT are missing. Nobody has to wait for it: lesions are drawn on the PET. */
@@ -309,7 +331,7 @@ export class Editor {
   use(tool: Tool): void {
     const { radius, fromSuv } = this.store.state;
     activate(tool);
-    brush(radius, fromSuv);
+    this.brush(radius, fromSuv);
     this.store.set({ tool });
     this.aim();
   }
@@ -326,7 +348,7 @@ export class Editor {
 
   brush(radius: number, fromSuv: number): void {
     this.store.set({ radius, fromSuv });
-    brush(radius, fromSuv);
+    brush(radius, fromSuv, this.store.state.perSuv);
   }
 
   undo(): void {

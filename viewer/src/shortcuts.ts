@@ -1,7 +1,6 @@
 /** The keys; those of OHIF that mean something else here are not passed on. */
 import type { Casework } from './casework';
 import type { Editor } from './editor';
-import { hasSuv } from './ohif';
 import { PRESETS } from './viewports';
 
 /** Keys that go on while they are held down; others act once. */
@@ -13,14 +12,14 @@ const ANYWHERE = ['s', 'enter'];
 
 export function listen(editor: Editor, casework: Casework): () => void {
   const views: Record<string, () => void> = Object.fromEntries(
-    PRESETS.map((upper, n) => [String(n + 1), () => preset(editor, upper)]),
+    PRESETS.map((upper, n) => [String(n + 1), () => editor.preset(upper)]),
   );
   const plain: Record<string, () => void> = {
     ...views,
     w: () => editor.use('window'),
     c: () => editor.use('click'),
     b: () => editor.use('brush'),
-    t: () => void (hasSuv(editor.pet) && editor.use('threshold')),
+    t: () => void (editor.store.state.perSuv && editor.use('threshold')),
     e: () => editor.use('eraser'),
     s: () => editor.use('scissors'),
     o: () => editor.use('sphere'),
@@ -67,13 +66,6 @@ export function remove(editor: Editor): void {
   const values = editor.has(active) && !marked.has(active) ? [active] : [...marked];
   if (values.length) {
     editor.remove(values);
-  }
-}
-
-export function preset(editor: Editor, upper: number): void {
-  if (hasSuv(editor.pet)) {
-    editor.viewports.preset(editor.pet, upper);
-    editor.store.set({ preset: upper });
   }
 }
 

@@ -41,6 +41,8 @@ export interface State {
   tool: Tool;
   radius: number;
   fromSuv: number;
+  /** What OHIF shows where the SUV is 1: another number than 1 where it is wrong, 0 where there is no SUV. */
+  perSuv: number;
   preset: number;
   opacity: number;
   unsaved: boolean;
@@ -66,6 +68,7 @@ export const initial: State = {
   tool: 'window',
   radius: 8,
   fromSuv: 3,
+  perSuv: 0,
   preset: 0,
   opacity: 0.5,
   unsaved: false,

@@ -16,6 +16,10 @@ export const texts = {
   refused: (status: number) => `The server refused the request (${status}).`,
   noPet: 'This study has no PET that can be annotated.',
   noSuv: 'No SUV for this PET in the viewer: it is shown in the units of its pixels (mostly Bq/mL), without SUV brush and presets.',
+  otherSuv: (shown: number) =>
+    `OHIF shows ${shown.toLocaleString('en', { maximumSignificantDigits: 3 })} where the SUV of this PET is 1. ` +
+    'The list, SUV brush and presets go by the SUV; numbers that OHIF itself shows, as under the cursor, do not.',
+  suvNotCompared: 'The factor to SUV differs between slices: whether OHIF shows the SUV that the list says is not known.',
   imagesMissing: (count: number, modality: string) =>
     `${count} image${count === 1 ? '' : 's'} of the ${modality === 'PT' ? 'PET' : modality} did not arrive: load the page again.`,
   notLoaded: (share: number) => `The PET is loading: ${Math.round(100 * share)} %`,

@@ -46,12 +46,14 @@ export function activate(tool: Tool): void {
 export const isInHand = (tool: Tool): boolean =>
   GROUPS.some((id) => tools().ToolGroupManager.getToolGroup(id)?.getActivePrimaryMouseButtonTool() === NAMES[tool]);
 
-export function brush(radius: number, fromSuv: number): void {
+/** Sets the brushes: their radius (mm), and from which SUV on one of them paints, given what is shown at SUV 1. */
+export function brush(radius: number, fromSuv: number, perSuv: number): void {
+  const range = [fromSuv, 1e6].map((suv) => suv * perSuv);
   for (const id of GROUPS) {
     const group = tools().ToolGroupManager.getToolGroup(id);
     if (group) {
       tools().utilities.segmentation.setBrushSizeForToolGroup(id, radius);
-      group.setToolConfiguration(NAMES.threshold, { threshold: { range: [fromSuv, 1e6], isDynamic: false } });
+      group.setToolConfiguration(NAMES.threshold, { threshold: { range, isDynamic: false } });
     }
   }
 }

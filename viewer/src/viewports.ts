@@ -31,7 +31,7 @@ export class Viewports {
     }
   }
 
-  /** Window of the PET from 0 to an SUV; the fused images follow. */
+  /** Window of the PET from 0 to a value; the fused images follow. */
   preset(pet: Any, upper: number): void {
     for (const id of [...PET_VIEWPORTS, MIP, ...FUSED_VIEWPORTS]) {
       const viewport = this.viewport(id);

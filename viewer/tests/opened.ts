@@ -33,6 +33,8 @@ export class Server {
   away: string[] = [];
   asked: string[] = [];
   next = {};
+  /** From the values of the PET to SUV. */
+  factor: number | null = 1;
   models: Record<string, object> = { click: {}, fixed: {} };
   /** Called before a label is stored. */
   onStore: () => Promise<void> | void = () => {};
@@ -54,7 +56,11 @@ export class Server {
         this.holder = [undefined, url.searchParams.get('instead_of')].includes(this.holder) ? client : this.holder;
         return Response.json({ client: this.holder, until: 0, own: this.holder === client });
       case '/lesions/measure':
-        return Response.json({ lesions: lesionsOf((await decode(await (init.body as Blob).arrayBuffer())).voxels), grid: GRID });
+        return Response.json({
+          lesions: lesionsOf((await decode(await (init.body as Blob).arrayBuffer())).voxels),
+          grid: GRID,
+          suv: { factor: this.factor },
+        });
       case '/lesions/label':
         return new Response(await this.file(this.stored.filter((label) => label.tag === tag).at(-1)!.voxels));
       case '/datastore/label':
@@ -95,6 +101,16 @@ export function voxels(...first: number[]): Uint8Array {
   all.set(first);
   return all;
 }
+
+const plane = (n: number) => ({
+  imagePositionPatient: [0, 0, n],
+  rowCosines: [1, 0, 0],
+  columnCosines: [0, 1, 0],
+  columnPixelSpacing: 1,
+  rowPixelSpacing: 1,
+  columns: SIZE,
+  rows: SIZE,
+});
 
 const lesionsOf = (values: ArrayLike<number>) =>
   [...new Set(Array.from(values))]
@@ -147,8 +163,11 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** Opens a case. `draw` paints its first voxels as one of OHIF's tools does; `end` leaves it, and keeps nothing. */
-export function opened(server = new Server()) {
+/**
+ * Opens a case. `draw` paints its first voxels as one of OHIF's tools does; `end` leaves it, and keeps nothing. OHIF
+ * multiplies the PET by `suvbw`, where that is not 0.
+ */
+export function opened(server = new Server(), suvbw = 1) {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
   const slices = Array.from({ length: SIZE }, () => new Uint8Array(SIZE ** 2));
   const eventTarget = new EventTarget();
@@ -165,15 +184,7 @@ export function opened(server = new Server()) {
       getImage: (n: number) => ({ voxelManager: { getScalarData: () => slices[n] }, referencedImageId: n }),
     },
     metaData: {
-      get: (_: string, n: number) => ({
-        imagePositionPatient: [0, 0, n],
-        rowCosines: [1, 0, 0],
-        columnCosines: [0, 1, 0],
-        columnPixelSpacing: 1,
-        rowPixelSpacing: 1,
-        columns: SIZE,
-        rows: SIZE,
-      }),
+      get: (module: string, n: number) => (module === 'scalingModule' ? { suvbw } : plane(n)),
     },
     utilities: { HistoryMemo: { DefaultHistoryMemo: new History() } },
   };

@@ -1,11 +1,10 @@
 /** What annotators have to know now: the server is away, somebody else has the case, what a model said. */
-import { hasSuv } from '../ohif';
 import { texts } from '../texts';
 import { useCase } from './context';
 
 export function Messages() {
   const { state, editor } = useCase();
-  const { away, problems, holder, busy, note, loaded } = state;
+  const { away, problems, holder, busy, note, loaded, perSuv } = state;
   const until = holder && new Date(holder.until * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
   return (
     <div className="messages">
@@ -23,7 +22,7 @@ export function Messages() {
           ))}
         </div>
       )}
-      {!hasSuv(editor.pet) && <div className="warning">{texts.noSuv}</div>}
+      {perSuv !== 1 && <div className="warning">{perSuv ? texts.otherSuv(perSuv) : texts.noSuv}</div>}
       {holder && !holder.own && <div className="warning">{texts.heldBy(holder.client, until ?? '')}</div>}
       {busy && loaded < 1 && <p className="quiet">{texts.notLoaded(loaded)}</p>}
       <div role="status" className="note" data-cy="petlesion-note">

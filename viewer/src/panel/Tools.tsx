@@ -1,5 +1,4 @@
 /** The tools that draw, and what is done with whole lesions. */
-import { hasSuv } from '../ohif';
 import { remove } from '../shortcuts';
 import { texts } from '../texts';
 import { TOOLS } from '../tools';
@@ -10,7 +9,7 @@ const SIZED = ['brush', 'threshold', 'eraser'];
 
 export function Tools() {
   const { state, editor } = useCase();
-  const { tool, radius, fromSuv, active, marked, ready, busy } = state;
+  const { tool, radius, fromSuv, perSuv, active, marked, ready, busy } = state;
   return (
     <section>
       <h3>{texts.edit}</h3>
@@ -20,7 +19,7 @@ export function Tools() {
             key={name}
             aria-pressed={tool === name}
             title={texts.hint[name]}
-            disabled={!ready || (name === 'threshold' && !hasSuv(editor.pet))}
+            disabled={!ready || (name === 'threshold' && !perSuv)}
             onClick={() => editor.use(name)}
           >
             {texts.tool[name]}

@@ -1,6 +1,4 @@
 /** The window of the PET, and how much of it lies over the CT. */
-import { hasSuv } from '../ohif';
-import { preset } from '../shortcuts';
 import { texts } from '../texts';
 import { PRESETS } from '../viewports';
 import { useCase } from './context';
@@ -16,7 +14,12 @@ export function View() {
       <h3>{texts.view}</h3>
       <div className="tools">
         {PRESETS.map((upper) => (
-          <button key={upper} disabled={!hasSuv(editor.pet)} aria-pressed={state.preset === upper} onClick={() => preset(editor, upper)}>
+          <button
+            key={upper}
+            disabled={!state.perSuv}
+            aria-pressed={state.preset === upper}
+            onClick={() => editor.preset(upper)}
+          >
             {texts.preset(upper)}
           </button>
         ))}
