@@ -135,7 +135,8 @@ export class Editor {
   private async watchCt(): Promise<void> {
     const ct = chooseCt<Any>(this.ohif.servicesManager.services.displaySetService.getActiveDisplaySets(), this.pet);
     if (ct) {
-      await allLoaded(ct, () => this.stay()).catch(({ message }) => this.attempts.report({ asked: 'CT', text: message }));
+      const say = ({ message }: Error) => this.attempts.report({ asked: 'CT', text: message });
+      await allLoaded(ct, () => this.stay()).catch(say);
     }
   }
 

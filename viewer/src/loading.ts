@@ -49,8 +49,8 @@ export function drawSparingly(): () => void {
 }
 
 /**
- * Waits for all slices of a series, and tells which share of them has arrived; ends with what `tell` throws, and with an
- * error where some will not come: cornerstone shows nothing, or a neighbour, in their place.
+ * Waits for all slices of a series, and tells which share of them has arrived; ends with what `tell` throws, and with
+ * an error where some will not come: cornerstone shows nothing, or a neighbour, in their place.
  */
 export async function allLoaded(series: Any, tell: (share: number) => void): Promise<void> {
   for (let before = -1; ; ) {

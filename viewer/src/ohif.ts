@@ -11,7 +11,7 @@ export const tools = (): Any => (window as Any).cornerstoneTools;
 /** Difference between two factors to SUV that is of no account. */
 const SAME_FACTOR = 0.01;
 
-/** What OHIF multiplies the values of a PET by, where it computes SUV by the header; else it leaves them as they are. */
+/** What OHIF multiplies the values of a PET by, where it computes SUV by the header; else it leaves them so. */
 const factorOf = (pet: Any): number | undefined =>
   core().metaData.get('scalingModule', pet?.imageIds?.[0] ?? pet?.images?.[0]?.imageId)?.suvbw;
 
@@ -19,9 +19,9 @@ const factorOf = (pet: Any): number | undefined =>
 export const hasSuv = (pet: Any): boolean => Boolean(factorOf(pet)) || isStoredAsSuv(pet);
 
 /**
- * What OHIF shows of a PET where the SUV is 1, by the server's factor: OHIF decays a dose again that is decayed already,
- * takes any SUV for that of body weight, and computes none where dates do not fit. Without a factor 1 is taken on trust,
- * or there is no SUV: 0.
+ * What OHIF shows of a PET where the SUV is 1, by the server's factor: OHIF decays a dose again that is decayed
+ * already, takes any SUV for that of body weight, and computes none where dates do not fit. Without a factor 1 is taken
+ * on trust, or there is no SUV: 0.
  */
 export function shownPerSuv(pet: Any, factor?: number | null): number {
   if (!factor) {

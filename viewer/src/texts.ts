@@ -19,9 +19,11 @@ export const texts = {
   otherSuv: (shown: number) =>
     `OHIF shows ${shown.toLocaleString('en', { maximumSignificantDigits: 3 })} where the SUV of this PET is 1. ` +
     'The list, SUV brush and presets go by the SUV; numbers that OHIF itself shows, as under the cursor, do not.',
-  suvNotCompared: 'The factor to SUV differs between slices: whether OHIF shows the SUV that the list says is not known.',
-  imagesMissing: (count: number, modality: string) =>
-    `${count} image${count === 1 ? '' : 's'} of the ${modality === 'PT' ? 'PET' : modality} did not arrive: load the page again.`,
+  suvNotCompared: 'The factor to SUV differs between slices: whether OHIF shows the same SUV as the list is not known.',
+  imagesMissing: (count: number, modality: string) => {
+    const series = modality === 'PT' ? 'PET' : modality;
+    return `${count} image${count === 1 ? '' : 's'} of the ${series} did not arrive: load the page again.`;
+  },
   notLoaded: (share: number) => `The PET is loading: ${Math.round(100 * share)} %`,
   heldBy: (who: string, until: string) => `${who || 'Somebody else'} has this case until ${until}. You may look; agree before you submit.`,
   failed: (asked: string, reason: string) => `${asked} did not work: ${reason}`,
