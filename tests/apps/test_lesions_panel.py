@@ -299,6 +299,20 @@ def test_outlines_on_the_mip_have_the_colour_of_their_lesion(site: Site, study: 
             assert np.mean(own) > 0.95
 
 
+def test_window_and_brush_go_by_the_suv_of_the_server(site: Site, study: SmallStudy) -> None:
+    # Of these doses, given as of the injection an hour before, OHIF takes what is left after the hour.
+    too_much = 2 ** (3600 / 6586.2)
+    with browser_page() as page:
+        panel = LesionsPanel(page, site.url, study.study)
+        page.locator(".petlesion .warning").get_by_text(f"OHIF shows {too_much:.3g} where the SUV").wait_for()
+        assert panel.upper() == pytest.approx(5 * too_much)
+        panel.key("2")
+        assert panel.upper() == pytest.approx(10 * too_much)
+        panel.key("t")
+        assert panel.painted_from() == pytest.approx(3 * too_much)
+        assert panel.trouble == []
+
+
 def test_study_without_weight_says_so(site: Site) -> None:
     if ohif_folder() is None:
         pytest.skip("OHIF is not here: make viewer")

@@ -38,6 +38,15 @@ _CANVAS = """([id, world]) => {
     return [box.left + x, box.top + y];
 }"""
 
+_UPPER = """() => {
+    const viewports = window.cornerstone.getRenderingEngines()[0].getViewports();
+    return viewports.find(each => each.id === 'pet-axial').getProperties().voiRange.upper;
+}"""
+_PAINTED_FROM = """() => {
+    const group = window.cornerstoneTools.ToolGroupManager.getToolGroup('ptToolGroup');
+    return group.getToolConfiguration('ThresholdSphereBrush').threshold.range[0];
+}"""
+
 
 class LesionsPanel:
     """The mode with its panel, open on a study.
@@ -140,6 +149,14 @@ class LesionsPanel:
         """Press a key."""
         self.page.keyboard.press(name)
         self.page.wait_for_timeout(300)
+
+    def upper(self) -> float:
+        """Upper end of the window of the PET, as OHIF has it."""
+        return float(self.page.evaluate(_UPPER))
+
+    def painted_from(self) -> float:
+        """Lowest value that the SUV brush paints, as cornerstone has it."""
+        return float(self.page.evaluate(_PAINTED_FROM))
 
     def canvas(self, world: tuple[float, float, float], viewport: str = "pet-axial") -> tuple[float, float]:
         """Where on the page a point of the patient (LPS mm) is."""
