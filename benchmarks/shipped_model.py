@@ -13,12 +13,12 @@ The weights that ship today are of the recipe in `0602a7a`, which did worse on s
 the CT in a window of soft tissue and the PET over its own spread, varied uptake less, and took the last weights
 (docs/results.md has the comparison).
 
-Fine-tuning draws a quarter of its patches from the sarcoma patients, half of them mirrored, and half from simulated ones
-with FDG. The sarcoma patients are crops around a tumour: a network that saw them in every second patch, and FDG in whole
-bodies in three of ten, took organs for tumour, 528 mL a patient. Sarcomas were contoured on MR: nearly half of
-their voxels lie below SUV 3, so that the weight of uptake in the loss is low there, and that of a lesion's faint parts
-high. The mean of the weights over the later steps is taken, not those of the best validation: whoever judges a fold
-must not choose its weights. Every stage goes on where it was interrupted.
+Fine-tuning draws a quarter of its patches from the sarcoma patients, half of them mirrored, and half from simulated
+ones with FDG. The sarcoma patients are crops around a tumour: a network that saw them in every second patch, and FDG
+in whole bodies in three of ten, took organs for tumour, 528 mL a patient. Sarcomas were contoured on MR: nearly half
+of their voxels lie below SUV 3, so that the weight of uptake in the loss is low there, and that of a lesion's faint
+parts high. The mean of the weights over the later steps is taken, not those of the best validation: whoever judges a
+fold must not choose its weights. Every stage goes on where it was interrupted.
 """
 
 from __future__ import annotations
