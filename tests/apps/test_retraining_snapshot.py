@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from annotated_folder import annotate, open_folder, write_studies
 from lib.datastore.dicomweb import ArchiveError
+from lib.datastore.stores import Stores
 from lib.retraining.snapshot import case_name, write_cases
 
 from petlesion.errors import GeometryError
@@ -17,12 +18,18 @@ from petlesion.training.config import CohortConfig
 from petlesion.training.retrain import _parted
 
 
+def annotated(folder: Path, count: int) -> Stores:
+    """Stores of that many images, all of them labelled."""
+    write_studies(folder, count)
+    stores = open_folder(folder)
+    annotate(stores, folder, range(count))
+    return stores
+
+
 def test_images_that_cannot_be_read_are_left_out_and_a_server_that_is_away_is_no_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_studies(tmp_path / "studies", 3)
-    stores = open_folder(tmp_path / "studies")
-    annotate(stores, tmp_path / "studies", range(3))
+    stores = annotated(tmp_path / "studies", 3)
     labels, cases, images = stores.labels.snapshot().labels, tmp_path / "cases", tmp_path / "images"
     source = stores.cases.source
     load = source.load
@@ -48,9 +55,7 @@ def test_images_that_cannot_be_read_are_left_out_and_a_server_that_is_away_is_no
 def test_images_are_loaded_for_one_round_and_not_kept_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_studies(tmp_path / "studies", 2)
-    stores = open_folder(tmp_path / "studies")
-    annotate(stores, tmp_path / "studies", range(2))
+    stores = annotated(tmp_path / "studies", 2)
     labels, images = stores.labels.snapshot().labels, tmp_path / "images"
     assert write_cases(stores, labels, tmp_path / "first", images) == {}
     assert stores.cases.cached_bytes == 0
@@ -65,9 +70,7 @@ def test_scores_say_of_each_case_on_which_side_training_has_it(tmp_path: Path) -
     pytest.importorskip("monailabel", reason="needs MONAI Label")
     from lib.scoring.agreement import AgreementScoring
 
-    write_studies(tmp_path / "studies", 8)
-    stores = open_folder(tmp_path / "studies")
-    annotate(stores, tmp_path / "studies", range(8))
+    stores = annotated(tmp_path / "studies", 8)
     write_cases(stores, stores.labels.snapshot().labels, tmp_path / "cases", tmp_path / "images")
     _, held_out = _parted(find_cases([CohortConfig(folder=tmp_path / "cases")]), 0.5)
     rows = AgreementScoring(stores, tmp_path / "none")({"predict": "fixed"}, None)["cases"]
