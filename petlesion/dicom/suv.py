@@ -93,18 +93,19 @@ def suv_conversion(headers: Sequence[Dataset], overrides: SuvOverrides = NO_OVER
     units = read_units(header)
     correction = text(header, "DecayCorrection").upper()
     warnings: list[str] = []
+    effective = overrides.as_record()
     check_corrections(headers, correction, warnings)
     activity = activity_factors(headers, units, overrides, warnings)
     if activity is None:
-        factors = suv_factors(headers, units, overrides, warnings)
+        factors = suv_factors(headers, units, overrides, effective, warnings)
         times = _times_if_readable(headers, correction, overrides, warnings)
     else:
-        warnings += [f"--{option} {value} replaces the header's." for option, value in overrides.as_record().items()]
+        warnings += [f"--{option} {value} replaces the header's." for option, value in effective.items()]
         item = read_radiopharmaceutical(headers, warnings, replaced=overrides.replace_injection)
         dose = administered_dose_bq(header, item, overrides.dose_bq, warnings)
         factors = activity * 1000 * patient_weight_kg(header, overrides.weight_kg, warnings) / dose
         if correction == DecayCorrection.ADMIN:
-            if overrides.injection_time is not None:
+            if effective.pop("injection-time", None) is not None:
                 warnings.append("--injection-time has no effect: values are decay-corrected to the injection.")
             times = _times_if_readable(headers, correction, overrides, warnings)
         else:
@@ -117,7 +118,7 @@ def suv_conversion(headers: Sequence[Dataset], overrides: SuvOverrides = NO_OVER
             where=series_label(header),
             remedy="check dose, half-life, times and scale factors of the header",
         )
-    return SuvConversion(factors, _record(header, units, correction, factors, times, overrides, warnings))
+    return SuvConversion(factors, _record(header, units, correction, factors, times, effective, warnings))
 
 
 @dataclass(frozen=True)
@@ -248,7 +249,7 @@ def _record(
     correction: str,
     factors: NDArray[np.float64],
     times: _Times | None,
-    overrides: SuvOverrides,
+    effective: dict[str, float | str],
     warnings: list[str],
 ) -> SuvRecord:
     zone = scanner_zone(header)
@@ -260,9 +261,5 @@ def _record(
         reference_time=None if times is None else min(times.reference).replace(tzinfo=zone),
         injection_time=None if times is None else times.injection.replace(tzinfo=zone),
         warnings=tuple(dict.fromkeys(warnings)),
-        overrides={
-            option: value
-            for option, value in overrides.as_record().items()
-            if not any(warning.startswith(f"--{option} has no effect") for warning in warnings)
-        },
+        overrides=effective,
     )

@@ -91,9 +91,15 @@ def _philips_factors(headers: Sequence[Dataset], offset: int) -> NDArray[np.floa
 
 
 def suv_factors(
-    headers: Sequence[Dataset], units: Units, overrides: SuvOverrides, warnings: list[str]
+    headers: Sequence[Dataset],
+    units: Units,
+    overrides: SuvOverrides,
+    effective: dict[str, float | str],
+    warnings: list[str],
 ) -> NDArray[np.float64]:
     """(n_slices,) factors to SUVbw of values that are SUV of some kind, or counts with Philips' factor to SUVbw.
+
+    What of the overrides has no effect is taken out of `effective`.
 
     Raises
     ------
@@ -101,19 +107,22 @@ def suv_factors(
         If SUVType or a body measure is missing, or if counts have no factor.
     """
     header = headers[0]
-    ineffective = overrides.as_record()
+    ineffective = list(effective)
     factors = np.ones(len(headers))
     if units is Units.CNTS:
         factors = _philips_suv_factors(headers)
     else:
         scale = _stored_scale(header, units)
         if scale is not SuvScale.BW:
-            if ineffective.pop("weight", None) is not None:
+            if overrides.weight_kg is not None:
+                ineffective.remove("weight")
                 warnings.append(f"--weight {overrides.weight_kg} replaces the header's.")
             weight = patient_weight_kg(header, overrides.weight_kg, warnings)
             factors /= _scale_factor(header, scale, weight, warnings)
             warnings.append(f"Values are {scale}, converted to SUVbw with {weight:g} kg.")
-    warnings += [f"--{option} has no effect: the scanner computed SUV." for option in ineffective]
+    for option in ineffective:
+        del effective[option]
+        warnings.append(f"--{option} has no effect: the scanner computed SUV.")
     return factors / CM2_ML_PER_SUVBSA if units is Units.CM2ML else factors
 
 

@@ -200,9 +200,23 @@ class Registry:
         return found
 
     def find_current(self) -> Version | None:
-        """The version in service, if any; cheap enough to ask before every use."""
+        """The version in service, if any; cheap enough to ask before every use.
+
+        Raises
+        ------
+        ModelError
+            If the record cannot be read, or nothing was published and there is a part of a model: no other method may
+            take the place of a network that was copied in part.
+        """
         history = self.history()
-        return self.version(history[-1].version) if history else self._bare()
+        if history:
+            return self.version(history[-1].version)
+        missing = self._missing()
+        if missing and len(missing) < len(FILES):
+            raise ModelError(
+                f"model is incomplete: {', '.join(missing)} missing", where=self.folder, remedy="copy the model again"
+            )
+        return self._bare()
 
     def history(self) -> tuple[Change, ...]:
         """All changes, the oldest first; none before something was published.
@@ -379,22 +393,14 @@ class Registry:
             raise _not_written(self.folder, error) from error
 
     def _bare(self) -> Version | None:
-        """Version 0; its identity is what was found when the first version was published, or the model exported.
-
-        Raises
-        ------
-        ModelError
-            If a part of it is missing: no other method may take the place of a network that was copied in part.
-        """
-        missing = [name for name in FILES if not (self.folder / name).is_file()]
-        if len(missing) == len(FILES):
+        """Version 0; its identity is what was found when the first version was published, or the model exported."""
+        if self._missing():
             return None
-        if missing:
-            raise ModelError(
-                f"model is incomplete: {', '.join(missing)} missing", where=self.folder, remedy="copy the model again"
-            )
         recorded = next((change.sha256 for change in self.history() if change.version == 0), None)
         return Version(0, self.folder, recorded or self._exported() or model_identity(self.folder), {})
+
+    def _missing(self) -> list[str]:
+        return [name for name in FILES if not (self.folder / name).is_file()]
 
     def _exported(self) -> str | None:
         path = self.folder / MODEL_SHA256
