@@ -65,7 +65,7 @@ def staged_results(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def keep_input(path: Path, out: Path) -> None:
-    """Refuse to write results in place of the file that they are made from.
+    """Refuse to write results in place of the mask that they are made from.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def keep_input(path: Path, out: Path) -> None:
         If `path` is a file of results in `out`.
     """
     if path.name in RESULT_NAMES and path.resolve().parent == out.resolve():
-        raise UsageError("the results would replace it", where=path, remedy="give another folder with -o")
+        raise UsageError("the results would replace the mask", where=path, remedy="give another folder with -o")
 
 
 def _refuse_existing_results(out: Path, overwrite: bool) -> None:

@@ -59,7 +59,7 @@ def test_a_file_in_the_way_is_one_clear_error(tmp_path: Path) -> None:
 
 def test_an_input_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "seg.dcm").write_text("corrected by hand")
-    with pytest.raises(UsageError, match="would replace it"):
+    with pytest.raises(UsageError, match="would replace the mask"):
         keep_input(tmp_path / "seg.dcm", tmp_path / "x" / "..")
     keep_input(tmp_path / "seg.dcm", tmp_path / "other")
     keep_input(tmp_path / "corrected.dcm", tmp_path)
