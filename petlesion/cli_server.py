@@ -35,6 +35,12 @@ def serve(
         TracerName | None, typer.Option("--tracer", help="Of NIfTI images that name none, and of simulated patients.")
     ] = None,
     cache_gb: Annotated[float, typer.Option(metavar="GB", min=0.1, help="Loaded images kept in memory.")] = 4.0,
+    fetched_gb: Annotated[
+        float, typer.Option(metavar="GB", min=0, help="Files kept of what was fetched from the DICOMweb server.")
+    ] = 100.0,
+    copies_gb: Annotated[
+        float, typer.Option(metavar="GB", min=0, help="Copies kept of DICOM images, for 3D Slicer.")
+    ] = 20.0,
     retrain_after: Annotated[
         int, typer.Option(metavar="N", min=0, help="Retrain after N new labels; 0: only when asked to.")
     ] = 5,
@@ -59,7 +65,8 @@ def serve(
     """
     from petlesion.server.serve import ServeOptions, serve
 
-    conf = {"cache_gb": f"{cache_gb:g}", "retrain_after": str(retrain_after)}
+    sizes = {"cache_gb": cache_gb, "fetched_gb": fetched_gb, "copies_gb": copies_gb}
+    conf = {name: f"{size:g}" for name, size in sizes.items()} | {"retrain_after": str(retrain_after)}
     conf |= {} if tracer is None else {"tracer": str(tracer)}
     conf |= {} if retrain_config is None else {"retrain_config": str(retrain_config.resolve())}
     options = ServeOptions(

@@ -167,8 +167,11 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
         return task
 
     def _watch(self) -> None:
+        annotations, copies = self.datastore().annotations, self.datastore().copies
+        archive = annotations.stores.archive
+        looks = [annotations.watch, self._starts.consider, copies.prune, *([] if archive is None else [archive.prune])]
         while True:
-            for look in (self.datastore().annotations.watch, self._starts.consider, self.datastore().copies.prune):
+            for look in looks:
                 try:
                     look()
                 except PetlesionError as error:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import requests
-from annotation_server import PET_GRID, Orthanc, SmallStudy, running_orthanc, write_small_study
+from annotation_server import CT_GRID, PET_GRID, Orthanc, SmallStudy, running_orthanc, write_small_study
 from faulty_archive import FaultyArchive, faulty
 from pydicom import dcmread
 from pydicom.uid import generate_uid
@@ -293,6 +294,9 @@ def test_label_of_a_study_that_was_fetched_is_kept_while_the_server_is_away(site
     study, _ = again.annotations.open(anna.pet)
     np.testing.assert_array_equal(study.pet.array, before.pet.array)
     assert study.ct is not None
+    assert again.annotations.open(anna.ct)[1].is_close(CT_GRID)
+    with pytest.raises(ArchiveError, match="does not answer"):
+        again.annotations.open(ben.ct)
     with pytest.raises(ArchiveError, match="does not answer"):
         again.annotations.submit(ben.pet, site.folder / "label.nii.gz")
     assert again.labels.versions(ben.pet) == ()
@@ -320,6 +324,29 @@ def test_what_was_fetched_is_not_read_where_it_may_not_be_whole(site: Site, what
         site.archive.away, site.archive.fails = False, lambda _: True
     with pytest.raises(ArchiveError):
         again.annotations.open(anna.pet)
+
+
+def test_study_that_was_removed_from_the_disk_is_fetched_again(site: Site) -> None:
+    anna, ben = site.study("anna"), site.study("ben")
+    site.watch()
+    before, _ = site.annotations.open(anna.pet)
+    site.annotations.open(ben.pet)
+    source = DicomWeb(site.archive.url, site.folder / "cache", limit_bytes=0)
+    source.prune()
+    assert (site.folder / "cache" / anna.study).is_dir(), "it was just used"
+    for study in (anna, ben):
+        os.utime(site.folder / "cache" / study.study, (0, 0))
+    again = Site(site.folder, site.orthanc, site.archive)
+    again.annotations.open(ben.pet)
+    source = DicomWeb(site.archive.url, site.folder / "cache", limit_bytes=0)
+    source.prune()
+    assert [path.name for path in (site.folder / "cache").iterdir() if path.name != "notes"] == [ben.study]
+    site.archive.away = True
+    with pytest.raises(ArchiveError, match="does not answer"):
+        Site(site.folder, site.orthanc, site.archive).annotations.open(anna.pet)
+    site.archive.away = False
+    study, _ = Site(site.folder, site.orthanc, site.archive).annotations.open(anna.pet)
+    np.testing.assert_array_equal(study.pet.array, before.pet.array)
 
 
 def test_ct_that_is_shown_is_not_asked_for_again(site: Site) -> None:

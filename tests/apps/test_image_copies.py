@@ -12,7 +12,8 @@ import pytest
 pytest.importorskip("monailabel", reason="needs MONAI Label")
 
 from annotation_server import REPOSITORY, SmallStudy, write_small_study
-from lib.datastore.image_copies import ARCHIVE, KEPT_S, ImageCopies
+from lib.datastore.disk_limit import KEPT_S
+from lib.datastore.image_copies import ARCHIVE, ImageCopies
 
 from petlesion.errors import UsageError
 from petlesion.nifti import read_image

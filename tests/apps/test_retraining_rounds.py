@@ -253,7 +253,7 @@ def test_a_label_that_somebody_removed_from_the_disk_is_left_out_and_named(studi
     assert status is not None
     assert status.training_cases == 3
     left_out = json.loads((studies.parent / "work" / "round-0001" / "left-out.json").read_text())
-    assert left_out == {"image-2": "its label is gone"}
+    assert left_out == {"image-2": "its label was withdrawn, or is gone"}
 
 
 @pytest.mark.parametrize("steps", [float("inf"), float("nan"), 1.5, -1, "many"])

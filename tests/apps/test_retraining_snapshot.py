@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,22 @@ def test_images_are_loaded_for_one_round_and_not_kept_in_memory(
     for label in labels:
         case = tmp_path / "second" / case_name(label.image_id)
         np.testing.assert_array_equal(read_labels(case / "lesions.nii.gz").array, label.read().array)
+
+
+def test_images_of_earlier_rounds_go_once_their_case_has_no_label(tmp_path: Path) -> None:
+    stores = annotated(tmp_path / "studies", 3)
+    labels, images = stores.labels.snapshot().labels, tmp_path / "images"
+    write_cases(stores, labels, tmp_path / "first", images)
+    before = {path.name for path in images.iterdir()}
+    image = tmp_path / "studies" / "image-1.nii.gz"
+    os.utime(image, (0, 0))
+    stores.cases.refresh()
+    write_cases(stores, labels[:2], tmp_path / "second", images)
+    after = {path.name for path in images.iterdir()}
+    assert {name.rpartition("-")[0] for name in after} == {case_name("image-0"), case_name("image-1")}
+    assert len(after) == 2
+    assert len(after - before) == 1
+    assert len(list((tmp_path / "first").glob("*/pet.nii.gz"))) == 3
 
 
 def test_scores_say_of_each_case_on_which_side_training_has_it(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pydicom import Dataset, dcmread
 
 from lib.datastore.backoff import Backoff
 from lib.datastore.cases import Case, FoundLabel, file_key
-from lib.datastore.dicomweb import ArchiveError, DicomWeb
+from lib.datastore.dicomweb import ArchiveAwayError, ArchiveError, DicomWeb
 from lib.datastore.image_ids import UnknownImageError
 from lib.datastore.labels import FINAL, LabelVersion
 from lib.datastore.segmentations import METHOD, oldest_first, tag_of, version_of
@@ -71,7 +71,7 @@ class Annotations:
         if view is None:
             try:
                 return cases.case(image_id).image_id, None
-            except UnknownImageError:
+            except (UnknownImageError, ArchiveAwayError):
                 view = cases.ct_view(image_id)
                 if view is None:
                     raise

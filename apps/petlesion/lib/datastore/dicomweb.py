@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
-import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -21,12 +19,13 @@ from pydicom import Dataset
 from lib.datastore.archive_notes import ArchiveNotes
 from lib.datastore.backoff import Backoff
 from lib.datastore.cases import Case, CtView, FoundLabel, revision_of
+from lib.datastore.fetched_files import LIMIT_BYTES, FetchedFiles, checked_uid, is_uid
 from lib.datastore.local import case_of, ct_view_in, why_no_case
 from petlesion.dicom.attributes import text
 from petlesion.dicom.header import PARSE_ERRORS, Instance, read_instance
 from petlesion.dicom.reader import SeriesChoice, read_dicom
-from petlesion.dicom.scan import Series, scan
-from petlesion.errors import ExitCode, GeometryError, OutputError, PetlesionError
+from petlesion.dicom.scan import DicomIndex, Series, scan
+from petlesion.errors import ExitCode, GeometryError, PetlesionError
 from petlesion.study import PetCt
 
 TIMEOUTS_S = (10.0, 120.0)
@@ -35,7 +34,6 @@ LOOKED_AT_AGAIN = 5
 """PET series at each refresh that are compared image by image, with the CTs of their study: two requests each."""
 AWAY = (502, 503, 504)
 """HTTP status of a proxy whose server does not answer."""
-_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 logging.getLogger("dicomweb_client").setLevel(logging.WARNING)  # it logs each request
 _ANY_SYNTAX = (("application/dicom", "*"),)
 """Pixel data as the server holds it: the core decodes what it needs."""
@@ -84,13 +82,15 @@ class DicomWeb:
     url
         Base of the DICOMweb services.
     folder
-        Takes fetched files, `<study>/<series>/<instance>.dcm`, and `notes`; several processes may share it.
+        Takes fetched files (`FetchedFiles`), and `notes`; several processes may share it.
     credentials
         User and password, if the server wants them.
     prefixes
         Parts of the URL before QIDO, WADO and STOW paths, where the server has such.
     clock
         Seconds since some moment; says when to ask again for a series or object that could not be fetched.
+    limit_bytes
+        Of the fetched files.
     """
 
     def __init__(
@@ -100,13 +100,14 @@ class DicomWeb:
         credentials: tuple[str, str] | None = None,
         prefixes: tuple[str | None, str | None, str | None] = (None, None, None),
         clock: Callable[[], float] = time.monotonic,
+        limit_bytes: int = LIMIT_BYTES,
     ) -> None:
         session = requests.Session()
         if credentials is not None:
             session.auth = credentials
         qido, wado, stow = prefixes
         self.url = url
-        self.folder = folder
+        self._files = FetchedFiles(folder, limit_bytes)
         self._client = DICOMwebClient(url, session, qido, wado, stow, timeout=TIMEOUTS_S)
         self._client.set_http_retry_params(retry=False)
         self._notes = ArchiveNotes(folder / "notes")
@@ -160,27 +161,34 @@ class DicomWeb:
             fetched = self._up_to_date(case)
             self._notes.keep_fetched(case, fetched)
         except ArchiveAwayError:
-            fetched = self._notes.fetched(case)
-            if not (fetched and all(self._present(case.study_uid, uid) == set(fetched[uid]) for uid in fetched)):
+            fetched = self._fetched_whole(case)
+            if not fetched:
                 raise
-        index = scan(self._series_folder(case.study_uid, case.image_id).parent)
+        index = self._scan(case.study_uid)
         # The folder may hold series that the server does not any more.
         index = replace(index, series=tuple(series for series in index.series if series.uid in fetched))
         return read_dicom(index, choice=SeriesChoice(study_uid=case.study_uid, pet_uid=case.image_id))
 
     def ct_view(self, series_uid: str) -> CtView | None:
-        """The CT with this SeriesInstanceUID, if it was made with one of the PETs."""
-        rows = self.search_series({"SeriesInstanceUID": series_uid})
-        row = next((row for row in rows if _value(row, "00080060") == "CT"), None)
-        if row is None:
-            return None
-        study_uid = _value(row, "0020000D")
-        if not any(case.study_uid == study_uid for case in self.cases()):
-            self.refresh()
-            if not any(case.study_uid == study_uid for case in self.cases()):
+        """The CT with this SeriesInstanceUID, if it was made with one of the PETs.
+
+        Where the server is away, one that was fetched whole before is read.
+        """
+        try:
+            study_uid = self._study_of_ct(series_uid)
+            if study_uid is None:
                 return None
-        self._fetch(study_uid, series_uid)
-        return ct_view_in(scan(self._series_folder(study_uid, series_uid).parent), series_uid, self.cases())
+            self._fetch(study_uid, series_uid)
+        except ArchiveAwayError:
+            study_uid = next((case.study_uid for case in self.cases() if series_uid in self._fetched_whole(case)), None)
+            if study_uid is None:
+                raise
+        return ct_view_in(self._scan(study_uid), series_uid, self.cases())
+
+    def prune(self) -> None:
+        """Remove the studies that were used least recently, where the fetched files go beyond their limit."""
+        with self._refreshing:
+            self._files.prune()
 
     def segmentations(self, known: Collection[str]) -> Iterator[FoundLabel]:
         """SEGs of studies with a PET, but for those whose SOPInstanceUID is known.
@@ -218,7 +226,7 @@ class DicomWeb:
     def instances(self, study_uid: str, series_uid: str) -> list[str]:
         """QIDO: SOPInstanceUIDs of a series."""
         rows = self._ask(lambda: self._client.search_for_instances(study_uid, series_uid, get_remaining=True))
-        return [_checked_uid(_value(row, "00080018")) for row in rows]
+        return [checked_uid(_value(row, "00080018")) for row in rows]
 
     def retrieve(self, study_uid: str, series_uid: str, instance_uid: str) -> Dataset:
         """WADO: one object.
@@ -261,6 +269,27 @@ class DicomWeb:
                 fetched[uid] = self._fetch(case.study_uid, uid)
         return fetched
 
+    def _scan(self, study_uid: str) -> DicomIndex:
+        self._files.use(study_uid)
+        return scan(self._files.study_folder(study_uid))
+
+    def _fetched_whole(self, case: Case) -> dict[str, list[str]]:
+        """Series → images of a PET and its CTs, as `_up_to_date` left them; none where one is missing or too many."""
+        fetched = self._notes.fetched(case)
+        whole = all(self._files.present(case.study_uid, uid) == set(fetched[uid]) for uid in fetched)
+        return fetched if whole else {}
+
+    def _study_of_ct(self, series_uid: str) -> str | None:
+        """Study of a CT, if it has a PET; looks for new PETs where it has none."""
+        rows = self.search_series({"SeriesInstanceUID": series_uid})
+        study_uid = next((_value(row, "0020000D") for row in rows if _value(row, "00080060") == "CT"), None)
+        for attempt in range(2):
+            if attempt and study_uid is not None:
+                self.refresh()
+            if any(case.study_uid == study_uid for case in self.cases()):
+                return study_uid
+        return None
+
     def _whose_turn(self) -> set[str]:
         """PETs to look at although their number of images is the same: it says nothing of CTs and replaced images."""
         uids = sorted(self._pets)
@@ -270,7 +299,7 @@ class DicomWeb:
 
     def _look_at(self, study_uid: str, series_uid: str, count: str, before: _Pet | None) -> _Pet:
         """What a PET series is, and where SUV cannot be measured in it, which is logged, why not."""
-        if not (_UID.fullmatch(study_uid) and _UID.fullmatch(series_uid)):
+        if not (is_uid(study_uid) and is_uid(series_uid)):
             logger.warning("PET with UIDs %r, %r is not offered: these are none", study_uid[:80], series_uid[:80])
             return _Pet(count, "", reason="its UIDs are none")
         uids = self.instances(study_uid, series_uid)
@@ -291,11 +320,11 @@ class DicomWeb:
         """CT series of a study, with the number of their images."""
         rows = self.search_series({"Modality": "CT"}, study_uid)
         found = {_value(row, "0020000E"): _value(row, "00201209") for row in rows if _value(row, "00080060") == "CT"}
-        return {_checked_uid(uid): count for uid, count in found.items()}
+        return {checked_uid(uid): count for uid, count in found.items()}
 
     def _sample(self, study_uid: str, series_uid: str, uids: Sequence[str]) -> Instance | None:
         """One of the images of a series, from the folder or the server; None where there is no readable one."""
-        present = self._present(study_uid, series_uid)
+        present = self._files.present(study_uid, series_uid)
         uid = next((uid for uid in uids if uid in present), None) or next(iter(uids), None)
         if uid is None:
             return None
@@ -304,9 +333,10 @@ class DicomWeb:
 
     def _object(self, study_uid: str, series_uid: str, uid: str) -> Path:
         """File of an object, which is fetched once."""
-        folder = self._series_folder(study_uid, series_uid)
-        path = folder / f"{uid}.dcm"
-        return path if path.is_file() else self._keep(folder, self.retrieve(study_uid, series_uid, uid))
+        path = self._files.path(study_uid, series_uid, uid)
+        if path.is_file():
+            return path
+        return self._files.keep(study_uid, series_uid, self.retrieve(study_uid, series_uid, uid))
 
     def _fetch(self, study_uid: str, series_uid: str) -> list[str]:
         """Bring the folder of a series up to date: fetch what is missing, remove what is gone; returns its images.
@@ -316,20 +346,18 @@ class DicomWeb:
         ArchiveError
             If the server does not send all: a PET without its last slices would pass for a shorter one.
         """
-        folder = self._series_folder(study_uid, series_uid)
+        self._files.use(study_uid)
         uids = self.instances(study_uid, series_uid)
-        wanted = set(uids)
-        present = self._present(study_uid, series_uid)
-        for uid in present - wanted:
-            (folder / f"{uid}.dcm").unlink(missing_ok=True)
+        wanted, present = set(uids), self._files.present(study_uid, series_uid)
+        self._files.remove(study_uid, series_uid, present - wanted)
         missing = wanted - present
         if len(missing) > len(wanted) // 2:
             for dataset in self._iterate(study_uid, series_uid):
-                self._keep(folder, dataset)
+                self._files.keep(study_uid, series_uid, dataset)
         else:
             for uid in sorted(missing):
-                self._keep(folder, self.retrieve(study_uid, series_uid, uid))
-        lacking = sum(not (folder / f"{uid}.dcm").is_file() for uid in wanted)
+                self._files.keep(study_uid, series_uid, self.retrieve(study_uid, series_uid, uid))
+        lacking = len(wanted - self._files.present(study_uid, series_uid))
         if lacking:
             what = f"the DICOMweb server did not send {lacking} of {len(wanted)} images of series {series_uid}"
             raise ArchiveError(what, where=self.url, remedy="try again, or see its log")
@@ -339,27 +367,6 @@ class DicomWeb:
         datasets = self._ask(lambda: self._client.iter_series(study_uid, series_uid, media_types=_ANY_SYNTAX))
         while (dataset := self._ask(lambda: next(datasets, None))) is not None:
             yield dataset
-
-    def _keep(self, folder: Path, dataset: Dataset) -> Path:
-        path = folder / f"{_checked_uid(str(dataset.SOPInstanceUID))}.dcm"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as staging:
-                draft = Path(staging) / path.name
-                dataset.save_as(draft)
-                draft.replace(path)
-        except OSError as error:
-            raise OutputError(
-                f"image cannot be kept ({error.strerror or error})", where=folder, remedy="free space or permissions"
-            ) from error
-        return path
-
-    def _present(self, study_uid: str, series_uid: str) -> set[str]:
-        """Images of a series that were fetched."""
-        return {path.stem for path in self._series_folder(study_uid, series_uid).glob("*.dcm")}
-
-    def _series_folder(self, study_uid: str, series_uid: str) -> Path:
-        return self.folder / _checked_uid(study_uid) / _checked_uid(series_uid)
 
     def _ask(self, request: Callable[[], T]) -> T:
         try:
@@ -380,9 +387,3 @@ def _value(row: dict[str, Any], tag: str) -> str:
 
 def _space(instance: Instance) -> str:
     return text(instance.header, "FrameOfReferenceUID")
-
-
-def _checked_uid(uid: str) -> str:
-    if not _UID.fullmatch(uid) or len(uid) > 64:
-        raise ArchiveError(f"{uid[:80]!r} is no UID", remedy="correct the object in the DICOMweb server")
-    return uid

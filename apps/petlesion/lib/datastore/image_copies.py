@@ -13,13 +13,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lib.datastore.cases import Case
+from lib.datastore.disk_limit import KEPT_S, beyond
 from petlesion.nifti import write_image
 from petlesion.study import PetCt
 
 LIMIT_BYTES = 20 * 2**30
 """Copies that are kept by default; a whole-body PET with its CT takes 50 to 100 MB."""
-KEPT_S = 3600.0
-"""Nothing younger is removed: a client may still be fetching it."""
 STAGING = ".writing-"
 """Beginning of the names of folders in which files are written; a server that is killed leaves them."""
 ARCHIVE = "dataset.zip"
@@ -79,19 +78,16 @@ class ImageCopies:
         """Remove the copies that go beyond the limit, and what a killed server or an earlier download has left."""
         with self._lock:
             old = self._clock() - KEPT_S
-            total = 0
-            for used, size, paths in sorted(self._copies(), reverse=True):
-                total += size
-                if total > self._limit and used < old:
-                    for path in paths:
-                        path.unlink(missing_ok=True)
+            for paths in beyond(self._copies(), self._limit, old):
+                for path in paths:
+                    path.unlink(missing_ok=True)
             for path in (self.folder / ARCHIVE, *self.folder.glob(f"{STAGING}*")):
                 with contextlib.suppress(OSError):  # gone meanwhile
                     if max(each.stat().st_mtime for each in (path, *path.glob("*"))) < old:
                         path.unlink() if path.is_file() else shutil.rmtree(path)
 
-    def _copies(self) -> list[tuple[float, int, list[Path]]]:
-        """Last use, bytes and files of each copy; the PET comes before its CT, without which it must not stay."""
+    def _copies(self) -> list[tuple[list[Path], float, int]]:
+        """Files, last use and bytes of each copy; the PET comes before its CT, without which it must not stay."""
         files: dict[str, list[Path]] = defaultdict(list)
         for path in sorted(self.folder.glob("*.nii.gz"), key=lambda path: path.name.startswith("ct-")):
             files[path.name.removeprefix("ct-")].append(path)
@@ -99,5 +95,5 @@ class ImageCopies:
         for paths in files.values():
             with contextlib.suppress(OSError):
                 status = [path.stat() for path in paths]
-                found.append((max(each.st_mtime for each in status), sum(each.st_size for each in status), paths))
+                found.append((paths, max(each.st_mtime for each in status), sum(each.st_size for each in status)))
         return found

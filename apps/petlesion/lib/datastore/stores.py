@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lib.datastore.cases import CACHE_BYTES, CaseStore
 from lib.datastore.dicomweb import DicomWeb
+from lib.datastore.fetched_files import LIMIT_BYTES
 from lib.datastore.labels import LabelStore
 from lib.datastore.local import LocalFolder
 from petlesion.errors import UsageError
@@ -51,6 +52,7 @@ def open_stores(studies: str, conf: Mapping[str, str] | None = None) -> Stores:
         - `labels`: folder of the label store. Default: `label-versions` in the folder of images; for a DICOMweb server
           `~/.local/share/petlesion/<hash of the URL>`.
         - `cache`: folder of fetched DICOM files. Default: `~/.cache/petlesion/<hash of the URL>`.
+        - `fetched_gb`: how much of them is kept on the disk, GB.
         - `cache_gb`: loaded volumes that each process keeps, GB.
         - `tracer`: of NIfTI images that name none.
 
@@ -80,6 +82,7 @@ def open_stores(studies: str, conf: Mapping[str, str] | None = None) -> Stores:
         cache,
         credentials=(user, password) if user and password else None,
         prefixes=(prefixes[0], prefixes[1], prefixes[2]),
+        limit_bytes=bytes_of(conf, "fetched_gb", LIMIT_BYTES),
     )
     return Stores(CaseStore(archive, limit), LabelStore(labels), archive)
 

@@ -142,7 +142,7 @@ class Rounds:
         labels = self._labels(folder)
         left_out = write_cases(self._stores, labels, folder / "cases", self._images, tell)
         there = {label.image_id for label in labels}
-        left_out |= {row["image_id"]: "its label is gone" for row in rows if row["image_id"] not in there}
+        left_out |= {row["image_id"]: "its label was withdrawn, or is gone" for row in rows if row["image_id"] not in there}
         if left_out:
             write_durably(folder / "left-out.json", json.dumps(left_out, indent=1).encode())
 
@@ -185,9 +185,13 @@ class Rounds:
         return parse_retrain_config(data, self.settings.options_file or folder / CONFIG_FILE)
 
     def _labels(self, folder: Path) -> list[LabelVersion]:
-        """Label versions of a round, but for those that somebody has removed."""
-        versions = ((row, self._stores.labels.versions(row["image_id"])) for row in _rows(folder))
-        return [one for row, found in versions for one in found if one.version == row["version"]]
+        """Label versions of a round, but for those that were withdrawn since: of an image removed, for instance."""
+        labels = []
+        for row in _rows(folder):
+            found = self._stores.labels.versions(row["image_id"])
+            withdrawn = any(one.withdrawn and one.version > row["version"] for one in found)
+            labels += [one for one in found if one.version == row["version"] and not withdrawn]
+        return labels
 
     def _newest(self) -> Path | None:
         return max(self._folders(), default=None)

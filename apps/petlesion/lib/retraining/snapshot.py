@@ -55,7 +55,7 @@ def write_cases(
     folder
         Of the cases.
     images
-        Of images that were written for earlier rounds.
+        Of images that were written for earlier rounds; those of other cases and earlier revisions are removed.
     tell
         Told of each case.
 
@@ -71,6 +71,7 @@ def write_cases(
     """
     folder.mkdir(parents=True, exist_ok=True)
     left_out: dict[str, str] = {}
+    _remove_others(images, labels)
     for number, label in enumerate(labels, start=1):
         target = folder / case_name(label.image_id)
         if (target / CASE_FILE).is_file():
@@ -95,6 +96,8 @@ def _write_case(stores: Stores, label: LabelVersion, target: Path, images: Path)
     volume = label.read()
     source = images / f"{target.name}-{_hash('revision', case.revision)[:8]}"
     if not source.is_dir():
+        for earlier in images.glob(f"{target.name}-*"):
+            shutil.rmtree(earlier)
         # Past the cache, which would hold the images through the training.
         _write_images(stores.cases.source.load(case), source)
     for path in source.iterdir():
@@ -109,6 +112,14 @@ def _write_case(stores: Stores, label: LabelVersion, target: Path, images: Path)
         "label": {"version": label.version, "sha256": label.sha256},
     }
     write_durably(target / CASE_FILE, json.dumps(about).encode())
+
+
+def _remove_others(images: Path, labels: Sequence[LabelVersion]) -> None:
+    """Remove the images of cases that have no label any more."""
+    labelled = {case_name(label.image_id) for label in labels}
+    for folder in images.glob("case-*-*"):
+        if folder.name.rpartition("-")[0] not in labelled:
+            shutil.rmtree(folder)
 
 
 def _write_images(study: PetCt, folder: Path) -> None:
