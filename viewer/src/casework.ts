@@ -1,7 +1,11 @@
 /** The case as a whole: who has it, what was stored, saving, submitting, and the next one. */
 import { Clock, clientId, storeName, storedName } from './annotator';
 import { goTo, takeReason } from './arrival';
+import type { OpenCase } from './case';
 import type { Editor } from './editor';
+import type { Finder } from './finder';
+import type { Lesions } from './lesions';
+import { openImages } from './opening';
 import * as server from './server';
 import { texts } from './texts';
 
@@ -20,7 +24,12 @@ export class Casework {
   /** Under which name this browser has the case. */
   private held?: string;
 
-  constructor(private readonly editor: Editor) {
+  constructor(
+    private readonly open: OpenCase,
+    private readonly lesions: Lesions,
+    private readonly editor: Editor,
+    private readonly finder: Finder,
+  ) {
     // Before the shortcuts and cornerstone, which pass on nothing that they use.
     for (const name of WORK) {
       window.addEventListener(name, this.clock.tick, { passive: true, capture: true });
@@ -29,7 +38,7 @@ export class Casework {
   }
 
   private get store() {
-    return this.editor.store;
+    return this.open.store;
   }
 
   private get client(): string {
@@ -58,31 +67,31 @@ export class Casework {
   }
 
   /** Connects, says who has the case, and goes on from what is stored. */
-  async open(): Promise<void> {
+  async begin(): Promise<void> {
     this.store.set({ name: storedName() });
     this.polling = window.setInterval(() => void this.status(), POLL_MS);
-    await this.editor.attempts.make(texts.opening, () => this.enter(), true);
+    await this.open.attempts.make(texts.opening, () => this.enter(), true);
   }
 
   /** All of it is one attempt: a case without its stored label must not be worked on. */
   private async enter(): Promise<void> {
-    const { image } = this.editor;
+    const { image } = this.open;
     const [info, caseInfo] = await Promise.all([server.info(), server.caseInfo(image)]);
     this.store.set({ info, caseInfo, model: this.store.state.model || firstModel(Object.keys(info.models)) });
     await this.reserve();
     if (caseInfo.problem) {
-      this.editor.attempts.report({ asked: texts.opening, text: caseInfo.problem });
+      this.open.attempts.report({ asked: texts.opening, text: caseInfo.problem });
       return;
     }
     const tag = newest(caseInfo.labels);
-    const [label] = await Promise.all([tag && server.storedLabel(image, tag), this.editor.open()]);
+    const [label] = await Promise.all([tag && server.storedLabel(image, tag), openImages(this.open, this.lesions)]);
     if (tag && label) {
-      await this.editor.load(label);
+      await this.finder.load(label);
       const { annotator = '', comment = '', pre_label: preLabel = '', seconds = 0 } = caseInfo.labels[tag]!;
       this.clock.earlier = tag === 'draft' ? seconds : 0;
       this.store.set({ unsaved: false, comment, preLabel, note: texts.continued(tag, annotator) });
     }
-    this.editor.forgetChanges();
+    this.lesions.forgetChanges();
     const reason = takeReason();
     if (reason) {
       this.store.set({ note: [texts.nextBecause(reason), this.store.state.note].filter(Boolean).join(' ') });
@@ -97,18 +106,18 @@ export class Casework {
 
   /** Keeps the lesions as a draft, from which nothing is learned. */
   async draft(): Promise<void> {
-    await this.editor.attempts.make(texts.draft, () => this.send('draft', texts.drafted), true);
+    await this.open.attempts.make(texts.draft, () => this.send('draft', texts.drafted), true);
   }
 
   async submit(): Promise<void> {
     const work = async () => {
-      if (this.editor.empty) {
+      if (this.lesions.empty) {
         this.store.set({ note: texts.emptySubmit });
       } else {
         await this.send('final');
       }
     };
-    await this.editor.attempts.make(texts.submit, work, true);
+    await this.open.attempts.make(texts.submit, work, true);
   }
 
   /** Submits an empty label: a case without lesion is learned from, too. */
@@ -116,13 +125,13 @@ export class Casework {
     if (window.confirm(texts.noLesionAsk)) {
       this.editor.clear();
       // Not where lesions were drawn before the server was back.
-      await this.editor.attempts.make(texts.submit, async () => this.editor.empty && this.send('final'), true);
+      await this.open.attempts.make(texts.submit, async () => this.lesions.empty && this.send('final'), true);
     }
   }
 
   /** Opens the case that active learning chooses, once nothing would be lost unasked. */
   async next(strategy: string): Promise<void> {
-    await this.editor.attempts.make(texts.next, async () => {
+    await this.open.attempts.make(texts.next, async () => {
       while (this.store.state.ready && this.store.state.unsaved && window.confirm(texts.keep)) {
         await this.send('draft', texts.drafted);
       }
@@ -141,28 +150,28 @@ export class Casework {
   }
 
   private async send(tag: 'draft' | 'final', note?: string): Promise<void> {
-    const map = await this.editor.labelmap();
-    const { edits } = this.editor;
+    const map = await this.lesions.labelmap();
+    const { edits } = this.lesions;
     const { comment, name, preLabel } = this.store.state;
     const { seconds } = this.clock;
     const params = { client_id: this.client, name, comment, seconds, pre_label: preLabel, instances: true };
-    await server.submit(this.editor.image, tag, await map.encode(), params);
-    const [info, caseInfo] = await Promise.all([server.info(), server.caseInfo(this.editor.image)]);
+    await server.submit(this.open.image, tag, await map.encode(), params);
+    const [info, caseInfo] = await Promise.all([server.info(), server.caseInfo(this.open.image)]);
     if (tag === 'draft') {
       await this.reserve();
     } else {
       this.held = undefined;
     }
     const version = caseInfo.labels[tag]?.version ?? 1;
-    const unsaved = edits !== this.editor.edits || comment !== this.store.state.comment;
-    this.editor.attempts.solved(texts.draft); // a draft that could not be sent is out of date
+    const unsaved = edits !== this.lesions.edits || comment !== this.store.state.comment;
+    this.open.attempts.solved(texts.draft); // a draft that could not be sent is out of date
     this.store.set({ info, caseInfo, unsaved, note: note ?? texts.submitted(version) });
   }
 
   /** Takes the case, where nobody else has it; a name that was entered since takes the place of the one before. */
   private async reserve(): Promise<void> {
     const before = this.held ?? clientId('');
-    const holder = await server.reserve(this.editor.image, this.client, before);
+    const holder = await server.reserve(this.open.image, this.client, before);
     const own = holder.own || holder.client === before;
     this.held = own ? holder.client : undefined;
     this.store.set({ holder: { ...holder, own } });

@@ -3,9 +3,10 @@ import { chosenPet } from './arrival';
 import { enlargeByDoubleClick } from './enlarge';
 import { registerColours } from './fusion';
 import { drawSparingly } from './loading';
-import { type Any, hasSuv, tools } from './ohif';
+import { type Any, tools } from './ohif';
 import { PET_STAGE, PET_WINDOW, PROTOCOL, ROLE } from './protocol';
 import { type Series, chooseCt, choosePet, windowOfTracer } from './series';
+import { hasSuv } from './suv';
 import { texts } from './texts';
 
 const ID = 'petlesion.mode';

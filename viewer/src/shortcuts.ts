@@ -1,6 +1,8 @@
 /** The keys; those of OHIF that mean something else here are not passed on. */
+import type { OpenCase } from './case';
 import type { Casework } from './casework';
 import type { Editor } from './editor';
+import { preset } from './suv';
 import { PRESETS } from './viewports';
 
 /** Keys that go on while they are held down; others act once. */
@@ -10,37 +12,42 @@ const TYPING = 'input:not([type="checkbox"], [type="range"]), textarea, select, 
 /** Keys with Ctrl that mean the case there, too; the others mean the text. */
 const ANYWHERE = ['s', 'enter'];
 
-export function listen(editor: Editor, casework: Casework): () => void {
+export function listen(open: OpenCase, editor: Editor, casework: Casework): () => void {
+  const { store } = open;
+  const resize = (by: number) => {
+    const { radius, fromSuv } = store.state;
+    editor.brush(Math.min(Math.max(radius + by, 1), 50), fromSuv);
+  };
   const views: Record<string, () => void> = Object.fromEntries(
-    PRESETS.map((upper, n) => [String(n + 1), () => editor.preset(upper)]),
+    PRESETS.map((upper, n) => [String(n + 1), () => preset(open, upper)]),
   );
   const plain: Record<string, () => void> = {
     ...views,
     w: () => editor.use('window'),
     c: () => editor.use('click'),
     b: () => editor.use('brush'),
-    t: () => void (editor.store.state.perSuv && editor.use('threshold')),
+    t: () => void (store.state.perSuv && editor.use('threshold')),
     e: () => editor.use('eraser'),
     s: () => editor.use('scissors'),
     o: () => editor.use('sphere'),
     l: () => editor.use('reference'),
     a: () => editor.fresh(),
-    '[': () => resize(editor, -1),
-    ']': () => resize(editor, 1),
+    '[': () => resize(-1),
+    ']': () => resize(1),
     n: () => editor.step(1),
     p: () => editor.step(-1),
     arrowdown: () => editor.step(1),
     arrowup: () => editor.step(-1),
-    delete: () => remove(editor),
-    x: () => remove(editor),
-    m: () => editor.merge([...editor.store.state.marked]),
+    delete: () => editor.removeChosen(),
+    x: () => editor.removeChosen(),
+    m: () => editor.merge([...store.state.marked]),
   };
   const control: Record<string, () => unknown> = {
     z: () => editor.undo(),
     'shift+z': () => editor.redo(),
     y: () => editor.redo(),
-    s: () => editor.store.state.busy || casework.draft(),
-    enter: () => editor.store.state.busy || casework.submit(),
+    s: () => store.state.busy || casework.draft(),
+    enter: () => store.state.busy || casework.submit(),
   };
   const listener = (event: KeyboardEvent) => {
     const typing = event.target instanceof Element && event.target.closest(TYPING);
@@ -52,24 +59,10 @@ export function listen(editor: Editor, casework: Casework): () => void {
     }
     event.preventDefault();
     event.stopImmediatePropagation();
-    if ((editor.store.state.ready || key in views) && (!event.repeat || HELD.includes(key))) {
+    if ((store.state.ready || key in views) && (!event.repeat || HELD.includes(key))) {
       action();
     }
   };
   window.addEventListener('keydown', listener, { capture: true });
   return () => window.removeEventListener('keydown', listener, { capture: true });
-}
-
-/** Deletes the chosen lesion; all marked ones where it is one of them, or none is chosen. */
-export function remove(editor: Editor): void {
-  const { marked, active } = editor.store.state;
-  const values = editor.has(active) && !marked.has(active) ? [active] : [...marked];
-  if (values.length) {
-    editor.remove(values);
-  }
-}
-
-function resize(editor: Editor, by: number): void {
-  const { radius, fromSuv } = editor.store.state;
-  editor.brush(Math.min(Math.max(radius + by, 1), 50), fromSuv);
 }

@@ -16,7 +16,7 @@ describe('a case that is opened', () => {
     it(`begins with "${chosen}" of ${models.join(', ')}`, async () => {
       const { server, store, casework, end } = opened();
       server.models = Object.fromEntries(models.map((name) => [name, {}]));
-      await casework.open();
+      await casework.begin();
       expect(store.state.model).toBe(chosen);
       await end();
     });
@@ -28,7 +28,7 @@ describe('a case that could not be opened', () => {
     it(`opens with its stored label once ${path} answers`, async () => {
       const { server, store, casework, map, end } = opened(labelled());
       server.away = [path];
-      await casework.open();
+      await casework.begin();
       expect(store.state.ready).toBe(false);
       server.away = [];
       await store.state.problems[0]!.retry!();
@@ -40,11 +40,11 @@ describe('a case that could not be opened', () => {
   }
 
   it('makes no map once it was left, though its images arrive', async () => {
-    const { store, editor, casework, images, createMap } = opened();
+    const { open, store, casework, images, createMap } = opened();
     images.framesLoaded = images.framesProcessed = 1;
-    const opening = casework.open();
+    const opening = casework.begin();
     await until(() => store.state.loaded === 0.25);
-    editor.close();
+    open.close();
     await casework.close();
     images.framesLoaded = images.framesProcessed = 4;
     await vi.advanceTimersByTimeAsync(POLL_MS);
@@ -56,7 +56,7 @@ describe('a case that could not be opened', () => {
   it('lacks images of the PET that could not be fetched, one of which counts twice', async () => {
     const { store, casework, images, createMap, end } = opened();
     Object.assign(images, { framesLoaded: 1, framesProcessed: 4 });
-    const opening = casework.open();
+    const opening = casework.begin();
     await until(() => store.state.loaded === 0.25);
     images.framesLoaded = 2; // the last that comes
     await vi.advanceTimersByTimeAsync(POLL_MS);
@@ -85,7 +85,7 @@ describe('a case that was opened', () => {
   it('was read by the server while its images arrived, and keeps its label though Undo is pressed', async () => {
     const { server, store, editor, casework, images, map, end } = opened(labelled());
     images.framesLoaded = images.framesProcessed = 1;
-    const opening = casework.open();
+    const opening = casework.begin();
     await until(() => server.asked.some((path) => path.startsWith('POST /lesions/measure')));
     expect(store.state.ready).toBe(false);
     images.framesLoaded = images.framesProcessed = 4;
@@ -101,7 +101,7 @@ describe('a case that was opened', () => {
 it('a case whose CT lacks images can be worked on, and says so', async () => {
   const { store, casework, ctImages, end } = opened();
   ctImages.framesLoaded = 3;
-  await casework.open();
+  await casework.begin();
   await vi.advanceTimersByTimeAsync(POLL_MS);
   expect(store.state).toMatchObject({ ready: true, problems: [{ text: texts.imagesMissing(1, 'CT') }] });
   await end();
@@ -110,7 +110,7 @@ it('a case whose CT lacks images can be worked on, and says so', async () => {
 describe('a reverse proxy', () => {
   it('whose server does not run means that the server is away', async () => {
     const { store, casework, end } = opened();
-    await casework.open();
+    await casework.begin();
     const fetch = vi.fn(async () => new Response('<html>', { status: 502 }));
     vi.stubGlobal('fetch', fetch);
     await casework.draft();
@@ -125,7 +125,7 @@ describe('a reverse proxy', () => {
 describe('what could not be done while the server was away', () => {
   it('is a Submit that is made once it is back, though an edit could not be measured either', async () => {
     const { server, store, casework, draw, end } = opened();
-    await casework.open();
+    await casework.begin();
     draw(1);
     await until(() => store.state.lesions.length === 1);
     server.away = ['/'];
@@ -143,7 +143,7 @@ describe('what could not be done while the server was away', () => {
 
   it('is a Submit that stays where an edit is measured after all', async () => {
     const { server, store, casework, draw, end } = opened();
-    await casework.open();
+    await casework.begin();
     draw(1);
     server.away = ['/datastore/label'];
     await casework.submit();
@@ -154,10 +154,10 @@ describe('what could not be done while the server was away', () => {
   });
 
   it('is a Run, which replaces nothing unasked', async () => {
-    const { server, store, editor, casework, draw, map, confirm, end } = opened();
-    await casework.open();
+    const { server, store, finder, casework, draw, map, confirm, end } = opened();
+    await casework.begin();
     server.away = ['/'];
-    await editor.run('fixed');
+    await finder.run('fixed');
     draw(7, 7);
     server.away = [];
     await vi.advanceTimersByTimeAsync(2 * POLL_MS);
@@ -173,13 +173,13 @@ describe('what could not be done while the server was away', () => {
 
 describe('a label that is sent', () => {
   it('names the model that was run, not the one that could be', async () => {
-    const { server, store, editor, casework, draw, end } = opened();
-    await casework.open();
+    const { server, store, finder, casework, draw, end } = opened();
+    await casework.begin();
     draw(1);
     await casework.draft();
     expect(store.state.model).toBe('fixed');
     expect(server.params.pre_label).toBe('');
-    await editor.run('fixed');
+    await finder.run('fixed');
     await casework.draft();
     expect(server.params.pre_label).toBe('fixed');
     await end();
@@ -187,7 +187,7 @@ describe('a label that is sent', () => {
 
   it('says that each of its values is one lesion, so that one in several parts stays one', async () => {
     const { server, casework, draw, end } = opened();
-    await casework.open();
+    await casework.begin();
     draw(1, 0, 1);
     await casework.submit();
     expect(server.params.instances).toBe(true);
@@ -200,7 +200,7 @@ describe('a label that is sent', () => {
       server.stored.push({ tag, voxels: voxels(1) });
       server.labels[tag] = { version: 1, annotator: 'ada', time: '1', seconds: 600 };
       const { casework, end } = opened(server);
-      await casework.open();
+      await casework.begin();
       await casework.submit();
       expect(server.params.seconds).toBeGreaterThanOrEqual(least);
       expect(server.params.seconds).toBeLessThan(least + 60);
@@ -211,7 +211,7 @@ describe('a label that is sent', () => {
   it('leaves as not saved what was drawn or written meanwhile', async () => {
     for (const meanwhile of ['draw', 'write']) {
       const { server, store, casework, draw, end } = opened();
-      await casework.open();
+      await casework.begin();
       draw(1);
       server.onStore = () => (meanwhile === 'draw' ? draw(1, 2) : store.set({ comment: 'more' }));
       await casework.draft();
@@ -226,7 +226,7 @@ describe('a label that is sent', () => {
 
   it('is empty for "No lesion", though the last stroke is not listed yet', async () => {
     const { server, casework, draw, end } = opened();
-    await casework.open();
+    await casework.begin();
     draw(1);
     await casework.noLesion();
     expect(server.stored).toEqual([{ tag: 'final', voxels: voxels() }]);
@@ -237,7 +237,7 @@ describe('a label that is sent', () => {
 describe('a name that is entered after the case was opened', () => {
   it('has the case from then on', async () => {
     const { server, store, casework, end } = opened();
-    await casework.open();
+    await casework.begin();
     expect(server.holder).toMatch(/^browser-/);
     casework.rename('ada');
     await vi.advanceTimersByTimeAsync(POLL_MS);
@@ -251,7 +251,7 @@ describe('a name that is entered after the case was opened', () => {
     const server = new Server();
     server.holder = 'ben';
     const { store, casework, end } = opened(server);
-    await casework.open();
+    await casework.begin();
     casework.rename('ada');
     await casework.draft();
     await vi.advanceTimersByTimeAsync(POLL_MS);
@@ -263,7 +263,7 @@ describe('a name that is entered after the case was opened', () => {
 describe('a case that is left', () => {
   it('asks whether to keep what is not saved, and asks again while that fails', async () => {
     const { server, store, casework, draw, confirm } = opened();
-    await casework.open();
+    await casework.begin();
     draw(1);
     server.away = ['/'];
     confirm.mockImplementation(() => {
@@ -278,7 +278,7 @@ describe('a case that is left', () => {
 
   it('asks nothing where all is saved, and stores nothing that is not wanted', async () => {
     const { server, casework, draw, confirm } = opened();
-    await casework.open();
+    await casework.begin();
     casework.close();
     expect(confirm).not.toHaveBeenCalled();
     draw(1);
@@ -297,7 +297,7 @@ describe('a case that is left for the next one', () => {
   it('is stored as a draft first, and what is drawn meanwhile asked about', async () => {
     const { server, casework, draw, confirm, assign, end } = opened();
     server.next = next;
-    await casework.open();
+    await casework.begin();
     draw(1);
     await casework.next('first');
     expect(confirm.mock.calls).toEqual([[texts.keep]]);
@@ -313,7 +313,7 @@ describe('a case that is left for the next one', () => {
     const { server, store, casework, draw, assign, end } = opened();
     server.next = next;
     server.away = ['/datastore/label'];
-    await casework.open();
+    await casework.begin();
     draw(1);
     await casework.next('first');
     expect(assign).not.toHaveBeenCalled();
@@ -325,7 +325,7 @@ describe('a case that is left for the next one', () => {
   it('is given up only where that is said twice', async () => {
     const { server, casework, draw, confirm, assign, end } = opened();
     server.next = next;
-    await casework.open();
+    await casework.begin();
     draw(1);
     confirm.mockReturnValue(false);
     await casework.next('first');

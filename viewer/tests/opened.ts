@@ -1,7 +1,10 @@
 /** A case as the panel opens it. OHIF and the annotation server, which need a browser and Python, are replaced. */
 import { afterEach, vi } from 'vitest';
+import { OpenCase } from '../src/case';
 import { Casework } from '../src/casework';
 import { Editor } from '../src/editor';
+import { Finder } from '../src/finder';
+import { Lesions } from '../src/lesions';
 import { decode, encode } from '../src/nrrd';
 import type { LabelInfo } from '../src/server';
 import { Store } from '../src/state';
@@ -212,8 +215,11 @@ export function opened(server = new Server(), suvbw = 1) {
   };
   const ohif = { servicesManager: { services }, commandsManager: undefined, extensionManager: undefined };
   const store = new Store();
-  const editor = new Editor(ohif, store, new Viewports(ohif), { ...PET, imageIds });
-  const casework = new Casework(editor);
+  const open = new OpenCase(ohif, store, new Viewports(ohif), { ...PET, imageIds });
+  const lesions = new Lesions(open);
+  const editor = new Editor(open, lesions);
+  const finder = new Finder(open, lesions, editor);
+  const casework = new Casework(open, lesions, editor, finder);
   const draw = (...first: number[]) => {
     slices[0]!.set(first);
     eventTarget.dispatchEvent(Object.assign(new Event('modified'), { detail: { segmentationId: 'petlesion' } }));
@@ -223,7 +229,8 @@ export function opened(server = new Server(), suvbw = 1) {
     confirm.mockReturnValue(false);
     return casework.close();
   };
-  return { server, store, editor, casework, draw, map, images, ctImages, createMap, confirm, assign, end };
+  const parts = { open, store, lesions, editor, finder, casework };
+  return { ...parts, server, draw, map, images, ctImages, createMap, confirm, assign, end };
 }
 
 /** Lets time pass until a condition holds. */

@@ -16,10 +16,10 @@ const control = { ctrlKey: true };
 const stores = (server: Server) => server.asked.filter((path) => path.startsWith('PUT /datastore/label'));
 
 it('no key stores a label before the case is open, or while something else takes time', async () => {
-  const { server, store, editor, casework, draw, end } = opened();
-  const stop = listen(editor, casework);
+  const { open, server, store, editor, casework, draw, end } = opened();
+  const stop = listen(open, editor, casework);
   server.away = ['/lesions/measure'];
-  await casework.open();
+  await casework.begin();
   press('s', control);
   server.away = [];
   await store.state.problems[0]!.retry!();
@@ -34,9 +34,9 @@ it('no key stores a label before the case is open, or while something else takes
 });
 
 it('a key that is held stores one label and deletes one lesion, and walks through the list', async () => {
-  const { server, store, editor, casework, draw, end } = opened();
-  const stop = listen(editor, casework);
-  await casework.open();
+  const { open, server, store, editor, casework, draw, end } = opened();
+  const stop = listen(open, editor, casework);
+  await casework.begin();
   draw(1, 2, 3);
   await until(() => store.state.lesions.length === 3);
   for (let n = 0; n < 3; n++) {
@@ -57,9 +57,9 @@ it('a key that is held stores one label and deletes one lesion, and walks throug
 
 it('a key that is used counts as work, and a pause of more than a minute does not', async () => {
   const now = vi.spyOn(performance, 'now').mockReturnValue(0);
-  const { server, editor, casework, draw, end } = opened();
-  const stop = listen(editor, casework);
-  await casework.open();
+  const { open, server, editor, casework, draw, end } = opened();
+  const stop = listen(open, editor, casework);
+  await casework.begin();
   draw(1);
   for (const seconds of [50, 100, 300, 310]) {
     now.mockReturnValue(1000 * seconds);
@@ -73,9 +73,9 @@ it('a key that is used counts as work, and a pause of more than a minute does no
 });
 
 it('where text is written, keys save and submit the case, and leave undo to the text', async () => {
-  const { server, store, editor, casework, draw, end } = opened();
-  const stop = listen(editor, casework);
-  await casework.open();
+  const { open, server, store, editor, casework, draw, end } = opened();
+  const stop = listen(open, editor, casework);
+  await casework.begin();
   draw(1);
   const target = Object.assign(new Element(), { closest: () => true });
   const undone = vi.spyOn(editor, 'undo');
@@ -97,9 +97,9 @@ describe('Delete', () => {
   const mark = (store: Store, ...values: number[]) => store.set({ marked: new Set(values) });
 
   it('takes the chosen lesion, and the marked ones only where it is one of them', async () => {
-    const { store, editor, casework, draw, map, end } = opened();
-    const stop = listen(editor, casework);
-    await casework.open();
+    const { open, store, editor, casework, draw, map, end } = opened();
+    const stop = listen(open, editor, casework);
+    await casework.begin();
     draw(1, 2, 3, 4);
     await until(() => store.state.lesions.length === 4);
     mark(store, 1, 2);
@@ -121,11 +121,11 @@ describe('Delete', () => {
   });
 
   it('takes none that was marked before the numbers became those of other lesions', async () => {
-    const { store, editor, casework, draw, end } = opened();
-    await casework.open();
+    const { store, editor, finder, casework, draw, end } = opened();
+    await casework.begin();
     draw(1, 3);
     await until(() => store.state.lesions.length === 2);
-    const changes = [() => editor.run('fixed'), () => editor.undo(), () => editor.redo(), () => editor.renumber()];
+    const changes = [() => finder.run('fixed'), () => editor.undo(), () => editor.redo(), () => editor.renumber()];
     for (const change of changes) {
       mark(store, 1);
       await change();
@@ -136,7 +136,7 @@ describe('Delete', () => {
 
   it('takes none that is no longer listed', async () => {
     const { store, casework, draw, end } = opened();
-    await casework.open();
+    await casework.begin();
     draw(1, 2);
     await until(() => store.state.lesions.length === 2);
     mark(store, 1, 2);

@@ -4,7 +4,7 @@ import { texts } from '../texts';
 import { useCase } from './context';
 
 export function CaseBar() {
-  const { state, editor, casework } = useCase();
+  const { state, open, casework } = useCase();
   const { info, ready, busy, unsaved, comment, name } = state;
   const strategies = Object.keys(info?.strategies ?? {});
   const [chosen, choose] = useState('');
@@ -31,7 +31,7 @@ export function CaseBar() {
           value={comment}
           disabled={!ready}
           maxLength={1000}
-          onChange={(event) => editor.store.set({ comment: event.target.value, unsaved: true })}
+          onChange={(event) => open.store.set({ comment: event.target.value, unsaved: true })}
         />
       </div>
       <div className="line wrap">

@@ -9,7 +9,7 @@ import { useCase } from './context';
 const COLUMNS = Object.keys(VALUES) as Column[];
 
 export function LesionList() {
-  const { state, editor } = useCase();
+  const { state, open, editor } = useCase();
   const { lesions, order, measuring, active, marked } = state;
   const chosen = useRef<HTMLTableRowElement>(null);
   useEffect(() => {
@@ -25,11 +25,11 @@ export function LesionList() {
     if (!next.delete(value)) {
       next.add(value);
     }
-    editor.store.set({ marked: next });
+    open.store.set({ marked: next });
   };
   const sort = (column: Column) => {
     const down = order.column === column ? !order.down : column !== 'number';
-    editor.store.set({ order: { column, down } });
+    open.store.set({ order: { column, down } });
   };
   return (
     <section className="list">

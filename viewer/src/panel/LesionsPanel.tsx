@@ -10,9 +10,9 @@ import { Status } from './Status';
 import { Tools } from './Tools';
 import { View } from './View';
 
-export function LesionsPanel({ open }: { open: Case }) {
+export function LesionsPanel({ parts }: { parts: Case }) {
   return (
-    <CaseContext.Provider value={open}>
+    <CaseContext.Provider value={parts}>
       <div className="petlesion">
         <Messages />
         <Models />

@@ -3,7 +3,7 @@ import { texts } from '../texts';
 import { useCase } from './context';
 
 export function Messages() {
-  const { state, editor } = useCase();
+  const { state, open } = useCase();
   const { away, problems, holder, busy, note, loaded, perSuv } = state;
   const until = holder && new Date(holder.until * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
   return (
@@ -16,7 +16,7 @@ export function Messages() {
               {text}
               <span>
                 {retry && <button disabled={Boolean(busy)} onClick={() => void retry()}>{texts.retry}</button>}
-                <button onClick={() => editor.attempts.solved(asked)}>{texts.dismiss}</button>
+                <button onClick={() => open.attempts.solved(asked)}>{texts.dismiss}</button>
               </span>
             </p>
           ))}

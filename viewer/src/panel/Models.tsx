@@ -7,7 +7,7 @@ import { useCase } from './context';
 const OWN = new Set(['instances']);
 
 export function Models() {
-  const { state, editor } = useCase();
+  const { state, open, finder } = useCase();
   const { info, model, busy, ready } = state;
   const names = Object.keys(info?.models ?? {}).filter((name) => name !== 'click');
   return (
@@ -18,13 +18,13 @@ export function Models() {
           aria-label={texts.model}
           title={info?.models[model]?.description}
           value={model}
-          onChange={(event) => editor.store.set({ model: event.target.value })}
+          onChange={(event) => open.store.set({ model: event.target.value })}
         >
           {names.map((name) => (
             <option key={name}>{name}</option>
           ))}
         </select>
-        <button className="main" disabled={!ready || Boolean(busy) || !model} onClick={() => void editor.run(model)}>
+        <button className="main" disabled={!ready || Boolean(busy) || !model} onClick={() => void finder.run(model)}>
           {texts.run}
         </button>
       </div>
@@ -40,12 +40,12 @@ export function Models() {
 
 /** Options of a model, closed until somebody wants them. */
 export function Options({ model }: { model: string }) {
-  const { state, editor } = useCase();
+  const { state, open } = useCase();
   const config = state.info?.models[model]?.config ?? {};
   const names = Object.keys(config).filter((name) => !OWN.has(name));
   const set = (name: string, value: OptionValue) => {
-    const { options } = editor.store.state;
-    editor.store.set({ options: { ...options, [model]: { ...options[model], [name]: value } } });
+    const { options } = open.store.state;
+    open.store.set({ options: { ...options, [model]: { ...options[model], [name]: value } } });
   };
   return (
     <details>

@@ -1,5 +1,4 @@
 /** The tools that draw, and what is done with whole lesions. */
-import { remove } from '../shortcuts';
 import { texts } from '../texts';
 import { TOOLS } from '../tools';
 import { useCase } from './context';
@@ -56,7 +55,7 @@ export function Tools() {
         <button disabled={!ready} onClick={() => editor.undo()}>{texts.undo}</button>
         <button disabled={!ready} onClick={() => editor.redo()}>{texts.redo}</button>
         <button disabled={!ready} onClick={() => editor.fresh()}>{texts.fresh}</button>
-        <button disabled={!active && !marked.size} onClick={() => remove(editor)}>{texts.remove}</button>
+        <button disabled={!active && !marked.size} onClick={() => editor.removeChosen()}>{texts.remove}</button>
         <button disabled={marked.size < 2} onClick={() => editor.merge([...marked])}>{texts.merge}</button>
         <button disabled={!active || Boolean(busy)} onClick={() => editor.split(active)}>{texts.split}</button>
         <button disabled={!state.lesions.length} onClick={() => editor.renumber()}>{texts.relabel}</button>

@@ -1,13 +1,14 @@
 /** The window of the PET, and how much of it lies over the CT. */
+import { preset } from '../suv';
 import { texts } from '../texts';
 import { PRESETS } from '../viewports';
 import { useCase } from './context';
 
 export function View() {
-  const { state, editor } = useCase();
+  const { state, open } = useCase();
   const fade = (value: number) => {
-    editor.viewports.opacity(editor.pet, value);
-    editor.store.set({ opacity: value });
+    open.viewports.opacity(open.pet, value);
+    open.store.set({ opacity: value });
   };
   return (
     <section>
@@ -18,7 +19,7 @@ export function View() {
             key={upper}
             disabled={!state.perSuv}
             aria-pressed={state.preset === upper}
-            onClick={() => editor.preset(upper)}
+            onClick={() => preset(open, upper)}
           >
             {texts.preset(upper)}
           </button>

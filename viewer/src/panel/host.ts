@@ -2,9 +2,12 @@
 import { createElement } from 'react';
 import { type Root, createRoot } from 'react-dom/client';
 import { chosenPet, forgetPet } from '../arrival';
+import { OpenCase } from '../case';
 import { Casework } from '../casework';
 import { Editor } from '../editor';
+import { Finder } from '../finder';
 import { keepOpacity } from '../fusion';
+import { Lesions } from '../lesions';
 import type { Ohif } from '../ohif';
 import { choosePet } from '../series';
 import { listen } from '../shortcuts';
@@ -20,7 +23,7 @@ const WAIT_MS = 200;
 
 /** The case that is open, from its first sight until the mode is left: the panel itself goes whenever it is folded. */
 export class LesionsHost {
-  private open?: Case & { end: () => void };
+  private begun?: Case & { end: () => void };
   private unmount?: () => void;
 
   constructor(private readonly ohif: Ohif) {}
@@ -30,8 +33,8 @@ export class LesionsHost {
 
   /** Ends work on the case. */
   leave(): void {
-    this.open?.end();
-    this.open = undefined;
+    this.begun?.end();
+    this.begun = undefined;
     forgetPet();
   }
 
@@ -45,13 +48,13 @@ export class LesionsHost {
     const sheet = element.appendChild(document.createElement('style'));
     sheet.textContent = style;
     const show = (): boolean => {
-      const said = this.open ? undefined : this.begin();
+      const said = this.begun ? undefined : this.begin();
       root.render(
-        this.open
-          ? createElement(LesionsPanel, { open: this.open })
+        this.begun
+          ? createElement(LesionsPanel, { parts: this.begun })
           : createElement('p', { className: 'petlesion', role: 'status' }, said),
       );
-      return Boolean(this.open);
+      return Boolean(this.begun);
     };
     // OHIF says when viewports are ready, but only once, and perhaps before this panel is there.
     const waiting = window.setInterval(() => show() && window.clearInterval(waiting), WAIT_MS);
@@ -72,11 +75,14 @@ export class LesionsHost {
       return pet || shown.length === 0 ? texts.notLoaded(0) : texts.noPet;
     }
     keepOpacity(this.ohif);
-    const editor = new Editor(this.ohif, new Store(), viewports, pet);
-    const casework = new Casework(editor);
-    const ends = [listen(editor, casework), () => editor.close(), () => void casework.close()];
-    this.open = { editor, casework, end: () => ends.forEach((end) => end()) };
-    void casework.open();
+    const open = new OpenCase(this.ohif, new Store(), viewports, pet);
+    const lesions = new Lesions(open);
+    const editor = new Editor(open, lesions);
+    const finder = new Finder(open, lesions, editor);
+    const casework = new Casework(open, lesions, editor, finder);
+    const ends = [listen(open, editor, casework), () => open.close(), () => void casework.close()];
+    this.begun = { open, editor, finder, casework, end: () => ends.forEach((end) => end()) };
+    void casework.begin();
     return '';
   }
 }

@@ -1,0 +1,139 @@
+/** What the server finds: by a model, by a click, and by the reference that the annotator has placed. */
+import type { OpenCase } from './case';
+import { MAX_LESIONS, change, count, extent, freeValues, size } from './edits';
+import type { Editor } from './editor';
+import { toVoxel } from './geometry';
+import type { Known, Lesions } from './lesions';
+import { type Vector, decode } from './nrrd';
+import * as server from './server';
+import type { Lesion } from './server';
+import { texts } from './texts';
+import { isInHand } from './tools';
+
+export class Finder {
+  /** Centre of the reference sphere that the annotator has placed. */
+  private sphere?: Vector;
+
+  constructor(
+    private readonly open: OpenCase,
+    private readonly lesions: Lesions,
+    private readonly editor: Editor,
+  ) {
+    open.onClose(open.viewports.onClick(this.clicked));
+  }
+
+  private get store() {
+    return this.open.store;
+  }
+
+  /** Runs a model; what it finds takes the place of what was drawn, for which it asks first. */
+  async run(model: string): Promise<void> {
+    const options = this.store.state.options[model] ?? {};
+    await this.open.attempts.make(model, async () => {
+      const { edits } = this.lesions;
+      if (!this.mayReplace()) {
+        return;
+      }
+      const params = { ...options, ...this.placed, instances: true };
+      const { label, result } = await this.open.whileOpen(server.infer(model, this.open.image, params));
+      if (edits !== this.lesions.edits && !this.mayReplace()) {
+        return;
+      }
+      const lesions = result.lesions.map((lesion) => ({ ...lesion, value: lesion.id }));
+      const known = new Map(result.lesions.map((lesion) => [lesion.id, lesion]));
+      // More cannot be told apart in the map: the server says what they have become.
+      await this.load(label, lesions.length <= MAX_LESIONS ? lesions : undefined, known);
+      this.store.set({ preLabel: model, note: [texts.found(result.lesions.length, model), ...result.warnings].join(' ') });
+      this.refer(result.reference);
+    });
+  }
+
+  private mayReplace(): boolean {
+    return this.lesions.empty || window.confirm(texts.replace);
+  }
+
+  /** Puts a label of the server, and its lesions where they are known, in the place of what was drawn. */
+  async load(file: ArrayBuffer, lesions?: readonly Lesion[], known: Known = new Map()): Promise<void> {
+    const [map, label] = await this.open.whileOpen(Promise.all([this.lesions.labelmap(), decode(file)]));
+    const { value } = map.reader(label);
+    this.store.set({ marked: new Set() });
+    this.lesions.edit(
+      map,
+      change(map, (_, slice, index) => value(slice, index)),
+      lesions,
+      known,
+    );
+    this.editor.select(0, false);
+    if (!this.lesions.current) {
+      await this.lesions.settled();
+    }
+  }
+
+  private clicked = (world: Vector): void => {
+    const { tool, busy } = this.store.state;
+    if (busy || !isInHand(tool)) {
+      return;
+    }
+    if (tool === 'click') {
+      void this.click(world);
+    } else if (tool === 'reference') {
+      void this.place(world);
+    }
+  };
+
+  /** Grows a lesion at a point, by the server's `click`. */
+  async click(world: Vector): Promise<void> {
+    const { grid, image, attempts } = this.open;
+    if (!grid) {
+      return;
+    }
+    const voxel = toVoxel(grid, world).map(Math.round);
+    const options = this.store.state.options.click ?? {};
+    await attempts.make(texts.tool.click, async () => {
+      const { label, result } = await server.infer('click', image, { ...options, ...this.placed, foreground: [voxel] });
+      const [map, found] = await this.open.whileOpen(Promise.all([this.lesions.labelmap(), decode(label)]));
+      const [free] = freeValues(map);
+      if (free === undefined) {
+        this.store.set({ note: texts.full });
+        return;
+      }
+      const { value, holds } = map.reader(found);
+      const edit = change(map, (old, slice, index) => (old === 0 && value(slice, index) ? free : old), holds);
+      if (edit.length === 0) {
+        this.store.set({ note: texts.nothingThere });
+        return;
+      }
+      const [grown, more] = result.lesions;
+      const whole = grown && !more && size(edit) === count(found.voxels.subarray(...extent(found.voxels)));
+      const { current } = this.lesions;
+      const lesions = whole ? current && [...current, { ...grown, value: free }] : undefined;
+      const known = new Map(this.lesions.knownBut([free]));
+      this.lesions.edit(map, edit, lesions, whole ? known.set(free, grown) : known);
+      this.editor.select(free, false);
+    });
+  }
+
+  /** Takes normal uptake from a sphere at a point; models and clicks go by it from then on. */
+  async place(world: Vector): Promise<void> {
+    await this.open.attempts.make(texts.tool.reference, async () => {
+      this.refer(await this.open.whileOpen(server.reference(this.open.image, world)));
+      this.sphere = world;
+      this.store.set({ note: texts.placed });
+    });
+    this.refer(this.store.state.reference); // back, where it could not be placed
+  }
+
+  private get placed(): { liver_sphere_mm?: Vector } {
+    return this.sphere ? { liver_sphere_mm: this.sphere } : {};
+  }
+
+  /** Shows a reference; its spheres can be dragged, though not while something else takes time. */
+  private refer(reference?: server.Reference): void {
+    if (this.open.closed) {
+      return;
+    }
+    const moved = (center: Vector) => void (this.store.state.busy ? this.refer(reference) : this.place(center));
+    this.open.viewports.reference(reference?.spheres ?? [], moved);
+    this.store.set({ reference });
+  }
+}

@@ -1,0 +1,75 @@
+import { describe, expect, it, vi } from 'vitest';
+import type { Finder } from '../src/finder';
+import { texts } from '../src/texts';
+import { opened, until, voxels } from './opened';
+
+describe('a Run', () => {
+  it('asks before it replaces what was drawn while the model ran', async () => {
+    const { finder, casework, draw, map, confirm, end } = opened();
+    await casework.begin();
+    confirm.mockReturnValue(false);
+    const run = finder.run('fixed');
+    draw(7, 7);
+    await run;
+    expect(confirm.mock.calls).toEqual([[texts.replace]]);
+    expect(map()).toEqual(voxels(7, 7));
+    await end();
+  });
+
+  it('leaves no lesion chosen, whose number is that of another now', async () => {
+    const { store, editor, finder, casework, draw, end } = opened();
+    await casework.begin();
+    draw(1, 2);
+    await until(() => store.state.lesions.length === 2);
+    editor.select(1);
+    await finder.run('fixed');
+    expect(store.state.active).toBe(0);
+    await end();
+  });
+});
+
+describe('a case that is left while the server works', () => {
+  const asks: Record<string, (finder: Finder) => Promise<void>> = {
+    model: (finder) => finder.run('fixed'),
+    click: (finder) => finder.click([0, 1, 0]),
+    reference: (finder) => finder.place([1, 2, 3]),
+  };
+  for (const [name, ask] of Object.entries(asks)) {
+    it(`lets the answer of a ${name} change nothing, as the next case is shown by then`, async () => {
+      const { server, open, store, lesions, finder, casework, map, end } = opened();
+      await casework.begin();
+      const shown = vi.spyOn(open.viewports, 'reference');
+      const { edits } = lesions;
+      const asked = server.asked.length;
+      const answered = ask(finder);
+      open.close();
+      await answered;
+      expect(server.asked).toHaveLength(asked + 1);
+      expect(map()).toEqual(voxels());
+      expect(lesions.edits).toBe(edits);
+      expect(store.state).toMatchObject({ active: 0, unsaved: false });
+      expect(shown).not.toHaveBeenCalled();
+      await end();
+    });
+  }
+});
+
+it('a sphere that is dropped while a model runs, or that the server refuses, goes back', async () => {
+  const { server, open, store, finder, casework, end } = opened();
+  await casework.begin();
+  const shown = vi.spyOn(open.viewports, 'reference');
+  await finder.run('fixed');
+  const [spheres, moved] = shown.mock.lastCall!;
+  const asks = () => server.asked.filter((path) => path.includes('/lesions/reference')).length;
+  store.set({ busy: 'unet' });
+  moved([1, 2, 3]);
+  expect(asks()).toBe(0);
+  expect(shown.mock.lastCall![0]).toBe(spheres);
+  store.set({ busy: '' });
+  server.away = ['/lesions/reference'];
+  shown.mockClear();
+  await finder.place([1, 2, 3]);
+  expect(asks()).toBe(1);
+  expect(shown.mock.lastCall![0]).toBe(spheres);
+  await end();
+});

@@ -1,0 +1,62 @@
+import { describe, expect, it } from 'vitest';
+import { FOUND, GROWN, UNKNOWN, opened } from './opened';
+
+type Parts = ReturnType<typeof opened>;
+
+/** A case in which the model has found lesion 1. */
+async function found() {
+  const each = opened();
+  const { store, lesions, finder, casework } = each;
+  await casework.begin();
+  await finder.run('fixed');
+  expect(store.state.lesions).toMatchObject([{ value: 1, ...FOUND }]);
+  const listed = async () => {
+    await lesions.settled();
+    return store.state.lesions;
+  };
+  return { ...each, listed };
+}
+
+describe('what the model says of a lesion', () => {
+  const takes: Record<string, (parts: Parts) => unknown> = {
+    click: ({ finder }) => finder.click([0, 1, 0]),
+    split: ({ editor }) => editor.split(2),
+    stroke: ({ editor, draw }) => {
+      editor.fresh();
+      draw(1, 2, 0, 2);
+    },
+  };
+  for (const [name, take] of Object.entries(takes)) {
+    const known = name === 'click' ? GROWN : UNKNOWN;
+    it(`does not pass to another that takes its number by a ${name}`, async () => {
+      const parts = await found();
+      parts.draw(0, 2, 0, 2);
+      await take(parts);
+      const lesions = await parts.listed();
+      expect(lesions.map((lesion) => lesion.value).sort()).toEqual([1, 2]);
+      expect(lesions.find((lesion) => lesion.value === 1)).toMatchObject(known);
+      await parts.end();
+    });
+  }
+
+  it('does not pass to a stroke with the number of the last lesion, which was deleted', async () => {
+    for (const way of ['remove', 'clear'] as const) {
+      const { editor, draw, listed, end } = await found();
+      editor[way]([1]);
+      draw(0, 1);
+      expect(await listed()).toMatchObject([{ value: 1, ...UNKNOWN }]);
+      await end();
+    }
+  });
+
+  it('is there again when what took its place is undone', async () => {
+    const { store, editor, finder, listed, end } = await found();
+    editor.remove([1]);
+    await finder.click([0, 1, 0]);
+    expect(store.state.lesions).toMatchObject([{ value: 1, ...GROWN }]);
+    editor.undo();
+    editor.undo();
+    expect(await listed()).toMatchObject([{ value: 1, ...FOUND }]);
+    await end();
+  });
+});
