@@ -145,12 +145,12 @@ export function components({ slices, columns, rows }: Map3, lesion: number): num
     const part = [seed];
     for (let n = 0; n < part.length; n++) {
       const voxel = part[n]!;
-      const x = voxel % columns;
-      for (let dz = -size; dz <= size; dz += size) {
-        for (let dy = -columns; dy <= columns; dy += columns) {
-          for (let dx = -1; dx <= 1; dx++) {
-            const next = voxel + dz + dy + dx;
-            if (x + dx >= 0 && x + dx < columns && left.delete(next)) {
+      const [x, y] = [voxel % columns, Math.floor(voxel / columns) % rows];
+      for (let dy = y > 0 ? -1 : 0; dy <= 1 && y + dy < rows; dy++) {
+        for (let dx = x > 0 ? -1 : 0; dx <= 1 && x + dx < columns; dx++) {
+          for (let dz = -1; dz <= 1; dz++) {
+            const next = voxel + dz * size + dy * columns + dx;
+            if (left.delete(next)) {
               part.push(next);
             }
           }

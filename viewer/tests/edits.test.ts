@@ -58,6 +58,12 @@ describe('a lesion in parts', () => {
   it('is not joined across the edge of a row', () => {
     expect(components(map([0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0]), 1)).toHaveLength(2);
   });
+
+  it('is not joined from the last row to the first, of its slice or the next', () => {
+    const [first, last] = [[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0]];
+    expect(components(map(last, first), 1)).toHaveLength(2);
+    expect(components(map([0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0]), 1)).toHaveLength(2);
+  });
 });
 
 it('the values that are free begin with the lowest', () => {
