@@ -88,11 +88,19 @@ export class Editor {
   }
 
   undo(): void {
-    this.lesions.restore('undo');
+    this.restore('undo');
   }
 
   redo(): void {
-    this.lesions.restore('redo');
+    this.restore('redo');
+  }
+
+  private restore(way: 'undo' | 'redo'): void {
+    const { active } = this.store.state;
+    this.lesions.restore(way);
+    if (this.store.state.active !== active) {
+      this.aim();
+    }
   }
 
   /** What is painted next becomes a lesion of its own. */

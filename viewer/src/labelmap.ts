@@ -149,10 +149,10 @@ export class Labelmap implements Map3 {
   }
 
   /** Makes a change that undo takes back, in one row with those of OHIF's tools. */
-  change(edit: Edit, changed: (forward: boolean) => void): void {
+  change(edit: Edit, changed: () => void): void {
     const write = (forward: boolean) => {
       apply(this, edit, forward);
-      changed(forward);
+      changed();
       this.show();
     };
     core().utilities.HistoryMemo.DefaultHistoryMemo.push({

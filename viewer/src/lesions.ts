@@ -5,7 +5,7 @@ import { Labelmap } from './labelmap';
 import { allLoaded } from './loading';
 import { core } from './ohif';
 import * as server from './server';
-import type { Lesion } from './server';
+import type { Lesion, LesionRecord } from './server';
 import { texts } from './texts';
 
 /** What a model says of its lesions, by value; measuring does not tell it. */
@@ -72,15 +72,22 @@ export class Lesions {
     this.drawn();
   }
 
-  /** Makes a change. Where the lesions after it are listed, as they are when it is undone, no server is asked. */
+  /**
+   * Makes a change. Where the lesions after it are listed, as they are when it is undone, no server is asked. Undo brings
+   * back with the numbers which of them was chosen, and which model they are from.
+   */
   edit(map: Labelmap, edit: Edit, lesions?: readonly Lesion[], known = this.known): void {
-    const [after, before] = [{ lesions, known }, { lesions: this.current, known: this.known }];
+    const { active, preLabel } = this.store.state;
+    let here = { lesions: this.current, known: this.known, active, preLabel };
+    let there = { lesions, known, active, preLabel };
     this.known = known;
     if (edit.length) {
-      map.change(edit, (forward) => {
-        const state = forward ? after : before;
-        this.known = state.known;
-        this.changed(state.lesions);
+      map.change(edit, () => {
+        const { active, preLabel } = this.store.state;
+        [here, there] = [there, { ...here, active, preLabel }];
+        this.known = here.known;
+        this.store.set({ active: here.active, preLabel: here.preLabel });
+        this.changed(here.lesions);
       });
     }
   }
@@ -129,29 +136,29 @@ export class Lesions {
     this.store.set({ lesions, marked, measuring: false });
   }
 
-  /** Measures the map, unless it has changed again by then. */
+  /** Measures the map; what comes of it is of no account where the map has changed again by then. */
   async settled(): Promise<void> {
     window.clearTimeout(this.timer);
-    if (this.map) {
-      try {
-        await this.measure(this.map);
-      } catch (error) {
+    const { map, edits } = this;
+    if (!map) {
+      return;
+    }
+    this.store.set({ measuring: true });
+    try {
+      const { lesions } = await server.measure(this.open.image, await map.encode());
+      if (edits === this.edits) {
+        this.measured(lesions);
+      }
+    } catch (error) {
+      if (edits === this.edits) {
+        this.store.set({ measuring: false });
         this.open.attempts.failed(texts.measure, error, () => this.settled(), true);
       }
     }
   }
 
-  private async measure(map: Labelmap): Promise<void> {
-    const state = this.edits;
-    this.store.set({ measuring: true });
-    const measured = await server.measure(this.open.image, await map.encode()).catch((error) => {
-      this.store.set({ measuring: false });
-      throw error;
-    });
-    if (state !== this.edits) {
-      return;
-    }
-    const lesions = measured.lesions.map((lesion): Lesion => {
+  private measured(records: readonly LesionRecord[]): void {
+    const lesions = records.map((lesion): Lesion => {
       const value = lesion.value ?? lesion.id;
       const before = this.known.get(value);
       const { location = lesion.location, confidence = lesion.confidence } = before ?? {};

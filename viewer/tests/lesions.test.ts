@@ -1,5 +1,5 @@
-import { describe, expect, it } from 'vitest';
-import { FOUND, GROWN, UNKNOWN, opened } from './opened';
+import { describe, expect, it, vi } from 'vitest';
+import { FOUND, GROWN, UNKNOWN, opened, until } from './opened';
 
 type Parts = ReturnType<typeof opened>;
 
@@ -59,4 +59,52 @@ describe('what the model says of a lesion', () => {
     expect(await listed()).toMatchObject([{ value: 1, ...FOUND }]);
     await end();
   });
+});
+
+describe('Undo', () => {
+  it('chooses the lesion that was chosen, as its number changes, and so does Redo', async () => {
+    const { store, editor, casework, draw, end } = opened();
+    await casework.begin();
+    draw(1, 2, 2);
+    await until(() => store.state.lesions.length === 2);
+    const { segmentation } = (window as never as { cornerstoneTools: { segmentation: any } }).cornerstoneTools;
+    const drawn = vi.spyOn(segmentation.segmentIndex, 'setActiveSegmentIndex');
+    store.set({ tool: 'brush' });
+    editor.select(1, false);
+    editor.renumber();
+    for (const [way, number] of [['undo', 1], ['redo', 2], ['undo', 1]] as const) {
+      editor[way]();
+      expect(store.state.active).toBe(number);
+      expect(drawn.mock.lastCall![1]).toBe(number);
+    }
+    await end();
+  });
+
+  it('of a Run takes the model back from which the lesions came', async () => {
+    const { store, editor, end } = await found();
+    expect(store.state.preLabel).toBe('fixed');
+    editor.undo();
+    expect(store.state.preLabel).toBe('');
+    editor.redo();
+    expect(store.state.preLabel).toBe('fixed');
+    await end();
+  });
+});
+
+it('a measurement that fails once a newer one is listed is not told of', async () => {
+  const { server, store, lesions, casework, draw, end } = opened();
+  await casework.begin();
+  let fail = () => {};
+  const hung = vi.fn(() => new Promise((_, refuse) => (fail = () => refuse(new TypeError('Failed to fetch')))));
+  vi.stubGlobal('fetch', hung);
+  draw(1);
+  const stale = lesions.settled();
+  await until(() => hung.mock.calls.length > 0);
+  vi.stubGlobal('fetch', server.fetch);
+  draw(1, 2);
+  await until(() => store.state.lesions.length === 2);
+  fail();
+  await stale;
+  expect(store.state).toMatchObject({ problems: [], away: false, measuring: false });
+  await end();
 });
