@@ -7,11 +7,12 @@ export class Attempts {
   constructor(private readonly store: Store) {}
 
   /**
-   * Runs something that takes time; what goes wrong is shown, with a way to try again. `again` says that it may be tried
+   * Runs something that takes time, in the place of the note on what was done before; what goes wrong is shown, with a
+   * way to try again. `again` says that it may be tried
    * again unasked: it takes nothing from what was drawn meanwhile.
    */
   async make(asked: string, work: () => Promise<unknown>, again = false): Promise<void> {
-    this.store.set({ busy: asked });
+    this.store.set({ busy: asked, note: '' });
     this.solved(asked);
     const began = Date.now();
     const ticking = window.setInterval(

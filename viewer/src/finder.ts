@@ -42,8 +42,10 @@ export class Finder {
       const lesions = result.lesions.map((lesion) => ({ ...lesion, value: lesion.id }));
       const known = new Map(result.lesions.map((lesion) => [lesion.id, lesion]));
       // More cannot be told apart in the map: the server says what they have become.
-      await this.load(label, lesions.length <= MAX_LESIONS ? lesions : undefined, known);
-      this.store.set({ preLabel: model, note: [texts.found(result.lesions.length, model), ...result.warnings].join(' ') });
+      const apart = lesions.length <= MAX_LESIONS;
+      await this.load(label, apart ? lesions : undefined, known);
+      const said = [texts.found(lesions.length, model), ...(apart ? [] : [texts.asOne]), ...result.warnings];
+      this.store.set({ preLabel: model, note: said.join(' ') });
       this.refer(result.reference);
     });
   }

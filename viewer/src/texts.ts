@@ -42,7 +42,8 @@ export const texts = {
   options: 'Options',
   run: 'Run',
   replace: 'Running a model replaces the lesions drawn so far. Go on? (Undo brings them back.)',
-  found: (count: number, model: string) => `${model}: ${count} lesion${count === 1 ? '' : 's'}`,
+  found: (count: number, model: string) => `${model}: ${count} lesion${count === 1 ? '' : 's'}.`,
+  asOne: 'No more than 255 can be told apart: those from 255 on are one lesion in the list.',
   reference: (organ: string, mean: number, threshold: number) =>
     `${organ}: mean SUV ${mean.toFixed(2)}, threshold ${threshold.toFixed(2)}`,
   option: {

@@ -26,6 +26,29 @@ describe('a Run', () => {
     expect(store.state.active).toBe(0);
     await end();
   });
+
+  it('says that what it found beyond the numbers of the map is one lesion there', async () => {
+    const { server, store, finder, casework, end } = opened();
+    await casework.begin();
+    for (const count of [255, 256]) {
+      server.lesions = Array.from({ length: count }, (_, n) => ({ id: n + 1 }));
+      await finder.run('fixed');
+      expect(store.state.note.includes(texts.asOne)).toBe(count > 255);
+    }
+    await end();
+  });
+});
+
+it('a click that grows a lesion no longer says that there was nothing to add', async () => {
+  const { store, editor, finder, casework, end } = opened();
+  await casework.begin();
+  await finder.click([0, 1, 0]);
+  await finder.click([0, 1, 0]);
+  expect(store.state.note).toBe(texts.nothingThere);
+  editor.undo();
+  await finder.click([0, 1, 0]);
+  expect(store.state).toMatchObject({ note: '', lesions: [{ value: 1 }] });
+  await end();
 });
 
 describe('a case that is left while the server works', () => {

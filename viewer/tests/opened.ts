@@ -39,6 +39,8 @@ export class Server {
   /** From the values of the PET to SUV. */
   factor: number | null = 1;
   models: Record<string, object> = { click: {}, fixed: {} };
+  /** What the model `fixed` says. */
+  lesions: object[] = [{ id: 1, ...FOUND }];
   /** Called before a label is stored. */
   onStore: () => Promise<void> | void = () => {};
 
@@ -71,9 +73,9 @@ export class Server {
         this.params = JSON.parse((init.body as FormData).get('params') as string);
         return this.store(tag, await decode(await ((init.body as FormData).get('label') as File).arrayBuffer()));
       case '/infer/fixed':
-        return this.found(voxels(1), { id: 1, ...FOUND });
+        return this.found(voxels(1), this.lesions);
       case '/infer/click':
-        return this.found(voxels(0, 0, 0, 0, 1), { id: 1, ...GROWN });
+        return this.found(voxels(0, 0, 0, 0, 1), [{ id: 1, ...GROWN }]);
       default:
         return Response.json(this.next);
     }
@@ -86,9 +88,9 @@ export class Server {
     return Response.json({});
   }
 
-  private async found(label: Uint8Array, lesion: object): Promise<Response> {
+  private async found(label: Uint8Array, lesions: object[]): Promise<Response> {
     const body = new FormData();
-    body.set('params', JSON.stringify({ lesions: [lesion], reference: { spheres: [] }, warnings: [] }));
+    body.set('params', JSON.stringify({ lesions, reference: { spheres: [] }, warnings: [] }));
     body.set('image', await this.file(label));
     return new Response(body);
   }
