@@ -64,14 +64,16 @@ export function drawSpheres(viewport: Any, spheres: readonly Sphere[], moved: (c
 /** How far the pointer has gone from one event to another, px. */
 export const distance = (from: PointerEvent, to: PointerEvent) => Math.hypot(to.clientX - from.clientX, to.clientY - from.clientY);
 
-/** Lets a circle be dragged; says where its centre is dropped. OHIF's tools hear nothing of it; a click is none. */
+/** Lets a circle be dragged; says where its centre is dropped. OHIF's tools hear nothing of it; a click, or another button, is none. */
 function dragged(circle: SVGCircleElement, [x, y]: Canvas, hold: (now: boolean) => void, dropped: (center: Canvas) => void): void {
   let from: PointerEvent | undefined;
   const center = (event: PointerEvent): Canvas => [x + event.clientX - from!.clientX, y + event.clientY - from!.clientY];
   circle.addEventListener('pointerdown', (event) => {
-    from = event;
-    hold(true);
-    circle.setPointerCapture(event.pointerId);
+    if (event.button === 0) {
+      from = event;
+      hold(true);
+      circle.setPointerCapture(event.pointerId);
+    }
   });
   circle.addEventListener('pointermove', (event) => {
     if (from) {

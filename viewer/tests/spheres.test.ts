@@ -17,7 +17,7 @@ class Shape extends EventTarget {
   setPointerCapture() {}
 }
 
-it('a sphere is moved where it is dragged, and stays where it is only clicked', () => {
+it('a sphere is moved where it is dragged, and stays where it is only clicked, or another button zooms', () => {
   vi.stubGlobal('document', { createElementNS: () => new Shape() });
   vi.stubGlobal('window', { cornerstone: { Enums: { Events: {} } } });
   const element = new Shape();
@@ -30,10 +30,13 @@ it('a sphere is moved where it is dragged, and stays where it is only clicked', 
   const moved = vi.fn();
   drawSpheres(viewport, [{ center_mm: [10, 20, 28], radius_mm: 15 }], moved);
   const circle = element.children[0]!.children[0]!;
-  const press = (name: string, clientX: number) =>
-    circle.dispatchEvent(Object.assign(new Event(name), { clientX, clientY: 0, pointerId: 1 }));
+  const press = (name: string, clientX: number, button = 0) =>
+    circle.dispatchEvent(Object.assign(new Event(name), { clientX, clientY: 0, pointerId: 1, button }));
   press('pointerdown', 5);
   press('pointerup', 7);
+  press('lostpointercapture', 7);
+  press('pointerdown', 5, 2);
+  press('pointerup', 25, 2);
   expect(moved).not.toHaveBeenCalled();
   press('pointerdown', 5);
   press('pointerup', 25);
