@@ -21,6 +21,8 @@ export class Casework {
   private readonly clock = new Clock();
   private polling = 0;
   private left = false;
+  /** What is on its way to the server. */
+  private sending?: Promise<void>;
   /** Under which name this browser has the case. */
   private held?: string;
 
@@ -46,7 +48,7 @@ export class Casework {
   }
 
   async close(): Promise<void> {
-    window.clearInterval(this.polling);
+    window.clearTimeout(this.polling);
     for (const name of WORK) {
       window.removeEventListener(name, this.clock.tick, { capture: true });
     }
@@ -56,6 +58,9 @@ export class Casework {
 
   /** Keeps what would be lost: OHIF's ways to the list of studies ask nothing. */
   private async keep(): Promise<void> {
+    if (this.sending) {
+      await this.sending.catch(() => undefined); // perhaps all is stored then
+    }
     const { ready, unsaved } = this.store.state;
     if (ready && unsaved && window.confirm(texts.keep)) {
       do {
@@ -69,15 +74,20 @@ export class Casework {
   /** Connects, says who has the case, and goes on from what is stored. */
   async begin(): Promise<void> {
     this.store.set({ name: storedName() });
-    this.polling = window.setInterval(() => void this.status(), POLL_MS);
+    this.pollLater();
     await this.open.attempts.make(texts.opening, () => this.enter(), true);
+  }
+
+  /** Not before the last look was answered: those that wait would leave a browser no connection for a Submit. */
+  private pollLater(): void {
+    this.polling = window.setTimeout(() => void this.status().then(() => this.open.closed || this.pollLater()), POLL_MS);
   }
 
   /** All of it is one attempt: a case without its stored label must not be worked on. */
   private async enter(): Promise<void> {
     const { image } = this.open;
     const [info, caseInfo] = await Promise.all([server.info(), server.caseInfo(image)]);
-    this.store.set({ info, caseInfo, model: this.store.state.model || firstModel(Object.keys(info.models)) });
+    this.store.set({ info, model: this.store.state.model || firstModel(Object.keys(info.models)) });
     await this.reserve();
     if (caseInfo.problem) {
       this.open.attempts.report({ asked: texts.opening, text: caseInfo.problem });
@@ -106,34 +116,38 @@ export class Casework {
 
   /** Keeps the lesions as a draft, from which nothing is learned. */
   async draft(): Promise<void> {
-    await this.open.attempts.make(texts.draft, () => this.send('draft', texts.drafted), true);
+    await this.open.attempts.make(texts.draft, () => this.send('draft'), true);
   }
 
   async submit(): Promise<void> {
-    const work = async () => {
-      if (this.lesions.empty) {
-        this.store.set({ note: texts.emptySubmit });
-      } else {
-        await this.send('final');
-      }
-    };
-    await this.open.attempts.make(texts.submit, work, true);
+    await this.final(false, texts.emptySubmit);
   }
 
   /** Submits an empty label: a case without lesion is learned from, too. */
   async noLesion(): Promise<void> {
-    if (window.confirm(texts.noLesionAsk)) {
+    if (window.confirm(texts.noLesionAsk(!this.lesions.empty))) {
       this.editor.clear();
-      // Not where lesions were drawn before the server was back.
-      await this.open.attempts.make(texts.submit, async () => this.lesions.empty && this.send('final'), true);
+      await this.final(true, texts.noLesionOver);
     }
+  }
+
+  /** Submits the label while it is as empty as it is meant to be, which may be long after: once the server is back. */
+  private async final(empty: boolean, otherwise: string): Promise<void> {
+    const work = async () => {
+      if (this.lesions.empty === empty) {
+        await this.send('final');
+      } else {
+        this.store.set({ note: otherwise });
+      }
+    };
+    await this.open.attempts.make(texts.submit, work, true);
   }
 
   /** Opens the case that active learning chooses, once nothing would be lost unasked. */
   async next(strategy: string): Promise<void> {
     await this.open.attempts.make(texts.next, async () => {
       while (this.store.state.ready && this.store.state.unsaved && window.confirm(texts.keep)) {
-        await this.send('draft', texts.drafted);
+        await this.send('draft');
       }
       const lost = this.store.state.unsaved;
       if (lost && !window.confirm(texts.lose)) {
@@ -149,23 +163,35 @@ export class Casework {
     });
   }
 
-  private async send(tag: 'draft' | 'final', note?: string): Promise<void> {
+  private async send(tag: 'draft' | 'final'): Promise<void> {
+    this.sending = this.put(tag).finally(() => (this.sending = undefined));
+    await this.sending;
+    // It is stored, and must not be sent again where this is not answered.
+    await this.lookAfter(tag).catch(() => undefined);
+  }
+
+  private async put(tag: 'draft' | 'final'): Promise<void> {
     const map = await this.lesions.labelmap();
     const { edits } = this.lesions;
     const { comment, name, preLabel } = this.store.state;
     const { seconds } = this.clock;
     const params = { client_id: this.client, name, comment, seconds, pre_label: preLabel, instances: true };
     await server.submit(this.open.image, tag, await map.encode(), params);
-    const [info, caseInfo] = await Promise.all([server.info(), server.caseInfo(this.open.image)]);
+    const unsaved = edits !== this.lesions.edits || comment !== this.store.state.comment;
+    this.open.attempts.solved(texts.draft); // a draft that could not be sent is out of date
+    this.store.set({ unsaved, note: tag === 'draft' ? texts.drafted : texts.submitted() });
+  }
+
+  /** Who has the case after it was stored, as which version, and how many cases are labelled now. */
+  private async lookAfter(tag: 'draft' | 'final'): Promise<void> {
     if (tag === 'draft') {
       await this.reserve();
     } else {
       this.held = undefined;
+      const { labels } = await server.caseInfo(this.open.image);
+      this.store.set({ note: texts.submitted(labels.final?.version) });
     }
-    const version = caseInfo.labels[tag]?.version ?? 1;
-    const unsaved = edits !== this.lesions.edits || comment !== this.store.state.comment;
-    this.open.attempts.solved(texts.draft); // a draft that could not be sent is out of date
-    this.store.set({ info, caseInfo, unsaved, note: note ?? texts.submitted(version) });
+    this.store.set({ info: await server.info() });
   }
 
   /** Takes the case, where nobody else has it; a name that was entered since takes the place of the one before. */
@@ -184,13 +210,13 @@ export class Casework {
       if (this.held && this.held !== this.client) {
         await this.reserve();
       }
-    } catch {
-      this.store.set({ away: true });
+    } catch (error) {
+      this.store.set({ away: error instanceof server.ServerAway });
     }
     const { away, problems } = this.store.state;
     for (const problem of away ? [] : problems) {
       const { busy, problems: left } = this.store.state;
-      if (problem.again && !busy && left.includes(problem)) {
+      if (problem.again && !busy && left.includes(problem) && !this.open.closed) {
         await problem.retry?.();
       }
     }

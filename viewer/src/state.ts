@@ -1,6 +1,6 @@
 /** What the panel shows, and a store that tells React of changes. */
 import type { Order } from './order';
-import type { CaseInfo, Info, Lesion, OptionValue, Reference, Reservation } from './server';
+import type { Info, Lesion, OptionValue, Reference, Reservation } from './server';
 import type { Tool } from './tools';
 
 export interface Problem {
@@ -15,7 +15,6 @@ export interface Problem {
 
 export interface State {
   info?: Info;
-  caseInfo?: CaseInfo;
   holder?: Reservation;
   /** Whether the server can read the PET as SUV. */
   ready: boolean;

@@ -118,7 +118,9 @@ export const texts = {
   draft: 'Save draft',
   submit: 'Submit',
   noLesion: 'No lesion',
-  noLesionAsk: 'Submit that this study shows no lesion?',
+  noLesionAsk: (drawn: boolean) =>
+    `Submit that this study shows no lesion?${drawn ? ' The lesions drawn so far are deleted. (Undo brings them back.)' : ''}`,
+  noLesionOver: 'Lesions were drawn meanwhile: “No lesion” was not submitted.',
   next: 'Next case',
   nextBecause: (reason: string) => `This case was chosen: ${reason}`,
   noNext: 'All cases are labelled or in the hands of others.',
@@ -127,7 +129,7 @@ export const texts = {
   keepAgain: 'The draft could not be saved. Try again? Otherwise the changes are lost.',
   unsavedMark: 'not saved',
   emptySubmit: 'There is no lesion: press “No lesion” to say so.',
-  submitted: (version: number) => `Submitted, version ${version}.`,
+  submitted: (version?: number) => (version ? `Submitted, version ${version}.` : 'Submitted.'),
   drafted: 'Draft saved.',
   continued: (tag: string, who: string) =>
     `Continues from the ${tag === 'final' ? 'submitted label' : tag === 'draft' ? 'draft' : 'stored pre-label'}${who ? ` of ${who}` : ''}.`,

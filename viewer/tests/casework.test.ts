@@ -153,6 +153,20 @@ describe('what could not be done while the server was away', () => {
     await end();
   });
 
+  it('is a "No lesion", which is not sent where lesions were drawn meanwhile, and says so', async () => {
+    const { server, store, casework, draw, end } = opened();
+    await casework.begin();
+    server.away = ['/'];
+    await casework.noLesion();
+    draw(1);
+    server.away = [];
+    await vi.advanceTimersByTimeAsync(POLL_MS);
+    await until(() => store.state.problems.length === 0);
+    expect(server.stored).toEqual([]);
+    expect(store.state).toMatchObject({ unsaved: true, note: texts.noLesionOver });
+    await end();
+  });
+
   it('is a Run, which replaces nothing unasked', async () => {
     const { server, store, finder, casework, draw, map, confirm, end } = opened();
     await casework.begin();
@@ -224,11 +238,28 @@ describe('a label that is sent', () => {
     }
   });
 
-  it('is empty for "No lesion", though the last stroke is not listed yet', async () => {
-    const { server, casework, draw, end } = opened();
+  it('is sent once, though what is asked for after it is not answered', async () => {
+    for (const send of ['submit', 'draft'] as const) {
+      const { server, store, casework, draw, end } = opened();
+      await casework.begin();
+      draw(1);
+      server.onStore = () => void (server.away = ['/info/', '/datastore/image', '/lesions/reservation']);
+      await casework[send]();
+      expect(store.state).toMatchObject({ unsaved: false, problems: [] });
+      expect(store.state.note).toBe(send === 'draft' ? texts.drafted : texts.submitted());
+      server.away = [];
+      await vi.advanceTimersByTimeAsync(2 * POLL_MS);
+      expect(server.stored).toHaveLength(1);
+      await end();
+    }
+  });
+
+  it('is empty for "No lesion", though the last stroke is not listed yet, after it was said that this deletes', async () => {
+    const { server, casework, draw, confirm, end } = opened();
     await casework.begin();
     draw(1);
     await casework.noLesion();
+    expect(confirm.mock.calls).toEqual([[texts.noLesionAsk(true)]]);
     expect(server.stored).toEqual([{ tag: 'final', voxels: voxels() }]);
     await end();
   });
@@ -286,6 +317,65 @@ describe('a case that is left', () => {
     casework.close();
     await vi.advanceTimersByTimeAsync(POLL_MS);
     expect(server.stored).toEqual([]);
+  });
+});
+
+describe('a case that is left while the server has not answered', () => {
+  it('asks nothing about what is being submitted', async () => {
+    const { server, store, casework, draw, confirm } = opened();
+    await casework.begin();
+    draw(1);
+    let stored = () => {};
+    server.onStore = () => new Promise<void>((done) => (stored = done));
+    const submitting = casework.submit();
+    await until(() => server.asked.some((path) => path.startsWith('PUT /datastore/label')));
+    confirm.mockReturnValue(false);
+    const closing = casework.close();
+    stored();
+    await Promise.all([submitting, closing]);
+    expect(confirm).not.toHaveBeenCalled();
+    expect(server.stored).toEqual([{ tag: 'final', voxels: voxels(1) }]);
+    expect(store.state.unsaved).toBe(false);
+  });
+
+  it('submits nothing afterwards that the annotator gave up', async () => {
+    const { server, open, casework, draw, confirm } = opened();
+    await casework.begin();
+    draw(1);
+    server.away = ['/'];
+    await casework.submit();
+    server.away = [];
+    let answer = () => {};
+    const waits = new Promise<void>((done) => (answer = done));
+    vi.stubGlobal('fetch', async (...request: Parameters<typeof server.fetch>) => (await waits, server.fetch(...request)));
+    await vi.advanceTimersByTimeAsync(POLL_MS);
+    confirm.mockReturnValue(false);
+    open.close();
+    await casework.close();
+    answer();
+    await vi.advanceTimersByTimeAsync(2 * POLL_MS);
+    expect(server.stored).toEqual([]);
+  });
+});
+
+describe('the look at the server now and then', () => {
+  it('is one at a time, so that a slow server has room for a Submit', async () => {
+    const { casework, end } = opened();
+    await casework.begin();
+    const hung = vi.fn(() => new Promise(() => {}));
+    vi.stubGlobal('fetch', hung);
+    await vi.advanceTimersByTimeAsync(5 * POLL_MS);
+    expect(hung).toHaveBeenCalledOnce();
+    await end();
+  });
+
+  it('takes a server that refuses for one that answers', async () => {
+    const { store, casework, end } = opened();
+    await casework.begin();
+    vi.stubGlobal('fetch', async () => Response.json({ detail: 'unexpected error' }, { status: 500 }));
+    await vi.advanceTimersByTimeAsync(POLL_MS);
+    expect(store.state.away).toBe(false);
+    await end();
   });
 });
 
