@@ -52,7 +52,8 @@ export function listen(open: OpenCase, editor: Editor, casework: Casework): () =
   const listener = (event: KeyboardEvent) => {
     const typing = event.target instanceof Element && event.target.closest(TYPING);
     const held = event.ctrlKey || event.metaKey;
-    const key = (held && event.shiftKey ? 'shift+' : '') + event.key.toLowerCase();
+    // A browser that fills in a name says so by a key event that has no key.
+    const key = (held && event.shiftKey ? 'shift+' : '') + event.key?.toLowerCase();
     const action = (held ? control : plain)[key];
     if (!action || event.altKey || (typing && !(held && ANYWHERE.includes(key)))) {
       return;

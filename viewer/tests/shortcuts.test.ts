@@ -93,6 +93,16 @@ it('where text is written, keys save and submit the case, and leave undo to the 
   await end();
 });
 
+it('a name that the browser fills in is no key', async () => {
+  const { open, editor, casework, end } = opened();
+  const add = vi.spyOn(window, 'addEventListener');
+  const stop = listen(open, editor, casework);
+  const listener = add.mock.lastCall![1] as (event: Event) => void;
+  expect(() => listener(new Event('keydown'))).not.toThrow();
+  stop();
+  await end();
+});
+
 describe('Delete', () => {
   const mark = (store: Store, ...values: number[]) => store.set({ marked: new Set(values) });
 
