@@ -1,5 +1,6 @@
 /** Points and voxels: where a voxel lies, and which voxel lies at a point. LPS mm throughout. */
 import type { Geometry, Vector } from './nrrd';
+import { texts } from './texts';
 
 export const dot = (a: Vector, b: Vector) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 export const minus = (a: Vector, b: Vector): Vector => [a[0] - b[0], a[1] - b[1], a[2] - b[2]];
@@ -71,7 +72,7 @@ export function sameVoxels(from: Geometry, to: Geometry): (x: number, y: number,
     const unit = toVoxel(from, [from.origin[0] + axis[0], from.origin[1] + axis[1], from.origin[2] + axis[2]]);
     const rounded = unit.map(Math.round);
     if (unit.some((value, n) => Math.abs(value - rounded[n]!) > 0.02)) {
-      throw new Error('the label of the server lies on another grid than the PET');
+      throw new Error(texts.label.otherGrid);
     }
     return rounded.reduce((sum, value, n) => sum + value * strides[n]!, 0);
   });
@@ -79,7 +80,7 @@ export function sameVoxels(from: Geometry, to: Geometry): (x: number, y: number,
   const last = to.size.map((side) => side - 1) as Vector;
   const corner = toVoxel(from, toWorld(to, last)).map(Math.round);
   if ([...base, ...corner].some((value, n) => value < 0 || value >= from.size[n % 3]!)) {
-    throw new Error('the label of the server lies on another grid than the PET');
+    throw new Error(texts.label.otherGrid);
   }
   return (x, y, z) => start + x * steps[0]! + y * steps[1]! + z * steps[2]!;
 }

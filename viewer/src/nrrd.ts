@@ -1,5 +1,6 @@
 /** Label maps as NRRD files, the format of the annotation server: one byte or two a voxel, x fastest. */
 import { MAX_LESIONS } from './edits';
+import { texts } from './texts';
 
 /** Where voxel (x, y, z) lies: origin + x·axes[0] + y·axes[1] + z·axes[2], LPS mm. */
 export interface Geometry {
@@ -48,13 +49,13 @@ export async function decode(file: ArrayBuffer): Promise<LabelImage> {
   const axes = (fields.get('space directions') ?? '').match(/\([^)]*\)/g)?.map(vector) as Geometry['axes'];
   const origin = vector(fields.get('space origin') ?? '');
   if (size.length !== 3 || axes?.length !== 3 || fields.get('space') !== 'left-posterior-superior') {
-    throw new Error('the label of the server has no geometry');
+    throw new Error(texts.label.noGeometry);
   }
   const data = await inflate(bytes.subarray(end), fields.get('encoding') ?? 'raw');
   const wide = /16|short/.test(fields.get('type') ?? '');
   const voxels = wide ? narrowed(new Uint16Array(data)) : new Uint8Array(data);
   if (voxels.length !== size[0] * size[1] * size[2]) {
-    throw new Error(`the label of the server has ${voxels.length} voxels rather than ${size.join(' × ')}`);
+    throw new Error(texts.label.otherSize(voxels.length, size.join(' × ')));
   }
   return { size, axes, origin, voxels };
 }
@@ -63,7 +64,7 @@ export async function decode(file: ArrayBuffer): Promise<LabelImage> {
 function narrowed(values: Uint16Array): Uint8Array {
   const most = values.reduce((most, value) => Math.max(most, value), 0);
   if (most > MAX_LESIONS) {
-    throw new Error(`the label of the server has a lesion number ${most}: number them from 1 on, at most ${MAX_LESIONS}`);
+    throw new Error(texts.label.tooLarge(most, MAX_LESIONS));
   }
   return Uint8Array.from(values);
 }
@@ -75,7 +76,7 @@ function endOfHeader(bytes: Uint8Array): number {
       return i + 1;
     }
   }
-  throw new Error('the label of the server is no NRRD file');
+  throw new Error(texts.label.noNrrd);
 }
 
 async function inflate(bytes: Uint8Array, encoding: string): Promise<ArrayBuffer> {

@@ -37,6 +37,15 @@ export const texts = {
   inService: (version: number) => `model version ${version}`,
   noNetwork: 'no network in service yet',
 
+  label: {
+    otherGrid: 'the label of the server lies on another grid than the PET',
+    noNrrd: 'the label of the server is no NRRD file',
+    noGeometry: 'the label of the server has no geometry',
+    otherSize: (voxels: number, size: string) => `the label of the server has ${voxels} voxels rather than ${size}`,
+    tooLarge: (number: number, most: number) =>
+      `the label of the server has a lesion number ${number}: number them from 1 on, at most ${most}`,
+  },
+
   models: 'Find lesions',
   model: 'Model',
   options: 'Options',
