@@ -253,17 +253,19 @@ class _Retraining:
         return self.registry.current()
 
     def _unseen(self, held_out: Sequence[Case], tests: Sequence[Case], training: Sequence[Case]) -> list[Case]:
-        """Cases that neither this run nor any version before was trained on; the share may have been another then.
+        """Cases of patients that neither this run nor any version before was trained on.
 
-        A case of the annotators keeps its name while its label, and with it its content, changes.
+        The share may have been another then. A case of the annotators keeps its name while its label, and with it its
+        content, changes; cards name cases and no patients, so that a patient is known by the case that was trained on.
         """
         cards = [_card(version) for version in self.registry.versions()]
         names, contents = trained_on(cards, "name"), trained_on(cards, "sha256")
         contents |= {case.content_sha256() for case in training}
         patients = {case.patient_id for case in training}
+        patients |= {case.patient_id for case in held_out if case.name in names}
         return [
             case
-            for case in [*(case for case in held_out if case.name not in names), *tests]
+            for case in [*held_out, *tests]
             if case.patient_id not in patients and case.content_sha256() not in contents
         ]
 

@@ -207,15 +207,21 @@ def test_too_few_held_out_patients_publish_nothing(tmp_path: Path, models: Path)
 
 
 def test_what_was_trained_on_never_judges(tmp_path: Path, models: Path) -> None:
-    """The share of held-out patients was raised between two rounds."""
+    """The share of held-out patients was raised between two rounds, and each of them has a second scan now."""
     short = {**STEPS, "steps": 1, "validate_every": 1}
     for name, share in (("first", 0.2), ("second", 0.8)):
         write_labelled(tmp_path / name / "cases", 10)
+        if name == "second":
+            for n in range(10):
+                write_case(tmp_path / name / "cases" / f"case-{n}-later", 50 + n)
+                record = {"patient_id": f"p{n}", "tracer": "f18-fdg"}
+                (tmp_path / name / "cases" / f"case-{n}-later" / "case.json").write_text(json.dumps(record))
         retrain(write_run(tmp_path / name, models, held_out=share, run=short, min_patients=2))
     registry = Registry.of(models, "unet")
     trained = json.loads((registry.version(1).folder / "card.json").read_text())["data"]["training"]
     judged = {row["case"] for row in registry.version(2).gate["cases"]}
-    assert judged == {f"case-{n}" for n in range(10) if validates(f"p{n}", SplitConfig(validation=0.2))}
+    unseen = {f"case-{n}" for n in range(10) if validates(f"p{n}", SplitConfig(validation=0.2))}
+    assert judged == unseen | {f"{name}-later" for name in unseen}
     assert not judged & {row["name"] for row in trained}
 
 
