@@ -414,10 +414,9 @@ class Registry:
     def _gate(self, folder: Path) -> dict[str, Any]:
         path = folder / GATE
         try:
-            record = json.loads(_read(path))
-        except (OSError, ValueError, RecursionError) as error:
+            return dict(json.loads(_read(path)))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise ModelError(f"{GATE} cannot be read", where=folder, remedy="restore it from a backup") from error
-        return dict(record)
 
     def _folder(self, number: int) -> Path:
         return self.folder / f"v{number:04d}"

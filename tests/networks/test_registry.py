@@ -120,6 +120,14 @@ def test_altered_and_missing_files_never_go_into_service(registry: Registry, tmp
     assert registry.current().number == 2
     with pytest.raises(ModelError, match="missing"):
         registry.add(tmp_path / "nowhere", ACCEPTED)
+    for content in ("{", "[1]", "3"):
+        gate = registry.version(2).folder / GATE
+        before = gate.read_text()
+        gate.chmod(0o644)
+        gate.write_text(content)
+        with pytest.raises(ModelError, match=r"gate\.json cannot be read"):
+            registry.versions()
+        gate.write_text(before)
     (registry.folder / CURRENT).write_text('{"changes": []}')
     with pytest.raises(ModelError, match="damaged"):
         registry.current()
