@@ -229,16 +229,11 @@ def test_fine_tunes_with_more_channels_and_another_patch(tmp_path: Path) -> None
             train(write_config(second, init=str(parent), model=wrong))
 
 
-def test_ends_early_by_patience_and_by_time(tmp_path: Path) -> None:
-    write_cases(tmp_path / "a", 4)
-    run = {"steps": 500, "validate_every": 2, "batch": 1, "device": "cpu", "patience": 2}
+def test_ends_early_by_time(tmp_path: Path) -> None:
+    write_cases(tmp_path, 4)
     seen: list[Status] = []
-    train(write_config(tmp_path / "a", run=run, optimiser={"learning_rate": 1e-12}), watch=seen.append)
-    assert seen[-1].step <= 20
-    write_cases(tmp_path / "b", 4)
-    seen.clear()
     timed = {"steps": 100_000, "max_minutes": 0.01, "validate_every": 1000, "batch": 1, "device": "cpu"}
-    folder = train(write_config(tmp_path / "b", run=timed), watch=seen.append)
+    folder = train(write_config(tmp_path, run=timed), watch=seen.append)
     assert 1 <= seen[-1].step < 1000
     assert load_model(folder).card["run"]["steps"] == seen[-1].step
     assert seen[-1].seconds_left < 1
