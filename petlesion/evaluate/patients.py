@@ -170,7 +170,7 @@ def find_cases(folder: Path) -> list[str]:
         raise UsageError(f"{folder} is no folder", remedy="give a folder of cases with --truth")
     named = {path.name.removesuffix(suffix) for suffix in SUFFIXES for path in folder.glob(f"*{suffix}")}
     held = {path.name for path in folder.iterdir() if path.is_dir() and _mask_file(folder, path.name)}
-    return sorted(held | {name for name in named if not name.endswith(".nii")})
+    return sorted(held | named)
 
 
 def _mask_file(folder: Path, name: str) -> Path | None:

@@ -15,7 +15,7 @@ Log = Callable[[int, Mapping[str, float]], None]
 
 
 def open_tracking(kinds: Iterable[Tracking], folder: Path, first_step: int) -> Log:
-    """Start tracking; what an interrupted run wrote from `first_step` on is replaced.
+    """Start tracking. TensorBoard replaces what an interrupted run wrote from `first_step` on; MLflow begins a new run.
 
     Raises
     ------
