@@ -118,7 +118,7 @@ def test_altered_and_missing_files_never_go_into_service(registry: Registry, tmp
     with pytest.raises(ModelError, match="version 7 does not exist"):
         registry.promote(7)
     assert registry.current().number == 2
-    with pytest.raises(ModelError, match="missing"):
+    with pytest.raises(ModelError, match="there is no model folder"):
         registry.add(tmp_path / "nowhere", ACCEPTED)
     for content in ("{", "[1]", "3"):
         gate = registry.version(2).folder / GATE
