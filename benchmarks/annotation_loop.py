@@ -256,6 +256,8 @@ class Loop:
         raise TimeoutError("the round did not end within an hour; see server.log")
 
     def _report(self, stats: dict[str, Any]) -> None:
+        if stats["stage"] == "failed":
+            raise RuntimeError(f"the round failed: {stats['message']}")
         registry = Registry(self.out / "models" / "unet")
         version = registry.version(stats["version"])
         rows = [row for row in version.gate["comparisons"] if row["group"] == "all" and row["measure"] == "dice"]

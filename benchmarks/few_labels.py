@@ -5,13 +5,15 @@
 For every number of patients two networks of the same architecture are trained for the same number of steps on the same
 crops: one from the weights of `--init`, which must not have seen these patients, one from random weights. Every fifth
 patient, by the hash that splits all training here, is held out from all of them and judges them. The smaller sets are
-parts of the larger ones. Training goes on where it was interrupted. Intervals are 95 %, by 2,000 resamples of patients;
-`--folds 5` repeats everything with the other fifths held out, which is everybody once.
+parts of the larger ones. Training goes on where it was interrupted. Intervals are 95 %, by 2,000 resamples of the
+patients who judge, and say nothing of other patients to train on; `--folds 5` repeats everything with the other fifths
+held out, which is everybody once. Folds are not of one size: the first column says how many patients there were.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,14 +23,17 @@ import yaml
 from sarcoma import by_network, mean, read_patient, shown
 
 from petlesion.networks.model_config import ModelConfig
-from petlesion.networks.model_folder import read_config
-from petlesion.training.config import SplitConfig
+from petlesion.networks.model_folder import CARD, read_config
+from petlesion.tracers import TracerName
+from petlesion.training.cases import find_cases
+from petlesion.training.config import CohortConfig, SplitConfig
+from petlesion.training.held_out import trained_on
 from petlesion.training.loop import Status, train
 from petlesion.training.split import position, validates
 
 FOLDS = 5
-ALL = 24
-"""Patients besides a fold, as a rule."""
+ALL = 25
+"""The most patients besides a fold."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +65,27 @@ def in_order(data: Path) -> list[Path]:
     return sorted((path for path in data.iterdir() if path.is_dir()), key=lambda path: position(path.name))
 
 
+def learned_from(arm: Arm, data: Path) -> list[Path]:
+    """Patients that an arm is trained on: fewer than it asks for where so many are not left besides its fold."""
+    split = SplitConfig(fold=arm.fold, folds=FOLDS)
+    return [path for path in in_order(data) if not validates(path.name, split)][: arm.patients]
+
+
+def refuse_what_has_seen(init: Path, data: Path) -> None:
+    """End the program if a model or one of its ancestors was trained on any of the patients."""
+    card = json.loads((init / CARD).read_text())
+    names, contents = trained_on([card], "name"), trained_on([card], "sha256")
+    for case in find_cases([CohortConfig(folder=data, tracer=TracerName.F18_FDG)]):
+        if case.name in names or case.content_sha256() in contents:
+            raise SystemExit(f"{init} has seen {case.name}; give a model trained on simulated patients alone")
+
+
 def prepare(arm: Arm, given: argparse.Namespace) -> Path:
     """Write the cohort of an arm (links to its patients) and its recipe."""
     folder = given.out / arm.name
     cohort = folder / "cohort"
     cohort.mkdir(parents=True, exist_ok=True)
-    split = SplitConfig(fold=arm.fold, folds=FOLDS)
-    training = [path for path in in_order(given.data) if not validates(path.name, split)]
-    for path in training[: arm.patients]:
+    for path in learned_from(arm, given.data):
         link = cohort / path.name
         if not link.is_symlink():
             link.symlink_to(path.resolve())
@@ -93,15 +111,12 @@ def _model(config: ModelConfig) -> dict[str, object]:
 
 def judged(arm: Arm, given: argparse.Namespace) -> list[float]:
     """Dice of every held-out patient."""
-    recipe = prepare(arm, given)
-    model = recipe.parent / "run" / "model"
-    if not model.is_dir():
 
-        def watch(status: Status) -> None:
-            if status.step % 50 == 0:
-                print(f"{arm.name}: step {status.step} of {status.steps}", file=sys.stderr, flush=True)
+    def watch(status: Status) -> None:
+        if status.step % 50 == 0:
+            print(f"{arm.name}: step {status.step} of {status.steps}", file=sys.stderr, flush=True)
 
-        train(recipe, watch=watch)
+    model = train(prepare(arm, given), watch=watch)  # one that is done is not trained again, and another recipe refused
     split = SplitConfig(fold=arm.fold, folds=FOLDS)
     held_out = [path for path in in_order(given.data) if validates(path.name, split)]
     return [by_network(read_patient(path), model) for path in held_out]
@@ -117,6 +132,7 @@ def main() -> None:
     parser.add_argument("--patients", type=int, nargs="+", default=[5, 10, ALL])
     parser.add_argument("--folds", type=int, default=1, choices=range(1, FOLDS + 1))
     given = parser.parse_args()
+    refuse_what_has_seen(given.init, given.data)
     print("| patients | from random weights | pretrained on simulation | pretrained less random |")
     print("| --- | --- | --- | --- |")
     for count in given.patients:
@@ -124,7 +140,8 @@ def main() -> None:
         for fold in range(given.folds):
             scratch += judged(Arm(fold, count, pretrained=False), given)
             pretrained += judged(Arm(fold, count, pretrained=True), given)
-        print(f"| {count} | {_cells(scratch, pretrained)} |", flush=True)
+        sizes = sorted({len(learned_from(Arm(fold, count, True), given.data)) for fold in range(given.folds)})
+        print(f"| {' or '.join(map(str, sizes))} | {_cells(scratch, pretrained)} |", flush=True)
 
 
 def _cells(scratch: Sequence[float], pretrained: Sequence[float]) -> str:

@@ -24,6 +24,7 @@ import json
 import multiprocessing
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -100,8 +101,11 @@ class Patient:
 
 
 def find_patients(data: Path) -> list[Patient]:
-    """All simulated patients below a folder, by name."""
+    """All simulated patients below a folder, by name; ends the program if two have the same, as predictions would."""
     truths = sorted(data.glob("**/truth/truth.json"))
+    twice = [name for name, count in Counter(path.parents[1].name for path in truths).items() if count > 1]
+    if twice:
+        raise SystemExit(f"{data} holds {twice[0]} more than once: give cohorts of different seeds")
     records = [(path.parents[1], json.loads(path.read_text())) for path in truths]
     return [Patient(folder, TracerName(record["tracer"])) for folder, record in records]
 

@@ -33,6 +33,11 @@ def trained_folder(out: Path) -> Path:
     return out / RESULTS / DATASET / f"TimedTrainer__{PLANS}__{CONFIGURATION}"
 
 
+def splits_file(out: Path) -> Path:
+    """Who trains and who validates in each fold, as nnU-Net reads it."""
+    return out / "preprocessed" / DATASET / "splits_final.json"
+
+
 def write_dataset(data: Path, raw: Path) -> list[str]:
     """Write the patients as nnU-Net wants them, the CT on the grid of the PET; returns their names."""
     from petlesion.nifti import read_labels, write_image, write_labels
@@ -79,7 +84,7 @@ def prepare(data: Path, out: Path, validation: float | None) -> None:
     """Plan and preprocess, once, and write who validates."""
     from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprints, plan_experiments, preprocess
 
-    folds = out / "preprocessed" / DATASET / "splits_final.json"
+    folds = splits_file(out)
     if folds.is_file():
         names = [path.name for path in data.iterdir() if path.is_dir()]
         if json.loads(folds.read_text()) != splits(sorted(names), validation):

@@ -20,13 +20,14 @@ import argparse
 import json
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nnunet_sarcoma import REPOSITORY, trained_folder
+from nnunet_sarcoma import REPOSITORY, splits_file, trained_folder
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -105,7 +106,12 @@ def by_network(patient: Patient, model: Path) -> float:
 
 
 def by_nnunet(patient: Patient, out: Path, fold: int, links: Path) -> float:
-    """Dice of nnU-Net trained on the other folds."""
+    """Dice of nnU-Net trained on the other folds; ends the program if this fold was trained on the patient."""
+    splits = json.loads(splits_file(out).read_text())
+    if fold >= len(splits) or patient.name not in splits[fold]["val"]:
+        raise SystemExit(
+            f"{out}: fold {fold} does not hold out {patient.name}; train nnU-Net by the split of the models"
+        )
     trained = trained_folder(out)
     alone = links / f"fold_{fold}"  # all folds of a folder are averaged: one of its own for each
     if not alone.is_dir():
@@ -131,6 +137,23 @@ def unseen(card: dict[str, Any], model: Path, data: Path) -> list[str]:
     return [row["name"] for row in rows]
 
 
+def judged(models: Sequence[Path], data: Path, *, seen: bool) -> list[tuple[Path, str]]:
+    """Each model with each patient that it is judged by.
+
+    Ends the program if two models are judged by the same patient: intervals would take him for two.
+    """
+    everybody = [path.name for path in data.iterdir() if path.is_dir()]
+    pairs = [
+        (model, name)
+        for model in models
+        for name in sorted(everybody if seen else unseen(json.loads((model / CARD).read_text()), model, data))
+    ]
+    twice = [name for name, count in Counter(name for _, name in pairs).items() if count > 1]
+    if twice:
+        raise SystemExit(f"{twice[0]} is judged by more than one model; give models of different folds")
+    return pairs
+
+
 def mean(values: Sequence[float]) -> Interval:
     """Mean over patients with its interval."""
     array = np.array(values)
@@ -147,17 +170,15 @@ def compare(given: argparse.Namespace, links: Path) -> None:
     if given.nnunet is not None:
         sys.path.append(str(REPOSITORY / "build" / "nnunet"))
     scores: dict[str, list[dict[str, float]]] = {"as they are": [], "cut and padded": []}
-    for model in given.model:
-        card = json.loads((model / CARD).read_text())
-        everybody = (path.name for path in given.data.iterdir() if path.is_dir())
-        for name in sorted(everybody if given.seen else unseen(card, model, given.data)):
-            patient = read_patient(given.data / name)
-            for kind, variant in (("as they are", patient), ("cut and padded", moved(patient))):
-                row = {"unet": by_network(variant, model), **by_threshold(variant)}
-                if given.nnunet is not None:
-                    row["nnU-Net"] = by_nnunet(variant, given.nnunet, card["split"]["fold"] or 0, links)
-                scores[kind].append(row)
-                print(name, kind, {key: round(value, 3) for key, value in row.items()}, flush=True)
+    for model, name in judged(given.model, given.data, seen=given.seen):
+        patient = read_patient(given.data / name)
+        for kind, variant in (("as they are", patient), ("cut and padded", moved(patient))):
+            row = {"unet": by_network(variant, model), **by_threshold(variant)}
+            if given.nnunet is not None:
+                fold = json.loads((model / CARD).read_text())["split"]["fold"] or 0
+                row["nnU-Net"] = by_nnunet(variant, given.nnunet, fold, links)
+            scores[kind].append(row)
+            print(name, kind, {key: round(value, 3) for key, value in row.items()}, flush=True)
     how = "seen in training or not" if given.seen else "each held out from the model that segmented it"
     print(f"\nmean Dice of {len(scores['as they are'])} patients, {how}")
     print("| method | crops as they are | crops cut and padded | unet less method, as they are |")

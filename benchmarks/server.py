@@ -92,12 +92,13 @@ def others_wait(server: Server) -> dict[str, list[float]]:
                 seconds.append(time.perf_counter() - began)
             time.sleep(0.05)
 
-    asking = threading.Thread(target=ask)
-    asking.start()
-    with ThreadPoolExecutor(PARALLEL) as clients:
-        list(clients.map(lambda _: infer(server, "gradient"), range(PARALLEL)))
-    ended.set()
-    asking.join()
+    with ThreadPoolExecutor(PARALLEL + 1) as clients:
+        asking = clients.submit(ask)
+        try:
+            list(clients.map(lambda _: infer(server, "gradient"), range(PARALLEL)))
+        finally:
+            ended.set()
+        asking.result()  # an answer that failed ends the benchmark
     return waits
 
 
