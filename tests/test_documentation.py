@@ -14,6 +14,7 @@ from petlesion.cli import app
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]
 LINK = re.compile(r'\]\(([^)\s]+)\)|src="([^"]+)"')
+BENCHMARK = re.compile(r"benchmarks/(\w+)\.py([^`#|\n]*)")
 COMMAND = re.compile(r"(?:^ {4}|`)(?:\w+=\S+ )*petlesion (\w+)([^`#|\n]*)", re.MULTILINE)
 
 
@@ -51,6 +52,13 @@ def test_command_lines_name_options_that_exist(page: Path) -> None:
         known = {"--help", *(option for parameter in command.params for option in parameter.opts)}
         for option in re.findall(r"(?<!\S)--?[a-z][\w-]*", rest):
             assert option in known, f"{name} {option}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_benchmarks_have_the_options_that_pages_give_them(page: Path) -> None:
+    for name, rest in BENCHMARK.findall(page.read_text(encoding="utf-8")):
+        known = set(re.findall(r'"(--?[a-z][\w-]*)"', (ROOT / "benchmarks" / f"{name}.py").read_text(encoding="utf-8")))
+        assert set(re.findall(r"(?<!\S)--?[a-z][\w-]*", rest)) <= known, f"{name}{rest}"
 
 
 def test_every_command_is_on_some_page() -> None:
