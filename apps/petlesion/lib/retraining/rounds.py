@@ -142,7 +142,8 @@ class Rounds:
         labels = self._labels(folder)
         left_out = write_cases(self._stores, labels, folder / "cases", self._images, tell)
         there = {label.image_id for label in labels}
-        left_out |= {row["image_id"]: "its label was withdrawn, or is gone" for row in rows if row["image_id"] not in there}
+        gone = [row["image_id"] for row in rows if row["image_id"] not in there]
+        left_out |= dict.fromkeys(gone, "its label was withdrawn, or is gone")
         if left_out:
             write_durably(folder / "left-out.json", json.dumps(left_out, indent=1).encode())
 
