@@ -124,7 +124,12 @@ class PatchBatches:
         gamma = case.suv_gamma_range ** rng.uniform(-1, 1)
         spread = body_spread(case.array("body_quantiles") ** gamma, self.config.normalisation)
         classes = cut_padded(case.array("classes"), corner, self.size, 0)[..., ::along_x]
-        return suv ** np.float16(gamma), ct, classes, spread
+        return raised(suv, gamma), ct, classes, spread
+
+
+def raised(suv: NDArray[np.float16], exponent: float) -> NDArray[np.float16]:
+    """A power of SUV; what 16 bits do not hold becomes the highest that they do, not infinity."""
+    return np.minimum(suv.astype(np.float32) ** exponent, np.finfo(np.float16).max).astype(np.float16)
 
 
 def _in_view(

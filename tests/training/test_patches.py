@@ -18,7 +18,7 @@ from petlesion.training.augmentation import Augmentation, Patches  # noqa: E402
 from petlesion.training.cache import LISTED_VOXELS, CachedCase, prepare  # noqa: E402
 from petlesion.training.cases import find_cases  # noqa: E402
 from petlesion.training.config import AugmentationConfig, CohortConfig, LossConfig  # noqa: E402
-from petlesion.training.dataset import PatchBatches, cut_padded, source_size  # noqa: E402
+from petlesion.training.dataset import PatchBatches, cut_padded, raised, source_size  # noqa: E402
 from petlesion.training.losses import build_loss, merge_unknown  # noqa: E402
 from petlesion.volume import Grid  # noqa: E402
 
@@ -102,6 +102,10 @@ def test_uptake_of_a_cohort_varies_around_suv_1(cases: list[CachedCase]) -> None
     assert max(powers) == pytest.approx(2.0, abs=0.2)
     assert (after[before > 1.01] > 1).all()
     assert (after[before < 0.99] < 1).all()
+
+
+def test_uptake_that_16_bits_do_not_hold_stays_finite() -> None:
+    np.testing.assert_array_equal(raised(np.array([0, 1, 20, 60000], dtype=np.float16), 4.0), [0, 1, 65504, 65504])
 
 
 def test_small_lesions_are_drawn_as_often_as_large_ones(tmp_path: Path) -> None:
