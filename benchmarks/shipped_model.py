@@ -134,7 +134,7 @@ def fine_tuning(out: Path, sarcoma: Path, split: Mapping[str, Any], minutes: flo
         "run": {"max_minutes": minutes, "validate_every": 500, "validation_cases": 1, "keep": "average"},
         "optimiser": {"learning_rate": 0.001, "power": SLOW},
         "augmentation": AUGMENTATION,
-        "loss": {"avid_weight": 4.0, "lesion_weight": 1.0, "faint_lesion_weight": 3.0},
+        "loss": {"avid_weight": 8.0, "lesion_weight": 1.0, "faint_lesion_weight": 3.0},
     }
 
 

@@ -57,6 +57,18 @@ def test_study_in_use_stays(tmp_path: Path) -> None:
     assert files.present("1.3", "1.5") == {"1.3.7"}
 
 
+def test_study_that_was_in_use_goes_though_nothing_has_come_since(tmp_path: Path) -> None:
+    now = [10 * KEPT_S]
+    files = FetchedFiles(tmp_path, 0, clock=lambda: now[0])
+    files.keep("1.1", "1.5", image("1.1.7"))
+    os.utime(tmp_path / "1.1", (0, now[0]))
+    files.prune()
+    assert studies(files) == ["1.1"]
+    now[0] += KEPT_S + 1
+    files.prune()
+    assert studies(files) == []
+
+
 def test_what_a_killed_server_was_removing_goes(tmp_path: Path) -> None:
     files = fetched(tmp_path, 10_000)
     (tmp_path / "1.2").rename(tmp_path / ".going-1.2")

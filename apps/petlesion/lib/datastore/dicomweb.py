@@ -283,12 +283,14 @@ class DicomWeb:
         """Study of a CT, if it has a PET; looks for new PETs where it has none."""
         rows = self.search_series({"SeriesInstanceUID": series_uid})
         study_uid = next((_value(row, "0020000D") for row in rows if _value(row, "00080060") == "CT"), None)
-        for attempt in range(2):
-            if attempt and study_uid is not None:
-                self.refresh()
-            if any(case.study_uid == study_uid for case in self.cases()):
-                return study_uid
-        return None
+        if study_uid is None:
+            return None
+        if not self._has_pet(study_uid):
+            self.refresh()
+        return study_uid if self._has_pet(study_uid) else None
+
+    def _has_pet(self, study_uid: str) -> bool:
+        return any(case.study_uid == study_uid for case in self.cases())
 
     def _whose_turn(self) -> set[str]:
         """PETs to look at although their number of images is the same: it says nothing of CTs and replaced images."""

@@ -59,7 +59,7 @@ class FetchedFiles:
         self.folder = folder
         self._limit, self._clock = limit_bytes, clock
         self._lock = threading.Lock()
-        self._grown = True
+        self._look_at = 0.0
 
     def study_folder(self, study_uid: str) -> Path:
         """Folder of a study."""
@@ -99,7 +99,7 @@ class FetchedFiles:
                 where=path.parent,
                 remedy="free space or permissions",
             ) from error
-        self._grown = True
+        self._look_at = 0.0
         return path
 
     def remove(self, study_uid: str, series_uid: str, uids: Collection[str]) -> None:
@@ -108,14 +108,15 @@ class FetchedFiles:
             self.path(study_uid, series_uid, uid).unlink(missing_ok=True)
 
     def prune(self) -> None:
-        """Remove the studies that go beyond the limit, where files have come since the last time."""
-        if not self._grown:
+        """Remove the studies that go beyond the limit; looks where files have come, and an hour later."""
+        now = self._clock()
+        if now < self._look_at:
             return
-        self._grown = False
+        self._look_at = now + KEPT_S
         for left in self.folder.glob(f"{_GOING}*"):
             shutil.rmtree(left, ignore_errors=True)
         studies = [(path, *_used_and_size(path)) for path in self.folder.glob("*") if is_uid(path.name)]
-        old = self._clock() - KEPT_S
+        old = now - KEPT_S
         for study in beyond(studies, self._limit, old):
             going = study.with_name(f"{_GOING}{study.name}")
             with self._lock, contextlib.suppress(OSError):
