@@ -246,9 +246,10 @@ def test_real_study_comes_back_voxel_identical(site: Site, client: Any, tmp_path
     assert result["study"]["tracer"] == "f18-fdg"
     label = read_nrrd(Path(file))
     assert label.array.any()
+    before = site.orthanc.segmentations(pet.study_instance_uid)
     client.save_label(image, file, "final", {"client_id": "bob"})
-    (seg,) = site.orthanc.segmentations(pet.study_instance_uid)[-1:]
-    (tmp_path / "seg.dcm").write_bytes(site.orthanc.file(seg))
+    (added,) = set(site.orthanc.segmentations(pet.study_instance_uid)) - set(before)
+    (tmp_path / "seg.dcm").write_bytes(site.orthanc.file(added))
     assert_valid(tmp_path / "seg.dcm")
     np.testing.assert_array_equal(read_mask(tmp_path / "seg.dcm", pet).labels > 0, label.array > 0)
 

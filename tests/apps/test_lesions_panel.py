@@ -171,9 +171,11 @@ def test_real_patient_with_the_network_that_ships(
         panel.wait_for_lesions(found)
 
         drawn = panel.voxels(study.pet.grid.shape)
+        before = site.orthanc.segmentations(study.study_instance_uid)
         panel.button("Submit")
         panel.wait_for_note("Submitted")
-        (tmp_path / "seg.dcm").write_bytes(site.orthanc.file(site.orthanc.segmentations(study.study_instance_uid)[-1]))
+        (added,) = set(site.orthanc.segmentations(study.study_instance_uid)) - set(before)
+        (tmp_path / "seg.dcm").write_bytes(site.orthanc.file(added))
         in_archive = read_mask(tmp_path / "seg.dcm", study)
         np.testing.assert_array_equal(in_archive.labels > 0, drawn > 0)
         measured = [
