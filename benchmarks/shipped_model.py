@@ -37,7 +37,7 @@ from petlesion.networks.model_config import InputChannel
 from petlesion.phantom.scanner import ScannerName
 from petlesion.phantom.simulate import SimulateOptions, simulate_cohort
 from petlesion.tracers import TracerName
-from petlesion.training.loop import MODEL_FOLDER, Status, train
+from petlesion.training.loop import Status, train
 
 STAGES = ("simulated", "pretrained", "folds", "unet")
 TRACERS = (TracerName.GA68_DOTATATE, TracerName.CU64_DOTATATE, TracerName.GA68_PSMA11, TracerName.F18_FDG)
@@ -139,11 +139,7 @@ def fine_tuning(out: Path, sarcoma: Path, split: Mapping[str, Any], minutes: flo
 
 
 def run(path: Path) -> None:
-    """Train, saying now and then how far it is."""
-    model = path.parent / "runs" / path.stem / MODEL_FOLDER
-    if model.is_dir():
-        print(f"{path.stem}: done before, {model}", flush=True)
-        return
+    """Train, or go on where it was ended, saying now and then how far it is; refuses the run of another recipe."""
     said = 0.0
 
     def watch(status: Status) -> None:

@@ -34,12 +34,15 @@ def serve(
     tracer: Annotated[
         TracerName | None, typer.Option("--tracer", help="Of NIfTI images that name none, and of simulated patients.")
     ] = None,
-    cache_gb: Annotated[float, typer.Option(metavar="GB", min=0.1, help="Loaded images kept in memory.")] = 4.0,
+    cache_gb: Annotated[
+        float, typer.Option(metavar="GB", min=0.1, max=999_999, help="Loaded images kept in memory.")
+    ] = 4.0,
     fetched_gb: Annotated[
-        float, typer.Option(metavar="GB", min=0, help="Files kept of what was fetched from the DICOMweb server.")
+        float,
+        typer.Option(metavar="GB", min=0, max=999_999, help="Files kept of what was fetched from the DICOMweb server."),
     ] = 100.0,
     copies_gb: Annotated[
-        float, typer.Option(metavar="GB", min=0, help="Copies kept of DICOM images, for 3D Slicer.")
+        float, typer.Option(metavar="GB", min=0, max=999_999, help="Copies kept of DICOM images, for 3D Slicer.")
     ] = 20.0,
     retrain_after: Annotated[
         int, typer.Option(metavar="N", min=0, help="Retrain after N new labels; 0: only when asked to.")

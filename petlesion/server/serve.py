@@ -147,8 +147,8 @@ def serve(options: ServeOptions, display: Display) -> Iterator[Served]:
             studies = stack.enter_context(_own_studies(options, display))
         elif not studies.startswith(("http://", "https://")):
             folder = Path(studies).resolve()
-            if folder.exists() and not folder.is_dir():
-                raise UsageError(f"{folder} is a file, not a folder", remedy="give a folder or a URL with --studies")
+            if not folder.is_dir():
+                raise UsageError(f"{folder} is no folder", remedy="give a folder or a URL with --studies")
             studies = str(folder)
         display.step("start the annotation server")
         labels = options.data / "labels"

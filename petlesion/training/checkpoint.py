@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -91,7 +90,7 @@ def resume(folder: Path, recipe: str, data: str) -> Progressed:
         return Progressed(recipe, data)
     try:
         state = Progressed(**torch.load(path, map_location="cpu", weights_only=True))
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, TypeError) as error:
+    except Exception as error:  # what torch raises over a damaged file depends on where it is damaged
         raise UsageError("checkpoint cannot be read", where=path, remedy="remove it to start again") from error
     for what, found, wanted in (("another recipe", state.recipe, recipe), ("other data", state.data, data)):
         if found != wanted:

@@ -65,7 +65,9 @@ def refusal(data: Path, *options: str) -> str:
 
 def test_errors_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert "is a file, not a folder" in refusal(tmp_path, "--studies", str(tmp_path / "file"))
+    for studies in ("file", "missing"):
+        assert f"{studies} is no folder" in refusal(tmp_path, "--studies", str(tmp_path / studies))
+    assert not (tmp_path / "missing").exists()
     (tmp_path / "retrain.yaml").write_text("run: {setps: 5}")
     assert "run.setps" in refusal(tmp_path, "--retrain-config", str(tmp_path / "retrain.yaml"))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from training_cases import write_case, write_config, write_simulated_case
 
 torch = pytest.importorskip("torch", reason="needs PyTorch (pip install petlesion[network])")
@@ -253,6 +256,18 @@ def test_checkpoints_replace_each_other_whole(tmp_path: Path) -> None:
     assert not state.network["w"].any()
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
     assert resume(tmp_path / "new", "r", "d").step == 0
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(damage=st.dictionaries(st.floats(0, 1, exclude_max=True), st.integers(0, 255), min_size=1, max_size=20))
+def test_damaged_checkpoint_is_read_or_refused(tmp_path: Path, damage: dict[float, int]) -> None:
+    save(Progressed("r", "d", step=1, network={"w": torch.ones(20)}), tmp_path)
+    content = bytearray((tmp_path / FILE).read_bytes())
+    for where, value in damage.items():
+        content[int(where * len(content))] = value
+    (tmp_path / FILE).write_bytes(content)
+    with contextlib.suppress(UsageError):  # damage may leave it readable
+        resume(tmp_path, "r", "d")
 
 
 def test_validation_is_defined_without_lesions() -> None:
