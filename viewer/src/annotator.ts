@@ -36,6 +36,11 @@ export class Clock {
     this.last = now;
   };
 
+  /** Whether somebody is at work just now. */
+  get working(): boolean {
+    return this.now() - this.last <= IDLE_MS;
+  }
+
   get seconds(): number {
     this.tick();
     return Math.round(this.earlier + this.worked / 1000);

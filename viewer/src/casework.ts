@@ -12,6 +12,8 @@ import { texts } from './texts';
 /** Stored labels that a case goes on from, the first that is there. */
 const TAGS = ['draft', 'final', 'original'] as const;
 const POLL_MS = 10_000;
+/** Time after which the server is told that somebody still works on the case; it keeps it an hour, or as it is set. */
+const RENEW_MS = 60_000;
 /** The model that is chosen to begin with, where it is in service, as on the command line. */
 const DEFAULT_MODEL = 'unet';
 /** Events by which somebody works. */
@@ -25,6 +27,8 @@ export class Casework {
   private sending?: Promise<void>;
   /** Under which name this browser has the case. */
   private held?: string;
+  /** When the server last said so. */
+  private reserved = 0;
 
   constructor(
     private readonly open: OpenCase,
@@ -200,14 +204,20 @@ export class Casework {
     const holder = await server.reserve(this.open.image, this.client, before);
     const own = holder.own || holder.client === before;
     this.held = own ? holder.client : undefined;
+    this.reserved = performance.now();
     this.store.set({ holder: { ...holder, own } });
   }
 
-  /** Looks how many cases are labelled and how far training is; a server that is away, or back, is noticed here. */
+  /** Whether the case would go to others though somebody works on it. One that is being stored may be given back by that. */
+  private get lapses(): boolean {
+    return this.clock.working && !this.sending && performance.now() - this.reserved >= RENEW_MS;
+  }
+
+  /** Looks how many cases are labelled and how far training is, and keeps the case; a server that is away, or back, is noticed here. */
   private async status(): Promise<void> {
     try {
       this.store.set({ info: await server.info(), away: false });
-      if (this.held && this.held !== this.client) {
+      if (this.held && (this.held !== this.client || this.lapses)) {
         await this.reserve();
       }
     } catch (error) {

@@ -291,6 +291,62 @@ describe('a name that is entered after the case was opened', () => {
   });
 });
 
+describe('a case that somebody has', () => {
+  /** A case that is open, and what happens to it in the minutes after. */
+  async function had() {
+    const each = opened();
+    const now = vi.spyOn(performance, 'now').mockReturnValue(0);
+    const asks = () => each.server.asked.filter((path) => path.startsWith('PUT /lesions/reservation')).length;
+    await each.casework.begin();
+    const minute = async (minutes: number, work = true) => {
+      now.mockReturnValue(60_000 * minutes);
+      if (work) {
+        window.dispatchEvent(new Event('wheel'));
+      }
+      await vi.advanceTimersByTimeAsync(POLL_MS);
+    };
+    const end = () => each.end().finally(() => now.mockRestore());
+    return { ...each, asks, minute, end };
+  }
+
+  it('stays theirs while they work, and not while nobody does', async () => {
+    const { asks, minute, end } = await had();
+    expect(asks()).toBe(1);
+    await minute(0.5);
+    expect(asks()).toBe(1);
+    await minute(1);
+    await minute(1);
+    expect(asks()).toBe(2);
+    await minute(2);
+    expect(asks()).toBe(3);
+    await minute(4, false);
+    await minute(70, false);
+    expect(asks()).toBe(3);
+    await minute(71);
+    expect(asks()).toBe(4);
+    await end();
+  });
+
+  it('is said to be another person\'s who got it in a long pause, and left to them', async () => {
+    const { server, store, asks, minute, end } = await had();
+    server.holder = 'ben';
+    await minute(90);
+    expect(store.state.holder).toMatchObject({ client: 'ben', own: false });
+    await minute(95);
+    expect(asks()).toBe(2);
+    await end();
+  });
+
+  it('is not taken again by work on it once it was submitted', async () => {
+    const { casework, asks, minute, draw, end } = await had();
+    draw(1);
+    await casework.submit();
+    await minute(5);
+    expect(asks()).toBe(1);
+    await end();
+  });
+});
+
 describe('a case that is left', () => {
   it('asks whether to keep what is not saved, and asks again while that fails', async () => {
     const { server, store, casework, draw, confirm } = opened();

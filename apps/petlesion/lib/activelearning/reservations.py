@@ -11,7 +11,7 @@ from pathlib import Path
 from petlesion.durable import exclusive, write_durably
 
 RESERVED_MINUTES = 60.0
-"""A whole-body study takes an expert less than this; whoever is longer may still submit."""
+"""A whole-body study takes an expert less than this. The viewer prolongs it while somebody works."""
 
 
 @dataclass(frozen=True)
