@@ -110,7 +110,7 @@ export class Editor {
       const [free] = freeValues(map);
       this.store.set({ note: free === undefined ? texts.full : '' });
       if (free !== undefined) {
-        this.lesions.known = this.lesions.knownBut([free]);
+        this.lesions.know(this.lesions.knownBut([free]));
         this.select(free, false);
       }
     }

@@ -24,6 +24,8 @@ export class Lesions {
   private sum = 0;
   private listed = 0;
   known: Known = new Map();
+  /** What was known of earlier states of the map, by checksum: undo of a stroke brings back voxels alone. */
+  private knownThen = new Map<number, Known>();
 
   constructor(private readonly open: OpenCase) {
     open.onClose(() => {
@@ -63,6 +65,7 @@ export class Lesions {
   forgetChanges(): void {
     const history = core().utilities.HistoryMemo.DefaultHistoryMemo;
     history.size = history.size;
+    this.knownThen = new Map([[this.sum, this.known]]);
   }
 
   /** The numbers may be those of other lesions afterwards. */
@@ -70,6 +73,7 @@ export class Lesions {
     this.store.set({ marked: new Set() });
     core().utilities.HistoryMemo.DefaultHistoryMemo[way]();
     this.drawn();
+    this.known = this.knownThen.get(this.sum) ?? this.known;
   }
 
   /**
@@ -80,16 +84,23 @@ export class Lesions {
     const { active, preLabel } = this.store.state;
     let here = { lesions: this.current, known: this.known, active, preLabel };
     let there = { lesions, known, active, preLabel };
-    this.known = known;
     if (edit.length) {
       map.change(edit, () => {
         const { active, preLabel } = this.store.state;
         [here, there] = [there, { ...here, active, preLabel }];
-        this.known = here.known;
         this.store.set({ active: here.active, preLabel: here.preLabel });
         this.changed(here.lesions);
+        this.know(here.known);
       });
+    } else {
+      this.know(known);
     }
+  }
+
+  /** Takes this for known of the map as it is now. */
+  know(known: Known): void {
+    this.known = known;
+    this.knownThen.set(this.sum, known);
   }
 
   /** What is known, but of values that go to other lesions. */
@@ -103,12 +114,20 @@ export class Lesions {
       return;
     }
     this.changed();
+    this.knownThen.set(this.sum, this.knownThen.get(this.sum) ?? this.known);
     window.clearTimeout(this.timer);
     this.timer = window.setTimeout(() => {
+      this.forgetGone();
       this.map?.show();
       void this.settled();
     }, SETTLE_MS);
   };
+
+  /** Forgets what is known of lesions that a stroke has erased entirely: what takes their number is another one. */
+  private forgetGone(): void {
+    const count = this.map ? counts(this.map) : [];
+    this.know(new Map([...this.known].filter(([value]) => count[value])));
+  }
 
   private changed(lesions?: readonly Lesion[]): void {
     this.edits++;

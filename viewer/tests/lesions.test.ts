@@ -49,6 +49,36 @@ describe('what the model says of a lesion', () => {
     }
   });
 
+  it('does not pass to what is painted where it was erased entirely, and comes back where that is undone', async () => {
+    const { draw, stroke, lesions, editor, listed, end } = await found();
+    const measures = vi.spyOn(lesions, 'settled');
+    stroke([1, 0], [0, 0]);
+    await until(() => measures.mock.calls.length > 0);
+    stroke([0, 0], [0, 1]);
+    expect(await listed()).toMatchObject([{ value: 1, ...UNKNOWN }]);
+    stroke([0, 1], [1, 1]);
+    editor.undo();
+    expect(await listed()).toMatchObject([{ value: 1, ...UNKNOWN }]);
+    editor.undo();
+    editor.undo();
+    expect(await listed()).toMatchObject([{ value: 1, ...FOUND }]);
+    editor.redo();
+    draw(0, 1);
+    expect(await listed()).toMatchObject([{ value: 1, ...UNKNOWN }]);
+    await end();
+  });
+
+  it('stays with a lesion of which something is left', async () => {
+    const { stroke, lesions, listed, end } = await found();
+    stroke([1, 0], [1, 1]);
+    const measures = vi.spyOn(lesions, 'settled');
+    stroke([1, 1], [0, 1]);
+    await until(() => measures.mock.calls.length > 0);
+    stroke([0, 1], [1, 1]);
+    expect(await listed()).toMatchObject([{ value: 1, ...FOUND }]);
+    await end();
+  });
+
   it('is there again when what took its place is undone', async () => {
     const { store, editor, finder, listed, end } = await found();
     editor.remove([1]);

@@ -226,13 +226,20 @@ export function opened(server = new Server(), suvbw = 1) {
     slices[0]!.set(first);
     eventTarget.dispatchEvent(Object.assign(new Event('modified'), { detail: { segmentationId: 'petlesion' } }));
   };
+  /** The same as a stroke that undo takes back. */
+  const stroke = (before: number[], after: number[]) => {
+    cornerstone.utilities.HistoryMemo.DefaultHistoryMemo.push({
+      restoreMemo: (undo) => draw(...(undo ? before : after)),
+    });
+    draw(...after);
+  };
   const map = () => Uint8Array.from(slices.flatMap((slice) => [...slice]));
   const end = () => {
     confirm.mockReturnValue(false);
     return casework.close();
   };
   const parts = { open, store, lesions, editor, finder, casework };
-  return { ...parts, server, draw, map, images, ctImages, createMap, confirm, assign, end };
+  return { ...parts, server, draw, stroke, map, images, ctImages, createMap, confirm, assign, end };
 }
 
 /** Lets time pass until a condition holds. */
