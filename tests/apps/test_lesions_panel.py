@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import requests
 from annotation_server import Site, SmallStudy, write_network, write_small_study
-from lesions_panel import LesionsPanel
+from lesions_panel import SETTLE_MS, LesionsPanel
 from numpy.typing import NDArray
 from ohif_panel import browser_page
 
@@ -280,6 +280,36 @@ def test_double_click_enlarges_a_viewport_and_the_next_one_leaves_all_as_it_was(
         panel.key("c")
         panel.click(ball, "fused-axial")
         panel.wait_for_lesions(3)
+        assert panel.trouble == []
+
+
+def test_clicks_spheres_and_tools_outlive_another_layout(site: Site, study: SmallStudy) -> None:
+    even, ball = (tuple(map(float, GRID.to_world(np.array(voxel)))) for voxel in ((15, 22, 14), (14, 15, 19)))
+    with browser_page() as page:
+        panel = LesionsPanel(page, site.url, study.study)
+        spheres = page.locator('[data-viewportid="pet-axial"] [data-cy="petlesion-spheres"] circle')
+        panel.key("l")
+        panel.click(even)
+        spheres.wait_for()
+        panel.key("t")
+        x, y, z = ball
+        for key, viewport, ct in ((".", "pet-axial", "detached"), (",", "fused-axial", "attached")):
+            panel.key(key)
+            page.locator('[data-viewportid="ct-axial"]').wait_for(state=ct)
+            page.wait_for_timeout(SETTLE_MS)
+            assert spheres.count() == 1, f"the sphere is there after {key}"
+            panel.drag((x - 8, y, z), (x + 8, y, z))
+            panel.wait_for_lesions(1)
+            panel.key("Control+z")
+            panel.wait_for_lesions(0)
+            panel.key("c")
+            panel.click(ball, viewport)
+            panel.wait_for_lesions(1)
+            panel.key("Control+z")
+            panel.wait_for_lesions(0)
+            panel.key("t")
+        panel.drag(even, ball)
+        page.get_by_text("liver: mean SUV 1.00").wait_for(state="detached")
         assert panel.trouble == []
 
 

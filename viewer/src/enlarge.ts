@@ -1,6 +1,6 @@
 /**
  * One viewport over all others. OHIF's own way makes the viewports anew, which then have lost the colours of the lesions
- * and of the fused PET, and hear no clicks.
+ * and of the fused PET.
  */
 import type { Any } from './ohif';
 

@@ -13,13 +13,15 @@ import { isInHand } from './tools';
 export class Finder {
   /** Centre of the reference sphere that the annotator has placed. */
   private sphere?: Vector;
+  /** Takes the spheres away that are drawn. */
+  private undraw = () => {};
 
   constructor(
     private readonly open: OpenCase,
     private readonly lesions: Lesions,
     private readonly editor: Editor,
   ) {
-    open.onClose(open.viewports.onClick(this.clicked));
+    open.onClose(open.viewports.onClick(this.clicked), () => this.undraw());
   }
 
   private get store() {
@@ -135,7 +137,8 @@ export class Finder {
       return;
     }
     const moved = (center: Vector) => void (this.store.state.busy ? this.refer(reference) : this.place(center));
-    this.open.viewports.reference(reference?.spheres ?? [], moved);
+    this.undraw();
+    this.undraw = this.open.viewports.reference(reference?.spheres ?? [], moved);
     this.store.set({ reference });
   }
 }

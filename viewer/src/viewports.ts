@@ -8,8 +8,6 @@ import { CLICK_PX, distance, drawSpheres } from './spheres';
 export const PRESETS = [5, 10, 15, 30] as const;
 
 export class Viewports {
-  private drawn: (() => void)[] = [];
-
   constructor(private readonly ohif: Ohif) {}
 
   private viewport(id: string): Any {
@@ -56,39 +54,44 @@ export class Viewports {
     }
   }
 
-  /** Calls back with the world point of each click into slices; a drag is none. */
+  /** Calls back with the world point of each click into slices; a drag is none. Ends when it is called back. */
   onClick(clicked: (world: Vector) => void): () => void {
-    const ends = this.all()
-      .filter((viewport) => viewport.id !== MIP)
-      .map((viewport) => {
-        const element = viewport.element as HTMLElement;
-        let down: PointerEvent | undefined;
-        const press = (event: PointerEvent) => {
-          down = event.button === 0 ? event : undefined;
-        };
-        const release = (event: PointerEvent) => {
-          if (down && distance(down, event) <= CLICK_PX) {
-            const { left, top } = element.getBoundingClientRect();
-            clicked([...viewport.canvasToWorld([event.clientX - left, event.clientY - top])] as Vector);
-          }
-          down = undefined;
-        };
-        element.addEventListener('pointerdown', press, { capture: true });
-        element.addEventListener('pointerup', release, { capture: true });
-        return () => {
-          element.removeEventListener('pointerdown', press, { capture: true });
-          element.removeEventListener('pointerup', release, { capture: true });
-        };
-      });
-    return () => ends.forEach((end) => end());
+    return this.onEach(
+      (id) => id !== MIP,
+      (viewport) => listen(viewport, clicked),
+    );
   }
 
-  /** Draws the reference spheres over the slices of the PET, in the place of those before; they can be dragged. */
-  reference(spheres: Reference['spheres'], moved: (center: Vector) => void): void {
-    this.drawn.forEach((end) => end());
-    this.drawn = PET_VIEWPORTS.map((id) => this.viewport(id))
-      .filter(Boolean)
-      .map((viewport) => drawSpheres(viewport, spheres, moved));
+  /** Draws the reference spheres over the slices of the PET; they can be dragged. Ends when it is called back. */
+  reference(spheres: Reference['spheres'], moved: (center: Vector) => void): () => void {
+    return this.onEach(
+      (id) => PET_VIEWPORTS.includes(id),
+      (viewport) => drawSpheres(viewport, spheres, moved),
+    );
+  }
+
+  /**
+   * Adds something to viewports, also to those that OHIF makes anew, as it does for another layout. Ends, as what was
+   * added does, when it is called back.
+   */
+  private onEach(wanted: (id: string) => boolean, add: (viewport: Any) => () => void): () => void {
+    const ends = new Map<string, () => void>();
+    const renew = (id: string) => {
+      ends.get(id)?.();
+      ends.delete(id);
+      const viewport = this.viewport(id);
+      if (viewport && wanted(id)) {
+        ends.set(id, add(viewport));
+      }
+    };
+    this.all().forEach(({ id }) => renew(id));
+    const service = this.ohif.servicesManager.services.cornerstoneViewportService;
+    const { VIEWPORT_DATA_CHANGED } = service.EVENTS;
+    const made = service.subscribe(VIEWPORT_DATA_CHANGED, ({ viewportId }: { viewportId: string }) => renew(viewportId));
+    return () => {
+      made.unsubscribe();
+      ends.forEach((end) => end());
+    };
   }
 
   private volumeOf(viewport: Any, pet: Any): string | undefined {
@@ -102,4 +105,26 @@ export class Viewports {
     const all = this.all();
     return all.length > 0 && all.length === viewports.size && all.every((viewport) => viewport.getActors().length > 0);
   }
+}
+
+/** Calls back with the world point of each click into a viewport. Ends when it is called back. */
+function listen(viewport: Any, clicked: (world: Vector) => void): () => void {
+  const element = viewport.element as HTMLElement;
+  let down: PointerEvent | undefined;
+  const press = (event: PointerEvent) => {
+    down = event.button === 0 ? event : undefined;
+  };
+  const release = (event: PointerEvent) => {
+    if (down && distance(down, event) <= CLICK_PX) {
+      const { left, top } = element.getBoundingClientRect();
+      clicked([...viewport.canvasToWorld([event.clientX - left, event.clientY - top])] as Vector);
+    }
+    down = undefined;
+  };
+  element.addEventListener('pointerdown', press, { capture: true });
+  element.addEventListener('pointerup', release, { capture: true });
+  return () => {
+    element.removeEventListener('pointerdown', press, { capture: true });
+    element.removeEventListener('pointerup', release, { capture: true });
+  };
 }

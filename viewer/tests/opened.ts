@@ -213,7 +213,11 @@ export function opened(server = new Server(), suvbw = 1) {
     segmentationService: { createLabelmapForDisplaySet: createMap },
     displaySetService: { getActiveDisplaySets: () => [CT] },
     viewportGridService: { getState: () => ({ viewports: new Map() }) },
-    cornerstoneViewportService: { getCornerstoneViewport: () => undefined },
+    cornerstoneViewportService: {
+      EVENTS: {},
+      getCornerstoneViewport: () => undefined,
+      subscribe: () => ({ unsubscribe: () => {} }),
+    },
   };
   const ohif = { servicesManager: { services }, commandsManager: undefined, extensionManager: undefined };
   const store = new Store();

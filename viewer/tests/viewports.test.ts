@@ -1,0 +1,74 @@
+import { expect, it, vi } from 'vitest';
+import type { Vector } from '../src/nrrd';
+import { MIP, PET_VIEWPORTS } from '../src/protocol';
+import * as spheres from '../src/spheres';
+import { Viewports } from '../src/viewports';
+
+/** OHIF's viewports: `make` makes one anew, and says so. */
+function grid() {
+  const viewports = new Map<string, { id: string; element: EventTarget; canvasToWorld: () => Vector }>();
+  const listeners = new Set<(event: { viewportId: string }) => void>();
+  const cornerstoneViewportService = {
+    EVENTS: { VIEWPORT_DATA_CHANGED: 'changed' },
+    getCornerstoneViewport: (id: string) => viewports.get(id),
+    subscribe: (_: string, listener: (event: { viewportId: string }) => void) => {
+      listeners.add(listener);
+      return { unsubscribe: () => listeners.delete(listener) };
+    },
+  };
+  const make = (id: string, n: number) => {
+    const element = Object.assign(new EventTarget(), { getBoundingClientRect: () => ({ left: 0, top: 0 }) });
+    viewports.set(id, { id, element, canvasToWorld: () => [n, n, n] });
+    listeners.forEach((listener) => listener({ viewportId: id }));
+  };
+  const click = (id: string) => {
+    for (const name of ['pointerdown', 'pointerup']) {
+      const event = Object.assign(new Event(name), { clientX: 0, clientY: 0, button: 0 });
+      viewports.get(id)!.element.dispatchEvent(event);
+    }
+  };
+  const viewportGridService = { getState: () => ({ viewports }) };
+  const services = { cornerstoneViewportService, viewportGridService };
+  const ohif = { servicesManager: { services }, commandsManager: undefined, extensionManager: undefined };
+  return { shown: new Viewports(ohif), viewports, make, click };
+}
+
+it('clicks are heard in viewports that OHIF makes anew, once each, until the case is left', () => {
+  const { shown, make, click } = grid();
+  make('ct-axial', 1);
+  make(MIP, 1);
+  const clicked = vi.fn();
+  const end = shown.onClick(clicked);
+  click('ct-axial');
+  make('ct-axial', 2);
+  make('fused-axial', 3);
+  make(MIP, 4);
+  ['ct-axial', 'fused-axial', MIP].forEach(click);
+  expect(clicked.mock.calls).toEqual([[[1, 1, 1]], [[2, 2, 2]], [[3, 3, 3]]]);
+  end();
+  make('ct-axial', 5);
+  ['ct-axial', 'fused-axial'].forEach(click);
+  expect(clicked).toHaveBeenCalledTimes(3);
+});
+
+it('spheres are drawn again over a PET that OHIF makes anew, in the place of those before, and over nothing else', () => {
+  const { shown, viewports, make } = grid();
+  const undrawn = vi.fn();
+  const drawn = vi.spyOn(spheres, 'drawSpheres').mockReturnValue(undrawn);
+  const [first, second] = PET_VIEWPORTS as [string, string];
+  make(first, 1);
+  const sphere = { center_mm: [1, 2, 3] as Vector, radius_mm: 15 };
+  const end = shown.reference([sphere], vi.fn());
+  make(first, 2);
+  make(second, 2);
+  make('ct-axial', 2);
+  make(MIP, 2);
+  expect(drawn.mock.calls.map(([viewport]) => viewport.id)).toEqual([first, first, second]);
+  expect(drawn.mock.lastCall!.slice(0, 2)).toEqual([viewports.get(second), [sphere]]);
+  expect(undrawn).toHaveBeenCalledOnce();
+  end();
+  expect(undrawn).toHaveBeenCalledTimes(3);
+  make(first, 3);
+  expect(drawn).toHaveBeenCalledTimes(3);
+  drawn.mockRestore();
+});
