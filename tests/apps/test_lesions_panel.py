@@ -345,6 +345,29 @@ def test_window_and_brush_go_by_the_suv_of_the_server(site: Site, study: SmallSt
         assert panel.trouble == []
 
 
+def test_keys_work_again_once_an_option_of_a_drop_down_is_chosen(site: Site, study: SmallStudy) -> None:
+    with browser_page() as page:
+        panel = LesionsPanel(page, site.url, study.study)
+        model, window = page.get_by_label("Model"), panel.upper()
+        names = model.locator("option").all_inner_texts()
+        model.select_option(names[0])
+        model.click()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        assert model.input_value() == names[1]
+        panel.key("2")
+        assert panel.upper() == pytest.approx(2 * window)
+        model.focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowDown")
+        assert model.input_value() == names[3], "arrows go on choosing"
+        page.keyboard.press("Escape")
+        panel.key("1")
+        assert panel.upper() == pytest.approx(window)
+        assert model.input_value() == names[3]
+        assert panel.trouble == []
+
+
 def test_study_without_weight_says_so(site: Site) -> None:
     if ohif_folder() is None:
         pytest.skip("OHIF is not here: make viewer")

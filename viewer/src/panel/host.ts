@@ -4,6 +4,7 @@ import { type Root, createRoot } from 'react-dom/client';
 import { chosenPet, forgetPet } from '../arrival';
 import { OpenCase } from '../case';
 import { Casework } from '../casework';
+import { giveKeysBack } from '../dropdowns';
 import { Editor } from '../editor';
 import { Finder } from '../finder';
 import { keepOpacity } from '../fusion';
@@ -80,7 +81,7 @@ export class LesionsHost {
     const editor = new Editor(open, lesions);
     const finder = new Finder(open, lesions, editor);
     const casework = new Casework(open, lesions, editor, finder);
-    const ends = [listen(open, editor, casework), () => open.close(), () => void casework.close()];
+    const ends = [listen(open, editor, casework), giveKeysBack(), () => open.close(), () => void casework.close()];
     this.begun = { open, editor, finder, casework, end: () => ends.forEach((end) => end()) };
     void casework.begin();
     return '';
