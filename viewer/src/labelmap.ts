@@ -55,17 +55,20 @@ export class Labelmap implements Map3 {
     const index = colours.addColorLUT(lut);
     const { style } = tools().segmentation.config;
     style.setStyle({ type: 'Labelmap' }, STYLE);
-    for (const viewportId of viewportGridService.getState().viewports.keys()) {
-      const projected = viewportId === MIP;
-      const blendMode = core().Enums.BlendModes.LABELMAP_EDGE_PROJECTION_BLEND;
-      if (cornerstoneViewportService.getCornerstoneViewport(viewportId)) {
+    const shown = [...viewportGridService.getState().viewports.keys()].filter((id: string) =>
+      cornerstoneViewportService.getCornerstoneViewport(id),
+    );
+    // All at once: cornerstone draws all viewports again for each that it waits for.
+    await Promise.all(
+      shown.map(async (viewportId: string) => {
+        const blendMode = core().Enums.BlendModes.LABELMAP_EDGE_PROJECTION_BLEND;
         await segmentationService.addSegmentationRepresentation(viewportId, {
           segmentationId: ID,
-          ...(projected ? { config: { blendMode } } : {}),
+          ...(viewportId === MIP ? { config: { blendMode } } : {}),
         });
         colours.setColorLUT(viewportId, ID, index);
-      }
-    }
+      }),
+    );
     // The MIP draws outlines alone, with the opacity of what they enclose. Not before its map is there: OHIF would then
     // leave the other viewports as they were.
     style.setStyle({ viewportId: MIP, segmentationId: ID, type: 'Labelmap' }, { ...STYLE, fillAlpha: 1 });

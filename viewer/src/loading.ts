@@ -1,5 +1,6 @@
 /** Images as they come in: drawn now and then, so that drawing does not hold up what is still to come. */
 import { type Any, core } from './ohif';
+import { MIP, PET_FIRST } from './protocol';
 import { texts } from './texts';
 
 /** Time without drawing after each drawing, in units of what that took. */
@@ -8,18 +9,25 @@ const LEAST_MS = 200;
 /** Time between two looks at how much has arrived. */
 const LOOK_MS = 200;
 
-/** Takes over the drawing of incomplete volumes: cornerstone draws all viewports at every fiftieth slice. */
+/**
+ * Takes over the drawing of incomplete volumes: cornerstone draws all viewports at every fiftieth slice. Here those that
+ * show such volumes are drawn.
+ */
 export function drawSparingly(): () => void {
   const loading = new Set<string>();
   let timer = 0;
-  const draw = (): void => {
+  const draw = (volumeIds: readonly string[]): void => {
     const began = performance.now();
-    const engines: Any[] = core().getRenderingEngines();
-    engines.forEach((engine) => engine.render());
+    for (const engine of core().getRenderingEngines() as Any[]) {
+      const shown = (engine.getViewports() as Any[]).filter((each) => volumeIds.some((id) => each.hasVolumeId?.(id)));
+      engine.renderViewports(shown.map(({ id }) => id));
+    }
     // Two frames later the drawing is done.
     requestAnimationFrame(() =>
       requestAnimationFrame(() => {
-        timer = loading.size ? window.setTimeout(draw, Math.max(LEAST_MS, REST * (performance.now() - began))) : 0;
+        const rest = Math.max(LEAST_MS, REST * (performance.now() - began));
+        window.clearTimeout(timer); // of a drawing that had not ended as this one began
+        timer = loading.size ? window.setTimeout(() => draw([...loading]), rest) : 0;
       }),
     );
   };
@@ -28,13 +36,14 @@ export function drawSparingly(): () => void {
     if (volume?.loadStatus && !volume.loadStatus.loaded) {
       volume.autoRenderOnLoad = false;
       loading.add(volume.volumeId);
-      timer ||= window.setTimeout(draw, LEAST_MS);
+      timer ||= window.setTimeout(() => draw([...loading]), LEAST_MS);
     }
   };
   const completed = (event: Any): void => {
-    if (loading.delete(event.detail.volumeId) && !loading.size) {
+    const { volumeId } = event.detail;
+    if (loading.delete(volumeId)) {
       window.clearTimeout(timer);
-      draw();
+      draw([volumeId, ...loading]);
     }
   };
   const { VOLUME_CACHE_VOLUME_ADDED, IMAGE_VOLUME_LOADING_COMPLETED } = core().Enums.Events;
@@ -46,6 +55,59 @@ export function drawSparingly(): () => void {
     window.clearTimeout(timer);
     loading.clear(); // a drawing that has begun is the last
   };
+}
+
+const AWAITED = 'data-petlesion-awaited';
+/** Cornerstone draws no viewport whose canvas has no size. */
+const style = `
+[${AWAITED}] canvas { display: none !important; }
+[${AWAITED}]::after { content: ${JSON.stringify(texts.mipFollows)}; color: #555; position: absolute; inset: 0; margin: auto;
+  height: 1em; text-align: center; }
+`;
+
+/** Draws the MIP, which takes as long as all others together, once the PET is complete. Ends when it is called back. */
+export function awaitPetForMip(): () => void {
+  const sheet = document.head.appendChild(document.createElement('style'));
+  sheet.textContent = style;
+  const wait = (awaited: boolean) =>
+    document.querySelector(`[data-viewportid="${MIP}"]`)?.toggleAttribute(AWAITED, awaited);
+  const added = (event: Any): void => {
+    const { volume } = event.detail.volume;
+    if (volume?.loadStatus && !volume.loadStatus.loaded && volume.metadata.Modality === 'PT') {
+      wait(true);
+    }
+  };
+  const completed = (event: Any): void => {
+    if (core().cache.getVolume(event.detail.volumeId)?.metadata.Modality === 'PT') {
+      wait(false);
+      core().getEnabledElementByViewportId(MIP)?.viewport.render();
+    }
+  };
+  const { VOLUME_CACHE_VOLUME_ADDED, IMAGE_VOLUME_LOADING_COMPLETED } = core().Enums.Events;
+  core().eventTarget.addEventListener(VOLUME_CACHE_VOLUME_ADDED, added);
+  core().eventTarget.addEventListener(IMAGE_VOLUME_LOADING_COMPLETED, completed);
+  return () => {
+    core().eventTarget.removeEventListener(VOLUME_CACHE_VOLUME_ADDED, added);
+    core().eventTarget.removeEventListener(IMAGE_VOLUME_LOADING_COMPLETED, completed);
+    sheet.remove();
+  };
+}
+
+/**
+ * Lets the images of other series wait for those of the PET, without which nothing can be done; OHIF would load the same
+ * slices of both together.
+ */
+export function loadPetFirst(hangingProtocolService: Any, pet: () => Any): void {
+  hangingProtocolService.registerImageLoadStrategy(PET_FIRST, (layout: Any) => {
+    const begun = hangingProtocolService.registeredImageLoadStrategies.interleaveTopToBottom(layout);
+    if (begun) {
+      const ofPet = ({ additionalDetails }: Any) => additionalDetails?.volumeId === volumeId(pet());
+      for (const waiting of Object.values<Any[]>(core().imageLoadPoolManager.getRequestPool().prefetch)) {
+        waiting.sort((a, b) => Number(ofPet(b)) - Number(ofPet(a)));
+      }
+    }
+    return begun;
+  });
 }
 
 /**
@@ -69,5 +131,5 @@ export async function allLoaded(series: Any, tell: (share: number) => void): Pro
   }
 }
 
-const volumeOf = (series: Any): Any =>
-  core().cache.getVolume(`cornerstoneStreamingImageVolume:${series.displaySetInstanceUID}`);
+const volumeId = (series: Any): string => `cornerstoneStreamingImageVolume:${series?.displaySetInstanceUID}`;
+const volumeOf = (series: Any): Any => core().cache.getVolume(volumeId(series));

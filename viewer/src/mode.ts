@@ -2,7 +2,7 @@
 import { chosenPet } from './arrival';
 import { enlargeByDoubleClick } from './enlarge';
 import { registerColours } from './fusion';
-import { drawSparingly } from './loading';
+import { awaitPetForMip, drawSparingly, loadPetFirst } from './loading';
 import { type Any, tools } from './ohif';
 import { PET_STAGE, PET_WINDOW, PROTOCOL, ROLE } from './protocol';
 import { type Series, chooseCt, choosePet, windowOfTracer } from './series';
@@ -62,7 +62,9 @@ async function modeFactory({ loadModules }: { loadModules: (names: string[]) => 
           window.setTimeout(() => hangingProtocolService.setProtocol(PROTOCOL, { stageId: PET_STAGE }));
         }
       });
-      this._unsubscriptions.push(unsubscribe, changed.unsubscribe, drawSparingly(), enlargeByDoubleClick(services));
+      this._unsubscriptions.push(unsubscribe, changed.unsubscribe);
+      this._unsubscriptions.push(drawSparingly(), awaitPetForMip(), enlargeByDoubleClick(services));
+      loadPetFirst(hangingProtocolService, shownPet);
       hangingProtocolService.addCustomAttribute(ROLE, 'PET or CT of the layout', (series: Series) => {
         const pet = shownPet();
         if (series.SeriesInstanceUID === pet?.SeriesInstanceUID) {

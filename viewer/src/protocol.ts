@@ -14,6 +14,9 @@ export const INVERTED_GREY = 'X Ray';
 export const FUSED_COLOURS = 'DICOM Hot Iron';
 const ORIENTATIONS = ['axial', 'sagittal', 'coronal'] as const;
 
+/** Name of the way in which the images of the layout are loaded, see loading.ts. */
+export const PET_FIRST = 'petFirst';
+
 /** Ids of the viewports. */
 export const MIP = 'mip';
 export const PET_VIEWPORTS = ORIENTATIONS.map((each) => `pet-${each}`);
@@ -142,7 +145,7 @@ export const protocol = {
   locked: true,
   availableTo: {},
   editableBy: {},
-  imageLoadStrategy: 'interleaveTopToBottom',
+  imageLoadStrategy: PET_FIRST,
   protocolMatchingRules: [{ attribute: 'ModalitiesInStudy', constraint: { contains: ['PT'] } }],
   displaySetSelectors: { ctDisplaySet: selector('ct'), ptDisplaySet: selector('pet') },
   stages: [

@@ -14,6 +14,7 @@ export const texts = {
   retry: 'Try again',
   dismiss: 'Close',
   refused: (status: number) => `The server refused the request (${status}).`,
+  mipFollows: 'MIP follows the PET',
   noPet: 'This study has no PET that can be annotated.',
   noSuv: 'No SUV for this PET in the viewer: it is shown in the units of its pixels (mostly Bq/mL), without SUV brush and presets.',
   otherSuv: (shown: number) =>

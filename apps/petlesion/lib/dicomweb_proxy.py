@@ -5,6 +5,7 @@ MONAI Label's own proxy holds whole answers in memory, and waits for ever for a 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from starlette.responses import Response
 PASSED_ON = ("accept", "accept-encoding", "content-type", "content-length", "if-none-match", "range")
 """Headers of a request that matter to a DICOMweb server."""
 PASSED_BACK = ("content-type", "content-length", "content-encoding", "content-range", "etag", "last-modified")
+logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each request: one a slice
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 
 
