@@ -105,7 +105,7 @@ def loads(url: str, study_uid: str, count: int) -> list[tuple[str, str]]:
     times: dict[str, list[float]] = {"panel there": [], "panel usable": [], "all images there": []}
     for number in range(1, count + 1):
         with annotators_page() as page:
-            panel = LesionsPanel(page, url, study_uid)
+            panel = LesionsPanel(page, url, study_uid, watched=False)
             print(f"load {number} of {count}: {panel.opened_after[-1]:.1f} s", file=sys.stderr, flush=True)
             for seconds, found in zip(times.values(), panel.opened_after, strict=True):
                 seconds.append(found)

@@ -13,6 +13,6 @@ export function notices(licence, bundles) {
       }
     }
   }
-  const head = `OHIF Viewer, unmodified but for files left out\n\n${licence.trim()}\n`;
+  const head = `OHIF Viewer, its code minified and some files left out\n\n${licence.trim()}\n`;
   return [head, 'Notices found in its bundles\n', ...[...found].sort()].join('\n\n') + '\n';
 }

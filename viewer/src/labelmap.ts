@@ -30,6 +30,8 @@ export class Labelmap implements Map3 {
   private showing = false;
   /** The copy of the map in the MIP that was last written here. */
   private projected: Any;
+  /** Index of the colours, as cornerstone keeps them. */
+  private readonly colours: number;
 
   private constructor(
     private readonly ohif: Ohif,
@@ -38,6 +40,8 @@ export class Labelmap implements Map3 {
   ) {
     this.slices = images.map((image) => image.voxelManager.getScalarData());
     [this.columns, this.rows] = geometry.size;
+    const lut = [[0, 0, 0, 0], ...Array.from({ length: 255 }, (_, n) => [...colourOf(n + 1), 255])];
+    this.colours = tools().segmentation.config.color.addColorLUT(lut);
   }
 
   /** Makes an empty map on a PET, and shows it in all viewports. */
@@ -50,29 +54,27 @@ export class Labelmap implements Map3 {
     const images = (imageIds as string[]).map((id) => core().cache.getImage(id));
     const { geometry, order } = stack(images.map((image) => planeOf(image.referencedImageId)));
     const map = new Labelmap(ohif, geometry, order.map((n) => images[n]));
-    const lut = [[0, 0, 0, 0], ...Array.from({ length: 255 }, (_, n) => [...colourOf(n + 1), 255])];
-    const colours = tools().segmentation.config.color;
-    const index = colours.addColorLUT(lut);
     const { style } = tools().segmentation.config;
     style.setStyle({ type: 'Labelmap' }, STYLE);
-    const shown = [...viewportGridService.getState().viewports.keys()].filter((id: string) =>
-      cornerstoneViewportService.getCornerstoneViewport(id),
-    );
-    // All at once: cornerstone draws all viewports again for each that it waits for.
-    await Promise.all(
-      shown.map(async (viewportId: string) => {
-        const blendMode = core().Enums.BlendModes.LABELMAP_EDGE_PROJECTION_BLEND;
-        await segmentationService.addSegmentationRepresentation(viewportId, {
-          segmentationId: ID,
-          ...(viewportId === MIP ? { config: { blendMode } } : {}),
-        });
-        colours.setColorLUT(viewportId, ID, index);
-      }),
-    );
+    for (const viewportId of viewportGridService.getState().viewports.keys()) {
+      if (cornerstoneViewportService.getCornerstoneViewport(viewportId)) {
+        await map.showIn(viewportId); // one after the other: all at once, cornerstone shows it in the first alone
+      }
+    }
     // The MIP draws outlines alone, with the opacity of what they enclose. Not before its map is there: OHIF would then
     // leave the other viewports as they were.
     style.setStyle({ viewportId: MIP, segmentationId: ID, type: 'Labelmap' }, { ...STYLE, fillAlpha: 1 });
     return map;
+  }
+
+  /** Shows the map in a viewport, in its colours. */
+  async showIn(viewportId: string): Promise<void> {
+    const blendMode = core().Enums.BlendModes.LABELMAP_EDGE_PROJECTION_BLEND;
+    await this.ohif.servicesManager.services.segmentationService.addSegmentationRepresentation(viewportId, {
+      segmentationId: ID,
+      ...(viewportId === MIP ? { config: { blendMode } } : {}),
+    });
+    tools().segmentation.config.color.setColorLUT(viewportId, ID, this.colours);
   }
 
   /**

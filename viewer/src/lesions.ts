@@ -57,7 +57,9 @@ export class Lesions {
     const map = await this.open.whileOpen(Labelmap.create(ohif, pet));
     this.map = map;
     this.sum = checksum(map);
-    this.open.onClose(map.projectWhole(), map.onDrawn(this.drawn));
+    const say = ({ message }: Error) => this.open.attempts.report({ asked: texts.panel, text: message });
+    const shown = this.open.viewports.onMade(({ id }) => void map.showIn(id).catch(say));
+    this.open.onClose(shown, map.projectWhole(), map.onDrawn(this.drawn));
     return map;
   }
 

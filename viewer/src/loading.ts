@@ -131,5 +131,8 @@ export async function allLoaded(series: Any, tell: (share: number) => void): Pro
   }
 }
 
-const volumeId = (series: Any): string => `cornerstoneStreamingImageVolume:${series?.displaySetInstanceUID}`;
+const IMAGES = 'cornerstoneStreamingImageVolume:';
+const volumeId = (series: Any): string => `${IMAGES}${series?.displaySetInstanceUID}`;
+/** Whether a volume is one of images, and no map of lesions. */
+export const isImage = (volumeId?: string): boolean => Boolean(volumeId?.startsWith(IMAGES));
 const volumeOf = (series: Any): Any => core().cache.getVolume(volumeId(series));

@@ -1,7 +1,7 @@
 /** The mode "PET lesions": OHIF's TMTV mode with layout and window of our own, also for a PET without CT. */
 import { chosenPet } from './arrival';
 import { enlargeByDoubleClick } from './enlarge';
-import { registerColours } from './fusion';
+import { keepOpacity, registerColours } from './fusion';
 import { awaitPetForMip, drawSparingly, loadPetFirst } from './loading';
 import { type Any, tools } from './ohif';
 import { PET_STAGE, PET_WINDOW, PROTOCOL, ROLE } from './protocol';
@@ -63,7 +63,7 @@ async function modeFactory({ loadModules }: { loadModules: (names: string[]) => 
         }
       });
       this._unsubscriptions.push(unsubscribe, changed.unsubscribe);
-      this._unsubscriptions.push(drawSparingly(), awaitPetForMip(), enlargeByDoubleClick(services));
+      this._unsubscriptions.push(drawSparingly(), awaitPetForMip(), keepOpacity(), enlargeByDoubleClick(services));
       loadPetFirst(hangingProtocolService, shownPet);
       hangingProtocolService.addCustomAttribute(ROLE, 'PET or CT of the layout', (series: Series) => {
         const pet = shownPet();

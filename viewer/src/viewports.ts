@@ -5,6 +5,9 @@ import { MIP, PET_VIEWPORTS, FUSED_VIEWPORTS } from './protocol';
 import type { Reference } from './server';
 import { CLICK_PX, distance, drawSpheres } from './spheres';
 
+/** From the making of a viewport to OHIF's last word on its window. */
+const REMADE_MS = 200;
+
 export const PRESETS = [5, 10, 15, 30] as const;
 
 export class Viewports {
@@ -39,6 +42,30 @@ export class Viewports {
         viewport.render();
       }
     }
+  }
+
+  /** Lets fused viewports that OHIF makes anew have the window of the PET. Ends when it is called back. */
+  keepWindow(pet: Any): () => void {
+    let timer = 0;
+    const follow = () => {
+      const { voiRange } = this.viewport(PET_VIEWPORTS[0]!)?.getProperties() ?? {};
+      for (const id of FUSED_VIEWPORTS) {
+        const viewport = this.viewport(id);
+        const volumeId = this.volumeOf(viewport, pet);
+        if (volumeId && voiRange) {
+          viewport.setProperties({ voiRange }, volumeId);
+          viewport.render();
+        }
+      }
+    };
+    const made = this.onMade(() => {
+      window.clearTimeout(timer);
+      timer = window.setTimeout(follow, REMADE_MS);
+    });
+    return () => {
+      made();
+      window.clearTimeout(timer);
+    };
   }
 
   /** How much of the PET lies over the CT, 0 to 1. */
@@ -76,22 +103,32 @@ export class Viewports {
    */
   private onEach(wanted: (id: string) => boolean, add: (viewport: Any) => () => void): () => void {
     const ends = new Map<string, () => void>();
-    const renew = (id: string) => {
-      ends.get(id)?.();
-      ends.delete(id);
-      const viewport = this.viewport(id);
-      if (viewport && wanted(id)) {
-        ends.set(id, add(viewport));
+    const renew = (viewport: Any) => {
+      ends.get(viewport.id)?.();
+      ends.delete(viewport.id);
+      if (wanted(viewport.id)) {
+        ends.set(viewport.id, add(viewport));
       }
     };
-    this.all().forEach(({ id }) => renew(id));
+    this.all().forEach(renew);
+    const end = this.onMade(renew);
+    return () => {
+      end();
+      ends.forEach((each) => each());
+    };
+  }
+
+  /** Calls back with each viewport that OHIF makes anew, once it shows something. Ends when it is called back. */
+  onMade(made: (viewport: Any) => void): () => void {
     const service = this.ohif.servicesManager.services.cornerstoneViewportService;
     const { VIEWPORT_DATA_CHANGED } = service.EVENTS;
-    const made = service.subscribe(VIEWPORT_DATA_CHANGED, ({ viewportId }: { viewportId: string }) => renew(viewportId));
-    return () => {
-      made.unsubscribe();
-      ends.forEach((end) => end());
-    };
+    const { unsubscribe } = service.subscribe(VIEWPORT_DATA_CHANGED, ({ viewportId }: { viewportId: string }) => {
+      const viewport = this.viewport(viewportId);
+      if (viewport) {
+        made(viewport);
+      }
+    });
+    return unsubscribe;
   }
 
   private volumeOf(viewport: Any, pet: Any): string | undefined {

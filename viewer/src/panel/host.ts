@@ -7,7 +7,6 @@ import { Casework } from '../casework';
 import { giveKeysBack } from '../dropdowns';
 import { Editor } from '../editor';
 import { Finder } from '../finder';
-import { keepOpacity } from '../fusion';
 import { Lesions } from '../lesions';
 import type { Ohif } from '../ohif';
 import { choosePet } from '../series';
@@ -75,13 +74,18 @@ export class LesionsHost {
     if (!pet || !viewports.shown()) {
       return pet || shown.length === 0 ? texts.notLoaded(0) : texts.noPet;
     }
-    keepOpacity(this.ohif);
     const open = new OpenCase(this.ohif, new Store(), viewports, pet);
     const lesions = new Lesions(open);
     const editor = new Editor(open, lesions);
     const finder = new Finder(open, lesions, editor);
     const casework = new Casework(open, lesions, editor, finder);
-    const ends = [listen(open, editor, casework), giveKeysBack(), () => open.close(), () => void casework.close()];
+    const ends = [
+      viewports.keepWindow(pet),
+      listen(open, editor, casework),
+      giveKeysBack(),
+      () => open.close(),
+      () => void casework.close(),
+    ];
     this.begun = { open, editor, finder, casework, end: () => ends.forEach((end) => end()) };
     void casework.begin();
     return '';
