@@ -58,7 +58,7 @@ export class Labelmap implements Map3 {
     style.setStyle({ type: 'Labelmap' }, STYLE);
     for (const viewportId of viewportGridService.getState().viewports.keys()) {
       if (cornerstoneViewportService.getCornerstoneViewport(viewportId)) {
-        await map.showIn(viewportId); // one after the other: all at once, cornerstone shows it in the first alone
+        await map.display(viewportId); // one after the other: all at once, cornerstone shows it in the first alone
       }
     }
     // The MIP draws outlines alone, with the opacity of what they enclose. Not before its map is there: OHIF would then
@@ -68,7 +68,7 @@ export class Labelmap implements Map3 {
   }
 
   /** Shows the map in a viewport, in its colours. */
-  async showIn(viewportId: string): Promise<void> {
+  async display(viewportId: string): Promise<void> {
     const blendMode = core().Enums.BlendModes.LABELMAP_EDGE_PROJECTION_BLEND;
     await this.ohif.servicesManager.services.segmentationService.addSegmentationRepresentation(viewportId, {
       segmentationId: ID,

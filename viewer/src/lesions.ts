@@ -58,7 +58,7 @@ export class Lesions {
     this.map = map;
     this.sum = checksum(map);
     const say = ({ message }: Error) => this.open.attempts.report({ asked: texts.panel, text: message });
-    const shown = this.open.viewports.onMade(({ id }) => void map.showIn(id).catch(say));
+    const shown = this.open.viewports.onMade(({ id }) => void map.display(id).catch(say));
     this.open.onClose(shown, map.projectWhole(), map.onDrawn(this.drawn));
     return map;
   }

@@ -37,13 +37,6 @@ const positionSync = (orientation: Orientation) => ({
   source: true,
   target: true,
 });
-const segmentationSync = {
-  type: 'hydrateseg',
-  id: 'sameFORId',
-  source: true,
-  target: true,
-  options: { matchingRules: ['sameFOR'] },
-};
 const window = { custom: PET_WINDOW };
 /** Soft tissue. Without it each CT comes in a window of its own where its header names none. */
 const ctOptions = { voi: { windowWidth: 400, windowCenter: 40 } };
@@ -55,7 +48,7 @@ function slices(orientation: Orientation) {
       ...common,
       viewportId: `ct-${orientation}`,
       toolGroupId: 'ctToolGroup',
-      syncGroups: [positionSync(orientation), voiSync('ctWindow'), segmentationSync],
+      syncGroups: [positionSync(orientation), voiSync('ctWindow')],
     },
     displaySets: [{ id: 'ctDisplaySet', options: ctOptions }],
   };
@@ -65,7 +58,7 @@ function slices(orientation: Orientation) {
       viewportId: `pet-${orientation}`,
       toolGroupId: 'ptToolGroup',
       background: [1, 1, 1],
-      syncGroups: [positionSync(orientation), voiSync('petWindow'), voiSync('fusedWindow', true, false), segmentationSync],
+      syncGroups: [positionSync(orientation), voiSync('petWindow'), voiSync('fusedWindow', true, false)],
     },
     displaySets: [{ id: 'ptDisplaySet', options: { voi: window, colormap: { name: INVERTED_GREY } } }],
   };
@@ -77,9 +70,7 @@ function slices(orientation: Orientation) {
       syncGroups: [
         positionSync(orientation),
         voiSync('ctWindow', false, true),
-        voiSync('fusedWindow', false, true),
-        segmentationSync,
-      ],
+        voiSync('fusedWindow', false, true)],
     },
     displaySets: [
       { id: 'ctDisplaySet', options: ctOptions },
@@ -96,7 +87,7 @@ const mip = {
     orientation: 'coronal',
     toolGroupId: 'mipToolGroup',
     background: [1, 1, 1],
-    syncGroups: [voiSync('petWindow'), voiSync('fusedWindow', true, false), segmentationSync],
+    syncGroups: [voiSync('petWindow'), voiSync('fusedWindow', true, false)],
     customViewportProps: { hideOverlays: true },
   },
   displaySets: [
