@@ -1,4 +1,4 @@
-// Fetches the OHIF distribution, its integrity checked, and writes what is needed of it to a folder, 40 MB of code as 24 MB.
+// Fetches the OHIF distribution, its integrity checked, and writes what is needed of it to a folder, its code minified.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -38,15 +38,19 @@ try {
   const licence = readFileSync(join(work, 'package', 'LICENSE'), 'utf8');
   const bundles = readdirSync(dist).filter((name) => name.endsWith('.js')).map((name) => join(dist, name));
   writeFileSync(join(dist, 'THIRD-PARTY-NOTICES.txt'), notices(licence, bundles));
+  let [before, after] = [0, 0];
   for (const path of bundles) {
     // Names stay, so that what an error says can be looked up.
     const short = { minifyWhitespace: true, minifySyntax: true, legalComments: 'none', charset: 'utf8' };
-    writeFileSync(path, (await transform(readFileSync(path, 'utf8'), short)).code);
+    const source = readFileSync(path, 'utf8');
+    const { code } = await transform(source, short);
+    writeFileSync(path, code);
+    [before, after] = [before + source.length, after + code.length];
   }
   writeFileSync(join(dist, 'version.txt'), WRITTEN);
   rmSync(target, { recursive: true, force: true });
   renameSync(dist, target);
-  console.log(`wrote ${target}`);
+  console.log(`wrote ${target}: ${[before, after].map((size) => (size / 1e6).toFixed(0)).join(' MB of code as ')} MB`);
 } finally {
   rmSync(work, { recursive: true, force: true });
 }

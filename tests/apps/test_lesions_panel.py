@@ -335,6 +335,8 @@ def test_another_layout_and_back_looks_as_before(site: Site, study: SmallStudy) 
         panel.select(number)
         page.wait_for_timeout(SETTLE_MS)
         before = {name: middle(panel.picture(name)) for name in names}
+        body = before["fused-axial"][before["fused-axial"].max(axis=-1) > 50]
+        assert np.median(body[:, 2]) > 40, "the PET, which has no blue there, lets the CT be seen"
         for key, ct in ((".", "detached"), (",", "attached")):
             panel.key(key)
             page.locator('[data-viewportid="ct-axial"]').wait_for(state=ct)

@@ -1,7 +1,4 @@
-/**
- * One viewport over all others. OHIF's own way makes the viewports anew, which then have lost the colours of the lesions
- * and of the fused PET.
- */
+/** One viewport over all others. OHIF's own way makes the viewports anew, which are then all drawn again. */
 import type { Any } from './ohif';
 
 const LARGE = 'data-petlesion-large';

@@ -2,8 +2,8 @@
  * The PET over the CT, in DICOM's colours, and as opaque as it is meant: cornerstone dilutes it in slices that are
  * thinner than a ray's step.
  */
-import { type Any, core } from './ohif';
 import { isImage } from './loading';
+import { type Any, core } from './ohif';
 import { FUSED_COLOURS, FUSED_VIEWPORTS } from './protocol';
 
 /** DICOM's Hot Iron palette (PS3.6, B.1.1): value, red, green, blue. The one of OHIF begins blue. */

@@ -31,30 +31,39 @@ export function drawSparingly(): () => void {
       }),
     );
   };
-  const added = (event: Any): void => {
-    const { volume } = event.detail.volume;
-    if (volume?.loadStatus && !volume.loadStatus.loaded) {
-      volume.autoRenderOnLoad = false;
-      loading.add(volume.volumeId);
-      timer ||= window.setTimeout(() => draw([...loading]), LEAST_MS);
-    }
+  const added = (volume: Any): void => {
+    volume.autoRenderOnLoad = false;
+    loading.add(volume.volumeId);
+    timer ||= window.setTimeout(() => draw([...loading]), LEAST_MS);
   };
-  const completed = (event: Any): void => {
-    const { volumeId } = event.detail;
+  const completed = (volumeId: string): void => {
     if (loading.delete(volumeId)) {
       window.clearTimeout(timer);
       draw([volumeId, ...loading]);
     }
   };
-  const { VOLUME_CACHE_VOLUME_ADDED, IMAGE_VOLUME_LOADING_COMPLETED } = core().Enums.Events;
-  core().eventTarget.addEventListener(VOLUME_CACHE_VOLUME_ADDED, added);
-  core().eventTarget.addEventListener(IMAGE_VOLUME_LOADING_COMPLETED, completed);
+  const end = onVolumes(added, completed);
   return () => {
-    core().eventTarget.removeEventListener(VOLUME_CACHE_VOLUME_ADDED, added);
-    core().eventTarget.removeEventListener(IMAGE_VOLUME_LOADING_COMPLETED, completed);
+    end();
     window.clearTimeout(timer);
     loading.clear(); // a drawing that has begun is the last
   };
+}
+
+/** Calls back with each volume whose images are still to come, and with the id of one that is complete. */
+function onVolumes(added: (volume: Any) => void, completed: (volumeId: string) => void): () => void {
+  const { VOLUME_CACHE_VOLUME_ADDED, IMAGE_VOLUME_LOADING_COMPLETED } = core().Enums.Events;
+  const listeners: Record<string, (event: Any) => void> = {
+    [VOLUME_CACHE_VOLUME_ADDED]: ({ detail: { volume: entry } }) => {
+      if (entry.volume?.loadStatus && !entry.volume.loadStatus.loaded) {
+        added(entry.volume);
+      }
+    },
+    [IMAGE_VOLUME_LOADING_COMPLETED]: ({ detail }) => completed(detail.volumeId),
+  };
+  const { eventTarget } = core();
+  Object.entries(listeners).forEach(([name, listener]) => eventTarget.addEventListener(name, listener));
+  return () => Object.entries(listeners).forEach(([name, listener]) => eventTarget.removeEventListener(name, listener));
 }
 
 const AWAITED = 'data-petlesion-awaited';
@@ -71,24 +80,20 @@ export function awaitPetForMip(): () => void {
   sheet.textContent = style;
   const wait = (awaited: boolean) =>
     document.querySelector(`[data-viewportid="${MIP}"]`)?.toggleAttribute(AWAITED, awaited);
-  const added = (event: Any): void => {
-    const { volume } = event.detail.volume;
-    if (volume?.loadStatus && !volume.loadStatus.loaded && volume.metadata.Modality === 'PT') {
+  const added = (volume: Any): void => {
+    if (volume.metadata.Modality === 'PT') {
       wait(true);
     }
   };
-  const completed = (event: Any): void => {
-    if (core().cache.getVolume(event.detail.volumeId)?.metadata.Modality === 'PT') {
+  const completed = (volumeId: string): void => {
+    if (core().cache.getVolume(volumeId)?.metadata.Modality === 'PT') {
       wait(false);
       core().getEnabledElementByViewportId(MIP)?.viewport.render();
     }
   };
-  const { VOLUME_CACHE_VOLUME_ADDED, IMAGE_VOLUME_LOADING_COMPLETED } = core().Enums.Events;
-  core().eventTarget.addEventListener(VOLUME_CACHE_VOLUME_ADDED, added);
-  core().eventTarget.addEventListener(IMAGE_VOLUME_LOADING_COMPLETED, completed);
+  const end = onVolumes(added, completed);
   return () => {
-    core().eventTarget.removeEventListener(VOLUME_CACHE_VOLUME_ADDED, added);
-    core().eventTarget.removeEventListener(IMAGE_VOLUME_LOADING_COMPLETED, completed);
+    end();
     sheet.remove();
   };
 }
@@ -132,7 +137,8 @@ export async function allLoaded(series: Any, tell: (share: number) => void): Pro
 }
 
 const IMAGES = 'cornerstoneStreamingImageVolume:';
-const volumeId = (series: Any): string => `${IMAGES}${series?.displaySetInstanceUID}`;
+/** Cornerstone's name of the volume of a series. */
+export const volumeId = (series: Any): string => `${IMAGES}${series?.displaySetInstanceUID}`;
 /** Whether a volume is one of images, and no map of lesions. */
 export const isImage = (volumeId?: string): boolean => Boolean(volumeId?.startsWith(IMAGES));
 const volumeOf = (series: Any): Any => core().cache.getVolume(volumeId(series));

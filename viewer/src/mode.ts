@@ -2,7 +2,7 @@
 import { chosenPet } from './arrival';
 import { enlargeByDoubleClick } from './enlarge';
 import { keepOpacity, registerColours } from './fusion';
-import { awaitPetForMip, drawSparingly, loadPetFirst } from './loading';
+import { awaitPetForMip, drawSparingly, loadPetFirst, volumeId } from './loading';
 import { type Any, tools } from './ohif';
 import { PET_STAGE, PET_WINDOW, PROTOCOL, ROLE } from './protocol';
 import { type Series, chooseCt, choosePet, windowOfTracer } from './series';
@@ -87,8 +87,7 @@ async function modeFactory({ loadModules }: { loadModules: (names: string[]) => 
 function windowTheCt(match: { displaySetInstanceUID: string } | undefined): void {
   const group = tools().ToolGroupManager.getToolGroup('fusionToolGroup');
   if (match && group) {
-    const volumeId = `cornerstoneStreamingImageVolume:${match.displaySetInstanceUID}`;
-    group.setToolConfiguration('WindowLevel', { volumeId });
+    group.setToolConfiguration('WindowLevel', { volumeId: volumeId(match) });
   }
 }
 

@@ -32,7 +32,7 @@ TIMEOUTS_S = (10.0, 120.0)
 """Longest wait for a connection, and between two pieces of an answer."""
 LOOKED_AT_AGAIN = 1
 """PET series at each refresh that are compared image by image, with the CTs of their study: two requests each, one of
-which keeps Orthanc busy for more than half a second on a whole body."""
+which lists all images, slowly in Orthanc."""
 AWAY = (502, 503, 504)
 """HTTP status of a proxy whose server does not answer."""
 logging.getLogger("dicomweb_client").setLevel(logging.WARNING)  # it logs each request
