@@ -70,7 +70,7 @@ const AWAITED = 'data-petlesion-awaited';
 /** Cornerstone draws no viewport whose canvas has no size. */
 const style = `
 [${AWAITED}] canvas { display: none !important; }
-[${AWAITED}]::after { content: ${JSON.stringify(texts.mipFollows)}; color: #555; position: absolute; inset: 0; margin: auto;
+[${AWAITED}]::after { content: ${JSON.stringify(texts.mipFollows)}; color: #bbb; position: absolute; inset: 0; margin: auto;
   height: 1em; text-align: center; }
 `;
 
