@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,8 +55,14 @@ TOTALSEGMENTATOR_VALUES: Mapping[Organ, tuple[int, ...]] = {
 
 
 _SYNONYMS: Mapping[Organ, tuple[str, ...]] = {Organ.BOWEL: ("colon", "duodenum", "intestine")}
-_NO_ORGAN = {"lesion", "lesions", "metastasis", "metastases", "tumor", "tumors", "tumour", "tumours", "cyst", "adrenal"}
-"""Words of names that name more than the organ, or another one: "liver metastasis", "adrenal_gland_left"."""
+_NO_ORGAN = {
+    *("lesion", "lesions", "metastasis", "metastases", "met", "mets", "tumor", "tumors", "tumour", "tumours"),
+    *("cyst", "cysts", "nodule", "nodules", "mass", "hcc", "gtv", "igtv", "ctv", "itv", "ptv", "prv"),
+    *("minus", "non", "without", "outside", "adrenal"),
+}
+"""Words of names that name more than the organ, or another one: "liver mets", "PTV_Liver", "adrenal_gland_left"."""
+_BINARY: Final = {"1", "255"}
+"""Numbers in masks of a single organ."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,16 +95,18 @@ class Organs:
         return mask if mask.any() else None
 
 
-def read_organs(path: Path, study: PetCt) -> Organs:
+def read_organs(path: Path, study: PetCt, *, alone_is_liver: bool = True) -> Organs:
     """Read organ masks onto the grid of a PET.
 
     Parameters
     ----------
     path
-        NIfTI label volume: a single value is the liver; several values are the numbers of TotalSegmentator 2.
+        NIfTI label volume: 1 or 255 alone is the liver; others are the numbers of TotalSegmentator 2.
         Or DICOM SEG or RTSTRUCT, whose segment labels or ROI names hold the organ's English name.
     study
         The PET.
+    alone_is_liver
+        Otherwise 1 alone is a number of TotalSegmentator, too: the spleen.
 
     Raises
     ------
@@ -111,7 +119,8 @@ def read_organs(path: Path, study: PetCt) -> Organs:
     labels = np.zeros(study.pet.grid.shape, dtype=np.uint16)
     values: dict[Organ, tuple[int, ...]] = {}
     for number, region in enumerate(file.regions, start=1):
-        organ = Organ.LIVER if file.kind == "NIfTI" and len(file.regions) == 1 else organ_named(region.name)
+        mask = alone_is_liver and file.kind == "NIfTI" and len(file.regions) == 1 and region.name in _BINARY
+        organ = Organ.LIVER if mask else organ_named(region.name)
         if organ is not None:
             labels[region.box][region.mask] = number
             values[organ] = (*values.get(organ, ()), number)

@@ -34,6 +34,18 @@ def test_single_value_is_the_liver(study: PetCt, tmp_path: Path) -> None:
     assert organs.mask(Organ.SPLEEN) is None
 
 
+@pytest.mark.parametrize(
+    ("number", "alone_is_liver", "organ"),
+    [(255, True, Organ.LIVER), (5, True, Organ.LIVER), (75, True, Organ.BONES), (1, False, Organ.SPLEEN)],
+)
+def test_other_single_values_are_those_of_totalsegmentator(
+    study: PetCt, tmp_path: Path, number: int, alone_is_liver: bool, organ: Organ
+) -> None:
+    write_labels(np.full(GRID.shape, number, np.uint8), GRID, tmp_path / "organ.nii.gz")
+    organs = read_organs(tmp_path / "organ.nii.gz", study, alone_is_liver=alone_is_liver)
+    assert list(organs.values) == [organ]
+
+
 def test_several_values_are_those_of_totalsegmentator(study: PetCt, tmp_path: Path) -> None:
     labels = np.zeros(GRID.shape, np.uint8)
     labels[0], labels[1], labels[2], labels[3] = 5, 1, 2, 3
@@ -72,6 +84,9 @@ def test_numbers_of_nothing_known_are_refused(study: PetCt, tmp_path: Path) -> N
         ("21", Organ.BLADDER),
         ("Liver metastasis", None),
         ("Left kidney cyst", None),
+        ("GTV_Liver", None),
+        ("Liver mets", None),
+        ("liver minus PTV", None),
         ("adrenal_gland_left", None),
         ("Lesion 3", None),
     ],
