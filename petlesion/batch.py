@@ -5,7 +5,8 @@
     <out>/summary.csv     one line a study: exit code, totals, or why there are none
     <out>/summary.json    the same
 
-A run that was stopped goes on with what is missing; studies that failed are tried again. Ray is used as it is and not
+A run that was stopped goes on with what is missing; studies that failed, and those whose files have changed since, are
+done again. Ray is used as it is and not
 wrapped: `ray.remote` of the function that a local process runs as well.
 """
 
@@ -15,12 +16,20 @@ import csv
 import io
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Final
 
-from petlesion.batch_tasks import BatchOptions, StudyOutcome, Task, outcome_of, run_in_processes, run_on_ray
+from petlesion.batch_tasks import (
+    BatchOptions,
+    StudyOutcome,
+    Task,
+    input_sha256,
+    outcome_of,
+    run_in_processes,
+    run_on_ray,
+)
 from petlesion.durable import write_durably
 from petlesion.errors import ExitCode, ModelError, OutputError, PetlesionError, UsageError
 from petlesion.output import REPORT
@@ -81,14 +90,17 @@ def process_batch(studies: Path, out: Path, options: BatchOptions, progress: Pro
         If the summary cannot be written.
     """
     options = _with_identified_model(options)
+    studies, out = studies.resolve(), out.resolve()  # workers of a cluster run in other folders
     folders = _study_folders(studies, out)
     try:
         out.mkdir(parents=True, exist_ok=True)
         _same_options(out / OPTIONS, options)
-        done = {folder.name: _kept(out / folder.name) for folder in folders}
+        earlier = _earlier_inputs(out / SUMMARY_JSON)
+        done = {folder.name: _kept(folder, out / folder.name, earlier) for folder in folders}
         outcomes = {name: outcome for name, outcome in done.items() if outcome is not None}
         kept = len(outcomes)
-        tasks = [Task(folder, out / folder.name, options) for folder in folders if folder.name not in outcomes]
+        anew = replace(options, output=replace(options.output, overwrite=True))
+        tasks = [Task(folder, out / folder.name, anew) for folder in folders if folder.name not in outcomes]
         written = time.monotonic()
         progress(kept, len(folders))
         try:
@@ -162,18 +174,28 @@ def _same_options(path: Path, options: BatchOptions) -> None:
         )
 
 
-def _kept(folder: Path) -> StudyOutcome | None:
-    """Outcome of an earlier run; None where there are no results, or none that can be read."""
+def _kept(study: Path, results: Path, earlier: Mapping[str, str]) -> StudyOutcome | None:
+    """Outcome of an earlier run; None where there are no results, or none of the study's files as they are now."""
     from petlesion.report import Report
 
-    path = folder / REPORT
+    path = results / REPORT
     if not path.is_file():
         return None
     try:
-        return outcome_of(folder.name, Report.from_json(path.read_text(encoding="utf-8")))
+        outcome = outcome_of(study.name, Report.from_json(path.read_text(encoding="utf-8")))
     except (ValueError, PetlesionError) as error:
-        message = f"report.json of an earlier run cannot be read ({type(error).__name__}); remove {folder}"
-        return StudyOutcome(folder.name, int(ExitCode.OUTPUT), message)
+        message = f"report.json of an earlier run cannot be read ({type(error).__name__}); remove {results}"
+        return StudyOutcome(study.name, int(ExitCode.OUTPUT), message)
+    files = input_sha256(study)
+    return replace(outcome, input_sha256=files) if earlier.get(study.name) == files else None
+
+
+def _earlier_inputs(path: Path) -> dict[str, str]:
+    """Study → identity of its files, as the summary of an earlier run has it."""
+    try:
+        return {row["study"]: row["input_sha256"] for row in json.loads(path.read_text(encoding="utf-8"))}
+    except (OSError, ValueError, KeyError, TypeError):  # none, or one that was damaged: everything is done again
+        return {}
 
 
 def _write_summary(out: Path, outcomes: dict[str, StudyOutcome]) -> None:

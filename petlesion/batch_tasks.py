@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -100,6 +101,8 @@ class StudyOutcome:
         How many there are in `report.json`.
     seconds
         Time it took; None where the results of an earlier run stand.
+    input_sha256
+        Of the names, sizes and times of the files that it was made from.
     """
 
     study: str
@@ -112,6 +115,7 @@ class StudyOutcome:
     review: str = ""
     warnings: int | None = None
     seconds: float | None = None
+    input_sha256: str = ""
 
 
 def process_study(task: Task) -> StudyOutcome:
@@ -119,7 +123,7 @@ def process_study(task: Task) -> StudyOutcome:
     from petlesion.pipeline import segment_to_folder
     from petlesion.reader import read_study
 
-    started = time.monotonic()
+    started, files = time.monotonic(), input_sha256(task.study)
     options = task.options
     try:
         study = read_study(task.study, tracer=options.tracer)
@@ -129,7 +133,19 @@ def process_study(task: Task) -> StudyOutcome:
     except Exception as error:  # noqa: BLE001 - one study must not end the others
         message = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
         return StudyOutcome(task.study.name, int(ExitCode.SEGMENTATION), message, seconds=_since(started))
-    return replace(outcome_of(task.study.name, report), seconds=_since(started))
+    return replace(outcome_of(task.study.name, report), seconds=_since(started), input_sha256=files)
+
+
+def input_sha256(study: Path) -> str:
+    """Identity of a study's files without reading them: their names, sizes and times of change."""
+    digest = hashlib.sha256()
+    for path in sorted(study.rglob("*")):
+        if path.is_file():
+            about = path.stat()
+            digest.update(
+                f"{path.relative_to(study)}\0{about.st_size}\0{about.st_mtime_ns}\0".encode(errors="surrogateescape")
+            )
+    return digest.hexdigest()
 
 
 def run_in_processes(tasks: Sequence[Task], jobs: int) -> Iterator[StudyOutcome]:

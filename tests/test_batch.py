@@ -78,6 +78,28 @@ def test_second_run_does_what_is_missing_and_keeps_the_rest(studies: Path, tmp_p
     assert (out / "a" / "report.pdf").stat().st_mtime_ns == before
 
 
+def test_study_whose_files_have_changed_is_done_again(studies: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process_batch(studies, out, OPTIONS)
+    shutil.rmtree(studies / "a")
+    write_study(studies / "a", 0.5)
+    result = process_batch(studies, out, OPTIONS)
+    assert [(each.study, each.n_lesions) for each in result.outcomes] == [("a", 0), ("b", 0), ("c", None)]
+    assert result.kept == 1
+    assert Report.from_json((out / "a" / "report.json").read_text()).totals.n_lesions == 0
+    (out / "summary.json").unlink()
+    assert process_batch(studies, out, OPTIONS).kept == 0, "nobody knows what the results were made from"
+
+
+def test_other_folders_of_workers_do_not_matter(studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Task] = []
+    monkeypatch.setattr("petlesion.batch.run_in_processes", lambda tasks, _: seen.extend(tasks) or iter(()))
+    monkeypatch.chdir(tmp_path)
+    process_batch(Path("studies"), Path("out"), OPTIONS)
+    assert {task.study for task in seen} == {studies / name for name in "abc"}
+    assert {task.out.parent for task in seen} == {tmp_path / "out"}
+
+
 def test_other_options_are_not_mixed_in(studies: Path, tmp_path: Path) -> None:
     process_batch(studies, tmp_path / "out", OPTIONS)
     other = BatchOptions(SegmentOptions(MethodName.FIXED, suv=4.0), OutputOptions())
