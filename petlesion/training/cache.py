@@ -156,9 +156,12 @@ def _read_index(folder: Path) -> dict[str, Any] | None:
     path = folder / INDEX
     if not path.is_file():
         return None
-    index = dict(json.loads(path.read_text(encoding="utf-8")))
+    try:
+        index = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # of a run that a power cut ended
+        return None
     hashes = {name: _file_sha256(folder / f"{name}.npy") for name in ARRAYS if (folder / f"{name}.npy").is_file()}
-    return index if hashes == index["sha256"] else None
+    return index if hashes == index.get("sha256") else None
 
 
 def _write(case: Case, config: ModelConfig, folder: Path) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from petlesion.tracers import TracerName
 from petlesion.training.config import CohortConfig
 from petlesion.volume import Volume
 
+PET_FILE: Final = "pet.nii.gz"
 SIMULATED_TRUTH = "truth/truth.json"
 LESION_FILES: Final = ("lesions.nii.gz", "lesions.nii", "gtv.nii.gz", "gtv.nii")
 """Names of a label volume whose positive values are tumour."""
@@ -68,9 +69,12 @@ class Case:
         """Hash over all its files."""
         digest = hashlib.sha256()
         for path in self.files:
-            with path.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
+            digest.update(bytes.fromhex(_file_sha256(path)))
         return digest.hexdigest()
+
+    def pet_sha256(self) -> str:
+        """Hash of its PET alone, whatever its label is."""
+        return _file_sha256(self.folder / PET_FILE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +99,11 @@ class LabelledStudy:
     threshold: float
 
 
+def patient_name(patient_id: str) -> str:
+    """Name that the annotation server gives a patient in cases: it says nothing of him, and is always the same."""
+    return hashlib.sha256(f"petlesion patient\0{patient_id}".encode()).hexdigest()
+
+
 def find_cases(cohorts: Iterable[CohortConfig]) -> list[Case]:
     """List the cases of all cohorts by name.
 
@@ -107,7 +116,7 @@ def find_cases(cohorts: Iterable[CohortConfig]) -> list[Case]:
     for cohort in cohorts:
         if not cohort.folder.is_dir():
             raise UsageError(f"cohort {cohort.folder} does not exist", remedy="correct cohorts: in the configuration")
-        found = [_case(path, cohort) for path in sorted(cohort.folder.iterdir()) if (path / "pet.nii.gz").is_file()]
+        found = [_case(path, cohort) for path in sorted(cohort.folder.iterdir()) if (path / PET_FILE).is_file()]
         if not found:
             raise UsageError(
                 f"cohort {cohort.folder} holds no case", remedy="give a folder of folders with pet.nii.gz and lesions"
@@ -151,7 +160,7 @@ def read_case(case: Case, class_names: Sequence[str]) -> LabelledStudy:
 
 def _case(folder: Path, cohort: CohortConfig) -> Case:
     truth = folder / SIMULATED_TRUTH
-    images = [path for name in ("pet.nii.gz", "ct.nii.gz") if (path := folder / name).is_file()]
+    images = [path for name in (PET_FILE, "ct.nii.gz") if (path := folder / name).is_file()]
     patient_id, tracer = folder.name, cohort.tracer
     if truth.is_file():
         record = _truth(truth)
@@ -169,7 +178,9 @@ def _case(folder: Path, cohort: CohortConfig) -> Case:
         if (folder / CASE_FILE).is_file():
             patient_id, tracer = _about(folder / CASE_FILE, patient_id, tracer)
     if tracer is None:
-        raise UsageError("case names no tracer", where=folder, remedy="give tracer: with its cohort")
+        raise UsageError(
+            "case names no tracer", where=folder, remedy=f"name it in {CASE_FILE}, or give tracer: with its cohort"
+        )
     return Case(
         folder.name,
         patient_id,
@@ -190,6 +201,11 @@ def _about(path: Path, patient_id: str, tracer: TracerName | None) -> tuple[str,
         return str(record.get("patient_id", patient_id)), tracer if named is None else TracerName(named)
     except (OSError, ValueError, TypeError) as error:
         raise UsageError(f"{CASE_FILE} cannot be read", where=path.parent, remedy="correct or remove it") from error
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _truth(path: Path) -> Mapping[str, Any]:
@@ -226,7 +242,7 @@ def _organs(case: Case, study: PetCt) -> Organs | None:
     if path is None:
         return None
     if not case.simulated:
-        return read_organs(path, study)
+        return read_organs(path, study, alone_is_liver=False)
     labels = resample(read_labels(path), study.pet.grid, Interpolation.NEAREST).array
     values: dict[Organ, tuple[int, ...]] = {}
     for number, row in _truth(case.folder / SIMULATED_TRUTH)["labels"].items():

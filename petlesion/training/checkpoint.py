@@ -20,8 +20,8 @@ class Progressed:
 
     Attributes
     ----------
-    recipe, data
-        Identity of configuration and data.
+    recipe, data, parent
+        Identity of configuration, data, and the model that training starts from ("" for random weights).
     step
         Next step.
     seconds
@@ -40,6 +40,7 @@ class Progressed:
 
     recipe: str
     data: str
+    parent: str = ""
     step: int = 0
     seconds: float = 0.0
     network: dict[str, Any] = field(default_factory=dict)
@@ -75,25 +76,26 @@ def save(state: Progressed, folder: Path) -> None:
         ) from error
 
 
-def resume(folder: Path, recipe: str, data: str) -> Progressed:
+def resume(folder: Path, recipe: str, data: str, parent: str = "") -> Progressed:
     """State to go on from; that of a new run where there is no checkpoint.
 
     Raises
     ------
     UsageError
-        If the checkpoint is of another recipe or other data, or cannot be read.
+        If the checkpoint is of another recipe, other data or another parent, or cannot be read.
     """
     import torch
 
     path = folder / FILE
     if not path.is_file():
-        return Progressed(recipe, data)
+        return Progressed(recipe, data, parent)
     try:
         state = Progressed(**torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # what torch raises over a damaged file depends on where it is damaged
         raise UsageError("checkpoint cannot be read", where=path, remedy="remove it to start again") from error
-    for what, found, wanted in (("another recipe", state.recipe, recipe), ("other data", state.data, data)):
-        if found != wanted:
+    wanted = Progressed(recipe, data, parent)
+    for what, name in (("another recipe", "recipe"), ("other data", "data"), ("another parent model", "parent")):
+        if getattr(state, name) != getattr(wanted, name):
             raise UsageError(
                 f"checkpoint belongs to {what}", where=path, remedy="give another out: folder, or remove the checkpoint"
             )

@@ -211,7 +211,7 @@ class _Run:
             if config.init_share < 1:
                 network = perturbed(network, data.model, config.init_share)
         identity = data_sha256([*data.training, *data.validation])
-        state = resume(config.out, config.recipe_sha256(), identity)
+        state = resume(config.out, config.recipe_sha256(), identity, lineage[0]["sha256"] if lineage else "")
         network.to(device)
         if state.step:
             network.load_state_dict(state.network)

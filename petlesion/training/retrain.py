@@ -26,7 +26,7 @@ from petlesion.errors import PetlesionError, SegmentationError, UsageError
 from petlesion.networks.model_folder import CARD, load_model, model_identity
 from petlesion.networks.registry import Registry, Version
 from petlesion.segment.network import NetworkOptions
-from petlesion.training.cases import Case, find_cases
+from petlesion.training.cases import Case, find_cases, patient_name
 from petlesion.training.config import CohortConfig, SplitConfig, read_yaml
 from petlesion.training.gate import judge
 from petlesion.training.held_out import score_held_out, trained_on
@@ -144,6 +144,7 @@ def retrain(
 
     Whatever is raised, an out-of-memory error too, `status.json` then says that the retraining failed.
     """
+    run = run.resolve()  # the configuration of its training lies within, and would be relative to that
     config = parse_retrain_config(read_yaml(run / CONFIG_FILE), run / CONFIG_FILE)
     with exclusive(run / _LOCK, wait=False) as held:
         if not held:
@@ -257,16 +258,21 @@ class _Retraining:
 
         The share may have been another then. A case of the annotators keeps its name while its label, and with it its
         content, changes; cards name cases and no patients, so that a patient is known by the case that was trained on.
+        The annotation server hides the ids of its patients; those of a test cohort may be plain.
         """
         cards = [_card(version) for version in self.registry.versions()]
         names, contents = trained_on(cards, "name"), trained_on(cards, "sha256")
         contents |= {case.content_sha256() for case in training}
         patients = {case.patient_id for case in training}
         patients |= {case.patient_id for case in held_out if case.name in names}
+        patients |= {patient_name(patient) for patient in patients}
+        images = {case.pet_sha256() for case in training}
         return [
             case
             for case in [*held_out, *tests]
-            if case.patient_id not in patients and case.content_sha256() not in contents
+            if patients.isdisjoint({case.patient_id, patient_name(case.patient_id)})
+            and case.content_sha256() not in contents
+            and case.pet_sha256() not in images
         ]
 
     def _train(self, cases: Sequence[Case], parent: Version | None) -> None:

@@ -132,6 +132,7 @@ def test_cache_holds_what_the_network_will_see_and_repairs_itself(tmp_path: Path
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npy")} == times
     damaged = a.folder / "suv.npy"
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"\xff")
+    (b.folder / "index.json").write_text("")  # a power cut
     prepare(cases, CONFIG, tmp_path / "cache")
     np.testing.assert_allclose(a.array("suv"), read_image(tmp_path / "cases" / "a" / "pet.nii.gz").array, rtol=1e-3)
 

@@ -256,6 +256,9 @@ def test_checkpoints_replace_each_other_whole(tmp_path: Path) -> None:
     assert not state.network["w"].any()
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
     assert resume(tmp_path / "new", "r", "d").step == 0
+    for other, words in ((("x", "d"), "recipe"), (("r", "x"), "data"), (("r", "d", "x"), "parent")):
+        with pytest.raises(UsageError, match=words):
+            resume(tmp_path, *other)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

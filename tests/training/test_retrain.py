@@ -23,6 +23,7 @@ from petlesion.errors import ExitCode, ModelError, UsageError  # noqa: E402
 from petlesion.networks.model_folder import CARD  # noqa: E402
 from petlesion.networks.registry import Registry  # noqa: E402
 from petlesion.nifti import read_labels, write_labels  # noqa: E402
+from petlesion.training.cases import patient_name  # noqa: E402
 from petlesion.training.config import LossConfig, SplitConfig  # noqa: E402
 from petlesion.training.gate import Decision, judge  # noqa: E402
 from petlesion.training.retrain import (  # noqa: E402
@@ -241,6 +242,29 @@ def test_cases_of_this_very_training_do_not_judge_it(tmp_path: Path, models: Pat
     folder = write_run(tmp_path / "again", models, run=short, cohorts=cohorts, test_cohorts=cohorts, held_out=0.0)
     shutil.copytree(tmp_path / "run" / "cases", folder / "cases")
     assert "0 held-out patients" in retrain(folder).message
+
+
+def test_patients_of_a_test_cohort_are_known_under_the_names_of_the_server(tmp_path: Path, models: Path) -> None:
+    """The server hides the ids of its patients and adds its label to a case; a third scan has no id at all."""
+    cases, test = tmp_path / "run" / "cases", tmp_path / "test"
+    write_labelled(cases, 10)
+    write_labelled(test, 3, first=20)
+    for name, patient in (("case-0", patient_name("p20")), ("case-1", patient_name("somebody"))):
+        (cases / name / "case.json").write_text(json.dumps({"patient_id": patient, "tracer": "f18-fdg", "label": {}}))
+    shutil.copyfile(cases / "case-1" / "pet.nii.gz", test / "case-21" / "pet.nii.gz")
+    short = {**STEPS, "steps": 1, "validate_every": 1}
+    tests = [{"folder": str(test)}]
+    status = retrain(write_run(tmp_path / "run", models, run=short, test_cohorts=tests, held_out=0.0))
+    assert [row["case"] for row in Registry.of(models, "unet").version(1).gate["cases"]] == ["case-22"]
+    assert "left out because they were trained on: 2" in status.message
+
+
+def test_run_can_be_named_from_any_folder(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = {**STEPS, "steps": 1, "validate_every": 1}
+    write_labelled(tmp_path / "runs" / "a" / "cases", 10)
+    write_run(tmp_path / "runs" / "a", models, run=short)
+    monkeypatch.chdir(tmp_path)
+    assert retrain(Path("runs/a")).stage.ended
 
 
 def test_refuses_what_makes_no_sense(tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str]) -> None:

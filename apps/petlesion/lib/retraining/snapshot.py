@@ -20,18 +20,13 @@ from petlesion.errors import OutputError, PetlesionError
 from petlesion.nifti import read_image, write_image, write_labels
 from petlesion.resample import Interpolation, resample
 from petlesion.study import PetCt
-from petlesion.training.cases import CASE_FILE
+from petlesion.training.cases import CASE_FILE, patient_name
 from petlesion.volume import Volume
 
 
 def case_name(image_id: str) -> str:
     """Name of a case in training and on model cards: no UID of a patient's images leaves with a model."""
     return f"case-{_hash('image', image_id)[:16]}"
-
-
-def patient_name(patient_id: str) -> str:
-    """Name of a patient in training, by which who is held out is decided."""
-    return _hash("patient", patient_id)
 
 
 def write_cases(

@@ -13,7 +13,6 @@ from monailabel.interfaces.tasks.scoring import ScoringMethod
 
 from lib.datastore.labels import FINAL, LabelVersion
 from lib.datastore.stores import Stores
-from lib.retraining.snapshot import patient_name
 from petlesion.errors import PetlesionError
 from petlesion.evaluate.lesions import as_instances, match_lesions
 from petlesion.evaluate.voxels import voxel_scores
@@ -21,6 +20,7 @@ from petlesion.networks.registry import Registry
 from petlesion.segment.methods import MethodName, segment
 from petlesion.segment.options import SegmentOptions
 from petlesion.study import PetCt
+from petlesion.training.cases import patient_name
 from petlesion.training.split import position
 
 logger = logging.getLogger(__name__)
