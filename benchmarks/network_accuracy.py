@@ -6,10 +6,11 @@
     done
     python benchmarks/network_accuracy.py DATA -o PREDICTIONS --model apps/petlesion/model/unet
 
-Every folder of DATA that holds patients takes part. A prediction that PREDICTIONS holds is not made again, so the
-command can be interrupted, and repeated with more patients or models. A lesion is found when a prediction shares a
-voxel with it (`--min-iou` for another rule); intervals are 95 %, by 2,000 resamples of patients. Differences are those
-of the first method less each other one, paired by patient, with the p value of `petlesion evaluate --against`.
+Every folder of DATA that holds patients takes part. A prediction that PREDICTIONS holds is not made again, unless it is
+of other code, options or images, so the command can be interrupted, and repeated with more patients or models. A lesion
+is found when a prediction shares a voxel with it (`--min-iou` for another rule); intervals are 95 %, by 2,000 resamples
+of patients. Differences are those of the first method less each other one, paired by patient, with the p value of
+`petlesion evaluate --against`.
 
     python benchmarks/network_accuracy.py runs/data -o PREDICTIONS --model runs/unet/model --validation --variants
 
@@ -20,18 +21,22 @@ with `--refine`, with `--mirror`, and with windows that overlap by a quarter ins
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+import petlesion
 from petlesion.evaluate.cohort import tabulate
 from petlesion.evaluate.comparison import compare
 from petlesion.evaluate.patients import PatientRow, Rules, evaluate_case
@@ -47,6 +52,8 @@ from petlesion.training.loop import MODEL_FOLDER
 
 FIGURES = ("dice", "lesion_f1", "false_positive_ml", "false_negative_ml", "ttv_absolute_error_ml")
 """Columns of the table, of patients with lesions."""
+CODE = Path(petlesion.__file__).parent
+MADE_FROM = "made_from"
 THRESHOLDS = (MethodName.PERCIST, MethodName.FIXED, MethodName.RELATIVE, MethodName.GRADIENT)
 
 
@@ -110,17 +117,38 @@ def find_patients(data: Path) -> list[Patient]:
     return [Patient(folder, TracerName(record["tracer"])) for folder, record in records]
 
 
+@cache
+def code_sha256() -> str:
+    """Hash of all code that a prediction may depend on."""
+    digest = hashlib.sha256()
+    for path in sorted(CODE.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def made_from(patient: Patient, contender: Contender) -> str:
+    """Identity of what decides a prediction: code, options without the threads, and images."""
+    options = replace(contender.options, models=(), network=replace(contender.options.network, threads=None))
+    digest = hashlib.sha256(f"{code_sha256()} {options}".encode())
+    for path in sorted(patient.folder.glob("*.nii.gz")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 def predict(patient: Patient, contender: Contender, out: Path) -> None:
     """Segment a patient unless that was done before; a prediction is complete or absent."""
-    target = out / contender.folder / patient.folder.name
+    target, source = out / contender.folder / patient.folder.name, made_from(patient, contender)
     if target.is_dir():
-        return
+        if (target / MADE_FROM).is_file() and (target / MADE_FROM).read_text() == source:
+            return
+        shutil.rmtree(target)
     study = read_study(patient.folder, tracer=patient.tracer)
     lesions = segment(study, contender.options)
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=".partial-"))
     write_labels(lesions.labels, lesions.grid, staging / "lesions.nii.gz")
     (staging / "report.json").write_text(measure(study, lesions).to_json())
+    (staging / MADE_FROM).write_text(source)
     staging.rename(target)
 
 
