@@ -99,6 +99,18 @@ def test_stored_values_that_the_viewer_cannot_hold_are_renumbered(tmp_path: Path
     np.testing.assert_array_equal(read_nrrd(tmp_path / "back.nrrd").array, np.searchsorted([2, 7], drawn(), "right"))
 
 
+def test_label_drawn_before_all_images_were_there_opens_on_the_pet_as_it_is(tmp_path: Path) -> None:
+    study = write_small_study(tmp_path / "dicom", "anna")
+    annotations = Annotations(open_folder(tmp_path / "dicom"))
+    upper = (slice(5, 30), slice(0, 44), slice(0, 40))
+    annotations.stores.labels.save(study.pet, drawn()[upper], PET_GRID.part(upper))
+    (tmp_path / "back.nrrd").write_bytes(stored(annotations, study.pet, "final"))
+    back = read_nrrd(tmp_path / "back.nrrd")
+    assert back.grid.is_close(PET_GRID)
+    np.testing.assert_array_equal(back.array[upper], drawn()[upper])
+    assert not back.array[:5].any()
+
+
 def test_second_annotator_is_told_who_has_the_case(site: Site) -> None:
     def reserve(client: str, **more: str) -> dict[str, object]:
         query = {"image": site.studies["carl"].pet, "client_id": client, **more}

@@ -43,6 +43,15 @@ def test_every_submission_stays(store: LabelStore) -> None:
     assert store.versions("1.2.3")[0] == first
 
 
+def test_label_is_read_on_the_grid_that_the_pet_has_since(store: LabelStore) -> None:
+    version = store.save("1.2.3", label((0, 1, 1), (2, 3, 4)), GRID)
+    later = Grid.from_geometry((6, 5, 6), (3.0, 2.0, 2.0), origin_mm=(-5.0, 7.0, 94.0))
+    read = version.read_on(later)
+    assert read.grid is later
+    np.testing.assert_array_equal(read.array, np.concatenate([label()[:2], label((0, 1, 1), (2, 3, 4))]))
+    np.testing.assert_array_equal(version.read_on(GRID).array, version.read().array)
+
+
 def test_no_lesion_is_a_label(store: LabelStore) -> None:
     store.save("healthy", label(), GRID)
     (snapshot,) = store.snapshot().labels

@@ -17,6 +17,7 @@ from petlesion.nifti import read_labels
 from petlesion.training.cases import find_cases
 from petlesion.training.config import CohortConfig
 from petlesion.training.retrain import _parted
+from petlesion.volume import Grid
 
 
 def annotated(folder: Path, count: int) -> Stores:
@@ -81,6 +82,22 @@ def test_images_of_earlier_rounds_go_once_their_case_has_no_label(tmp_path: Path
     assert len(after) == 2
     assert len(after - before) == 1
     assert len(list((tmp_path / "first").glob("*/pet.nii.gz"))) == 3
+
+
+def test_label_on_an_earlier_grid_is_scored_and_learned_from_where_it_was_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("monailabel", reason="needs MONAI Label")
+    from lib.scoring.agreement import AgreementScoring
+
+    stores = annotated(tmp_path / "studies", 3)
+    for n, slices in ((0, 22), (1, 24)):
+        truth = stores.labels.current(f"image-{n}").read().array
+        moved = Grid.from_geometry((slices, 24, 24), (4.0, 4.0, 4.0), origin_mm=(0.0, 0.0, 8.0))
+        stores.labels.save(f"image-{n}", np.roll(truth, -2, axis=0)[:slices], moved)
+    scored = AgreementScoring(stores, tmp_path / "none")({"predict": "fixed"}, None)
+    assert [scored["cases"][f"image-{n}"]["dice"] for n in range(3)] == [pytest.approx(1.0, abs=0.1)] * 3
+    write_cases(stores, stores.labels.snapshot().labels, tmp_path / "cases", tmp_path / "images")
+    written = read_labels(tmp_path / "cases" / case_name("image-0") / "lesions.nii.gz")
+    np.testing.assert_array_equal(written.array, stores.labels.versions("image-0")[0].read().array)
 
 
 def test_scores_say_of_each_case_on_which_side_training_has_it(tmp_path: Path) -> None:

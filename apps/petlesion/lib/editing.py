@@ -131,7 +131,8 @@ def referred(annotations: Annotations, image: str, point_mm: tuple[float, float,
 def stored(annotations: Annotations, image: str, tag: str) -> bytes:
     """The current label of an image as an NRRD file; values above 255, which the viewer cannot hold, are renumbered."""
     pet_id, _ = annotations.pet_of(image)
-    volume = annotations.stores.labels.current(pet_id, tag).read()
+    label = annotations.stores.labels.current(pet_id, tag)
+    volume = label.read_on(annotations.stores.cases.load(pet_id).pet.grid)
     if volume.array.max(initial=0) > np.iinfo(np.uint8).max:
         volume = Volume(without_gaps(volume.array)[0], volume.grid)
     with tempfile.TemporaryDirectory(prefix="petlesion-edit-") as folder:

@@ -37,6 +37,7 @@ from petlesion.durable import exclusive, sync_file, sync_folder, write_durably
 from petlesion.errors import OutputError
 from petlesion.lesions import LABEL_DTYPE
 from petlesion.nifti import read_labels, write_labels
+from petlesion.resample import Interpolation, resample
 from petlesion.volume import Grid, Volume
 
 FINAL = "final"
@@ -95,7 +96,7 @@ class LabelVersion:
     info: Mapping[str, Any] = field(default_factory=dict)
 
     def read(self) -> Volume:
-        """The label, (z, y, x) uint16 on the grid of the PET.
+        """The label, (z, y, x) uint16 on the grid that the PET had.
 
         Raises
         ------
@@ -118,6 +119,19 @@ class LabelVersion:
             )
         volume = read_labels(self.path)
         return Volume(volume.array.astype(LABEL_DTYPE, copy=False), volume.grid)
+
+    def read_on(self, grid: Grid) -> Volume:
+        """The label on the grid that the PET has now, which is another where images arrived or were replaced since.
+
+        Raises
+        ------
+        UnknownLabelError
+            As `read`.
+        """
+        volume = self.read()
+        if volume.grid.is_close(grid):
+            return Volume(volume.array, grid)
+        return resample(volume, grid, Interpolation.NEAREST)
 
 
 @dataclass(frozen=True)

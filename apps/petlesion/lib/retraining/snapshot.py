@@ -10,18 +10,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from lib.datastore.dicomweb import ArchiveError
 from lib.datastore.labels import LabelVersion
 from lib.datastore.stores import Stores
 from petlesion.durable import write_durably
 from petlesion.errors import OutputError, PetlesionError
 from petlesion.nifti import read_image, write_image, write_labels
-from petlesion.resample import Interpolation, resample
 from petlesion.study import PetCt
 from petlesion.training.cases import CASE_FILE, patient_name
-from petlesion.volume import Volume
 
 
 def case_name(image_id: str) -> str:
@@ -88,7 +84,6 @@ def write_cases(
 
 def _write_case(stores: Stores, label: LabelVersion, target: Path, images: Path) -> None:
     case = stores.cases.case(label.image_id)
-    volume = label.read()
     source = images / f"{target.name}-{_hash('revision', case.revision)[:8]}"
     if not source.is_dir():
         for earlier in images.glob(f"{target.name}-*"):
@@ -98,9 +93,7 @@ def _write_case(stores: Stores, label: LabelVersion, target: Path, images: Path)
     for path in source.iterdir():
         _link(path, target / path.name)
     grid = read_image(target / "pet.nii.gz").grid
-    if not volume.grid.is_close(grid):  # the images were replaced since
-        volume = resample(Volume(volume.array > 0, volume.grid), grid, Interpolation.NEAREST)
-    write_labels(volume.array.astype(np.uint16), grid, target / "lesions.nii.gz")
+    write_labels(label.read_on(grid).array, grid, target / "lesions.nii.gz")
     about = {
         "patient_id": patient_name(case.patient_id),
         "tracer": case.tracer.value,

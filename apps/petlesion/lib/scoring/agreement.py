@@ -73,7 +73,7 @@ class AgreementScoring(ScoringMethod):  # type: ignore[misc]
 
     def _row(self, label: LabelVersion, options: SegmentOptions) -> dict[str, Any]:
         study: PetCt = self._stores.cases.load(label.image_id)
-        truth = label.read().array
+        truth = label.read_on(study.pet.grid).array
         found = segment(study, options).labels
         scores = voxel_scores(found > 0, truth > 0, study.pet.grid.voxel_ml)
         return {
