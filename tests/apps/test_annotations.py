@@ -130,6 +130,7 @@ def test_label_of_a_study_that_is_gone_stops_nothing(site: Site) -> None:
     site.watch()
     assert len(site.orthanc.segmentations(ben.study)) == 1
     assert site.labels.current(carl.pet).annotator == "Grace^Hopper"
+    assert site.labels.current(carl.pet).info["instances"] is True, "its segment is tracked"
 
 
 def test_refused_seg_is_sent_again_after_growing_pauses(site: Site) -> None:

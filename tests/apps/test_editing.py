@@ -99,6 +99,24 @@ def test_stored_values_that_the_viewer_cannot_hold_are_renumbered(tmp_path: Path
     np.testing.assert_array_equal(read_nrrd(tmp_path / "back.nrrd").array, np.searchsorted([2, 7], drawn(), "right"))
 
 
+def test_parts_of_a_single_value_open_as_lesions_unless_the_client_tells_lesions_apart(tmp_path: Path) -> None:
+    study = write_small_study(tmp_path / "dicom", "anna")
+    annotations = Annotations(open_folder(tmp_path / "dicom"))
+    labels = np.where(drawn() == 7, 3, 0).astype(np.uint16)
+    labels[:3, 0, 0] = 3
+
+    def opened(info: dict[str, object]) -> np.ndarray:
+        annotations.stores.labels.save(study.pet, labels, PET_GRID, tag="draft", info=info)
+        (tmp_path / "back.nrrd").write_bytes(stored(annotations, study.pet, "draft"))
+        return read_nrrd(tmp_path / "back.nrrd").array
+
+    expected = np.where(drawn() == 7, 1, 0)
+    expected[:3, 0, 0] = 2
+    for info in ({}, {"instances": False}):
+        np.testing.assert_array_equal(opened(info), expected)
+    np.testing.assert_array_equal(opened({"instances": True}), labels)
+
+
 def test_label_drawn_before_all_images_were_there_opens_on_the_pet_as_it_is(tmp_path: Path) -> None:
     study = write_small_study(tmp_path / "dicom", "anna")
     annotations = Annotations(open_folder(tmp_path / "dicom"))

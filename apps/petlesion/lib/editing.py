@@ -25,7 +25,7 @@ from lib.activelearning.reservations import Reservations
 from lib.datastore.annotations import Annotations
 from lib.datastore.image_ids import is_safe_name
 from lib.datastore.labels import FINAL
-from lib.datastore.submissions import read_submission
+from lib.datastore.submissions import MAX_VALUES, read_submission
 from lib.endpoints import as_http
 from lib.infers.results import describe
 from petlesion import __version__
@@ -33,6 +33,7 @@ from petlesion.lesions import LABEL_DTYPE, Lesions
 from petlesion.measure.biomarkers import measure
 from petlesion.nrrd import write_nrrd
 from petlesion.report import MethodRecord, Review
+from petlesion.segment.components import label_components
 from petlesion.segment.reference import find_reference
 from petlesion.study import PetCt
 from petlesion.volume import Volume
@@ -129,11 +130,15 @@ def referred(annotations: Annotations, image: str, point_mm: tuple[float, float,
 
 
 def stored(annotations: Annotations, image: str, tag: str) -> bytes:
-    """The current label of an image as an NRRD file; values above 255, which the viewer cannot hold, are renumbered."""
+    """The current label of an image as an NRRD file: one value a lesion, up to the 255 that the viewer can hold."""
     pet_id, _ = annotations.pet_of(image)
     label = annotations.stores.labels.current(pet_id, tag)
     volume = label.read_on(annotations.stores.cases.load(pet_id).pet.grid)
-    if volume.array.max(initial=0) > np.iinfo(np.uint8).max:
+    if label.lesions == 1 and label.info.get("instances") is not True:
+        # A client that does not say so may have drawn all lesions with one value.
+        parts = label_components(volume.array > 0, volume.grid.voxel_ml, 0.0)
+        volume = Volume(np.minimum(parts, MAX_VALUES), volume.grid)
+    elif volume.array.max(initial=0) > MAX_VALUES:
         volume = Volume(without_gaps(volume.array)[0], volume.grid)
     with tempfile.TemporaryDirectory(prefix="petlesion-edit-") as folder:
         path = Path(folder) / "label.nrrd"

@@ -26,6 +26,7 @@ from petlesion import __version__
 from petlesion.dicom.attributes import text
 from petlesion.dicom.frame_of_reference import referenced_series
 from petlesion.dicom.segmentation import build_segmentation
+from petlesion.dicom.segmentation_reader import tracks_segments
 from petlesion.errors import OutputError, PetlesionError, UsageError
 from petlesion.masks import read_mask
 from petlesion.measure.biomarkers import measure
@@ -236,7 +237,11 @@ class Annotations:
         if self._holds_ours(found.key, image_id, version):
             return
         annotator = str(header.get("ContentCreatorName") or "")
-        info = {"sop_instance_uid": found.key, "series": text(header, "SeriesDescription")}
+        info = {
+            "sop_instance_uid": found.key,
+            "series": text(header, "SeriesDescription"),
+            "instances": tracks_segments(header),
+        }
         self.submit(
             image_id,
             found.path,
