@@ -63,8 +63,8 @@ def serve(
 
     For example:
       petlesion serve
-      petlesion serve --studies http://127.0.0.1:8042/dicom-web
-      petlesion serve --studies /data/suv --tracer ga68-psma11 --port 8001
+      petlesion serve --studies http://127.0.0.1:8042/dicom-web --data /srv/clinic
+      petlesion serve --studies /data/suv --data /srv/suv --tracer ga68-psma11 --port 8001
     """
     from petlesion.server.serve import ServeOptions, serve
 

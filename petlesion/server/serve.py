@@ -18,6 +18,7 @@ from pathlib import Path
 
 import petlesion
 from petlesion.console import Display
+from petlesion.durable import write_durably
 from petlesion.errors import UsageError
 from petlesion.networks.installed import models_folder
 from petlesion.phantom.simulate import SimulateOptions, simulate_cohort
@@ -29,6 +30,9 @@ from petlesion.training.retrain_config import read_server_options
 _START_S = 300.0
 """Longest start of the server: cold files on a busy host."""
 _CHECK_S = 0.5
+SOURCE_FILE = "studies.txt"
+"""Of which images the labels in a data folder are."""
+_OWN = "an Orthanc of its own"
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class ServeOptions:
     Attributes
     ----------
     data
-        Folder for everything that is kept: labels, models, fetched images, logs; and Orthanc's storage.
+        Folder for everything that is kept of these studies: labels, fetched images, logs; and Orthanc's storage.
     studies
         Folder or URL of a DICOMweb server; None: an Orthanc in `data`, with simulated patients.
     host, port
@@ -133,7 +137,7 @@ def serve(options: ServeOptions, display: Display) -> Iterator[Served]:
     Raises
     ------
     UsageError
-        If it cannot be started, or the options of retraining make no sense.
+        If it cannot be started, the data folder is of other studies, or the options of retraining make no sense.
     """
     if importlib.util.find_spec("monailabel") is None:
         raise UsageError("monailabel is not installed", remedy="install petlesion with the extra: server")
@@ -144,12 +148,11 @@ def serve(options: ServeOptions, display: Display) -> Iterator[Served]:
     with ExitStack() as stack:
         studies = options.studies
         if studies is None:
+            _keep_to(options.data, _OWN)
             studies = stack.enter_context(_own_studies(options, display))
-        elif not studies.startswith(("http://", "https://")):
-            folder = Path(studies).resolve()
-            if not folder.is_dir():
-                raise UsageError(f"{folder} is no folder", remedy="give a folder or a URL with --studies")
-            studies = str(folder)
+        else:
+            studies = _located(studies)
+            _keep_to(options.data, studies)
         display.step("start the annotation server")
         labels = options.data / "labels"
         log = options.data / "server.log"
@@ -159,6 +162,28 @@ def serve(options: ServeOptions, display: Display) -> Iterator[Served]:
         url = f"http://{_reached_by(options.host)}:{options.port}"
         child.wait_until_it_answers(f"{url}/info/", _START_S)
         yield Served(url, studies, _viewable(url, studies), labels, log, (child,))
+
+
+def _located(studies: str) -> str:
+    """The same source always by the same words: a URL without slash at its end, or the path of a folder."""
+    if studies.startswith(("http://", "https://")):
+        return studies.rstrip("/")
+    folder = Path(studies).resolve()
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder", remedy="give a folder or a URL with --studies")
+    return str(folder)
+
+
+def _keep_to(data: Path, source: str) -> None:
+    """Refuse a data folder of other images: labels go by image ids, and two folders may both hold a `p01.nii.gz`."""
+    file = data / SOURCE_FILE
+    known = file.read_text(encoding="utf-8").strip() if file.is_file() else source
+    if known != source and [*data.glob("labels/*"), *data.glob("cache/*")]:
+        raise UsageError(
+            f"{data} is of the images of {known}, not of {source}",
+            remedy=f"give another --data; or, where the images have only moved, write their new place into {file.name}",
+        )
+    write_durably(file, f"{source}\n".encode())
 
 
 def _check_address(host: str, port: int) -> None:

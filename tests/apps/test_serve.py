@@ -15,8 +15,9 @@ import requests
 from annotation_server import free_port, write_small_study
 from serve_command import serving
 
+from petlesion.errors import UsageError
 from petlesion.server.orthanc import is_installed
-from petlesion.server.serve import _viewable
+from petlesion.server.serve import SOURCE_FILE, _keep_to, _located, _viewable
 
 START_S = 180
 
@@ -70,6 +71,28 @@ def test_errors_are_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "missing").exists()
     (tmp_path / "retrain.yaml").write_text("run: {setps: 5}")
     assert "run.setps" in refusal(tmp_path, "--retrain-config", str(tmp_path / "retrain.yaml"))
+
+
+def test_labels_of_other_images_are_not_taken_for_those_of_these(tmp_path: Path) -> None:
+    (tmp_path / SOURCE_FILE).write_text("http://archive/dicom-web\n")
+    for name in ("labels/p01", "images"):
+        (tmp_path / name).mkdir(parents=True)
+    said = refusal(tmp_path, "--studies", str(tmp_path / "images"))
+    assert f"images of http://archive/dicom-web, not of {tmp_path / 'images'}; give another --data" in said
+
+
+@pytest.mark.parametrize("kept", ["labels", "cache"])
+def test_data_folder_keeps_to_its_first_images(tmp_path: Path, kept: str) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "link").symlink_to("images")
+    _keep_to(tmp_path, _located("http://mistyped"))  # of which nothing was kept
+    for studies in ("images", "link", "images/"):
+        _keep_to(tmp_path, _located(str(tmp_path / studies)))
+        (tmp_path / kept / "p01").mkdir(parents=True, exist_ok=True)
+    with pytest.raises(UsageError, match="give another --data"):
+        _keep_to(tmp_path, _located("http://archive/dicom-web/"))
+    (tmp_path / SOURCE_FILE).write_text("http://archive/dicom-web")
+    _keep_to(tmp_path, _located("http://archive/dicom-web/"))
 
 
 def test_another_server_is_not_taken_for_this_one(tmp_path: Path) -> None:
