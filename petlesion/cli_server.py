@@ -101,7 +101,7 @@ def _print_served(served: Served) -> None:
     more = len(served.viewable) - len(shown)
     rows = [
         ("server", served.url),
-        *((f"OHIF, {patient}", viewer + uid) for patient, uid in shown),
+        *((f"OHIF, {name}", viewer + uid) for uid, name in shown),
         *([("OHIF", f"{more} more: {served.url}/{'' if own else 'ohif/'}")] if more else []),
         *([] if own else [("missing", "the mode PET lesions, with which lesions are corrected in OHIF: make viewer")]),
         ("3D Slicer", f"module MONAI Label, server {served.url}"),

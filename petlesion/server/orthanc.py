@@ -12,7 +12,7 @@ from pathlib import Path
 
 from petlesion.durable import write_durably
 from petlesion.progress import Progress, silent
-from petlesion.server.processes import free_port, running
+from petlesion.server.processes import Child, free_port, running
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 """Where Debian's package orthanc-dicomweb puts the plugin."""
@@ -27,7 +27,7 @@ def is_installed() -> bool:
 
 
 @contextlib.contextmanager
-def orthanc(folder: Path) -> Iterator[str]:
+def orthanc(folder: Path) -> Iterator[tuple[Child, str]]:
     """Run Orthanc until the block ends.
 
     It answers on the loopback interface alone, without a password, and speaks no DICOM protocol but DICOMweb; see
@@ -40,8 +40,8 @@ def orthanc(folder: Path) -> Iterator[str]:
 
     Yields
     ------
-    str
-        URL of Orthanc; its DICOMweb services are below `/dicom-web`.
+    Child, str
+        Orthanc, and its URL; its DICOMweb services are below `/dicom-web`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port(PORT)
@@ -52,7 +52,7 @@ def orthanc(folder: Path) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     with running("Orthanc", ["Orthanc", str(folder / "orthanc.json")], folder / "orthanc.log") as child:
         child.wait_until_it_answers(f"{url}/system", _START_S)
-        yield url
+        yield child, url
 
 
 def store(url: str, folder: Path, progress: Progress = silent) -> int:

@@ -76,9 +76,11 @@ class Served:
     studies
         Where the images come from.
     viewable
-        StudyInstanceUID by patient, of studies that OHIF can open.
+        Patient and date by StudyInstanceUID, of studies that OHIF can open.
     labels, log
         Where labels are kept, and what the server writes.
+    children
+        The programs that run.
     """
 
     url: str
@@ -146,12 +148,12 @@ def serve(options: ServeOptions, display: Display) -> Iterator[Served]:
     _check_address(options.host, options.port)
     options.data.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        studies = options.studies
-        if studies is None:
+        others: tuple[Child, ...] = ()
+        if options.studies is None:
             _keep_to(options.data, _OWN)
-            studies = stack.enter_context(_own_studies(options, display))
+            studies, others = stack.enter_context(_own_studies(options, display))
         else:
-            studies = _located(studies)
+            studies = _located(options.studies)
             _keep_to(options.data, studies)
         display.step("start the annotation server")
         labels = options.data / "labels"
@@ -161,7 +163,7 @@ def serve(options: ServeOptions, display: Display) -> Iterator[Served]:
         )
         url = f"http://{_reached_by(options.host)}:{options.port}"
         child.wait_until_it_answers(f"{url}/info/", _START_S)
-        yield Served(url, studies, _viewable(url, studies), labels, log, (child,))
+        yield Served(url, studies, _viewable(url, studies), labels, log, (child, *others))
 
 
 def _located(studies: str) -> str:
@@ -231,8 +233,8 @@ def _environment(options: ServeOptions) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _own_studies(options: ServeOptions, display: Display) -> Iterator[str]:
-    """Simulated patients: in an Orthanc of our own, or in a folder where there is none."""
+def _own_studies(options: ServeOptions, display: Display) -> Iterator[tuple[str, tuple[Child, ...]]]:
+    """Simulated patients: in an Orthanc of our own, which comes with its URL, or in a folder where there is none."""
     simulated = options.data / "simulated"
     if options.patients:
         display.step(f"simulate {options.patients} patients, once")
@@ -242,14 +244,14 @@ def _own_studies(options: ServeOptions, display: Display) -> Iterator[str]:
             display.count,
         )
     if not is_installed():
-        yield str(_as_folder(simulated, options.data / "images"))
+        yield str(_as_folder(simulated, options.data / "images")), ()
         return
     display.step("start Orthanc")
-    with orthanc(options.data / "orthanc") as url:
+    with orthanc(options.data / "orthanc") as (child, url):
         if options.patients:
             display.step("store the simulated patients")
             store(url, simulated, display.count)
-        yield f"{url}/dicom-web"
+        yield f"{url}/dicom-web", (child,)
 
 
 def _as_folder(simulated: Path, images: Path) -> Path:
@@ -265,7 +267,7 @@ def _as_folder(simulated: Path, images: Path) -> Path:
 
 
 def _viewable(url: str, studies: str) -> dict[str, str]:
-    """Studies by patient; none where the server does not list them in time, which is no reason to end it."""
+    """What studies show; none where the server does not list them in time, which is no reason to end it."""
     if not studies.startswith("http"):
         return {}
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -275,4 +277,4 @@ def _viewable(url: str, studies: str) -> dict[str, str]:
     except OSError:
         return {}
     infos = [each["image"]["info"] for each in objects]
-    return {info["patient_id"]: info["study_uid"] for info in infos}
+    return {info["study_uid"]: f"{info['patient_id']} {info['study_date']}".strip() for info in infos}

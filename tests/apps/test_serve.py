@@ -13,6 +13,7 @@ import psutil
 import pytest
 import requests
 from annotation_server import free_port, write_small_study
+from http_server import listening
 from serve_command import serving
 
 from petlesion.errors import UsageError
@@ -38,6 +39,15 @@ def test_orthanc_of_its_own_ends_even_when_the_command_is_killed(tmp_path: Path)
         assert len(children) >= 2
         process.kill()
         assert wait_until_gone(children) == []
+
+
+def test_command_ends_with_its_orthanc(tmp_path: Path) -> None:
+    if not is_installed():
+        pytest.skip("Orthanc with DICOMweb is not installed: make system-tools")
+    with serving(tmp_path, "--patients", "0") as (process, _):
+        (orthanc,) = (child for child in process.children() if child.name() == "Orthanc")
+        orthanc.kill()
+        assert process.wait(60) == 2
 
 
 def test_folder_is_served_until_the_command_is_ended(tmp_path: Path) -> None:
@@ -100,6 +110,20 @@ def test_another_server_is_not_taken_for_this_one(tmp_path: Path) -> None:
         port = str(other.getsockname()[1])
         assert f"port {port} of 127.0.0.1 is in use; end what listens there" in refusal(tmp_path, "--port", port)
     assert "no server can listen on 192.0.2.1" in refusal(tmp_path, "--host", "192.0.2.1")
+
+
+def test_each_study_of_a_patient_is_listed() -> None:
+    fastapi = pytest.importorskip("fastapi", reason="the annotation server is not installed here")
+    app = fastapi.FastAPI()
+    infos = [
+        {"patient_id": "anna", "study_uid": "1.1", "study_date": "20240105"},
+        {"patient_id": "anna", "study_uid": "1.2", "study_date": "20240406"},
+        {"patient_id": "ben", "study_uid": "1.3", "study_date": ""},
+    ]
+    app.get("/datastore/")(lambda: {"objects": {str(n): {"image": {"info": info}} for n, info in enumerate(infos)}})
+    with listening(app) as port:
+        listed = _viewable(f"http://127.0.0.1:{port}", "http://archive/dicom-web")
+    assert listed == {"1.1": "anna 20240105", "1.2": "anna 20240406", "1.3": "ben"}
 
 
 def test_studies_that_are_not_listed_end_nothing() -> None:
