@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -91,6 +92,7 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
         self._learning = Learning(stores, self._models, self.conf)
         self._starts = TrainingStarts(self._learning.training_due, self._start_training)
         work = stores.labels.folder.parent / f"{stores.labels.folder.name}-work"
+        self._results = work / "results"
         release = self._learning.reservations.release
         copies = ImageCopies(work / "images", bytes_of(self.conf, "copies_gb", LIMIT_BYTES))
         return PetCtDatastore(Annotations(stores), ImageNotes(work / "notes"), copies, self.studies, release)
@@ -114,6 +116,8 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
     def on_init_complete(self) -> None:
         """Begin to look for new images and labels, and to start what trainings are due; called by the server alone."""
         super().on_init_complete()
+        # What an earlier server was about to send: SIGTERM, which ends it, leaves no time to remove that.
+        shutil.rmtree(self._results, ignore_errors=True)
         if self._learning.rounds.interrupted():
             logger.info("a retraining was interrupted and goes on")
             self.async_training(MODEL)
@@ -212,7 +216,7 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
         Returns
         -------
         dict
-            `file`, a temporary file with the label, and `params`, the JSON of the result.
+            `file`, a file with the label that the caller removes, and `params`, the JSON of the result.
 
         Raises
         ------
@@ -229,7 +233,7 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
         image = str(request["image"])
         study, grid = self._open_file(Path(image)) if Path(image).is_absolute() else datastore.annotations.open(image)
         loaded = time.monotonic()
-        job = Job(study, grid, request)
+        job = Job(study, grid, request, self._results)
         file, result = task({"job": job, "output": request.get("output")})
         ended = time.monotonic()
         result["latencies"] = {"load": round(loaded - began, 3), "infer": round(ended - loaded, 3)}

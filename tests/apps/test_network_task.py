@@ -35,7 +35,7 @@ def test_two_who_ask_at_once_wait_for_each_other(tmp_path: Path, monkeypatch: py
 
     def ask() -> None:
         together.wait()
-        found.append(task.find(Job(study, study.pet.grid, {}), Parameters("unet", {})))
+        found.append(task.find(Job(study, study.pet.grid, {}, tmp_path), Parameters("unet", {})))
 
     monkeypatch.setattr(tasks, "segment_by_network", counted)
     threads = [threading.Thread(target=ask) for _ in range(2)]
@@ -61,7 +61,7 @@ def test_click_on_a_study_that_was_segmented_does_not_wait_for_another(
         return segment(*arguments, **options)
 
     def ask(study: PetCt) -> Lesions:
-        return task.find(Job(study, study.pet.grid, {}), Parameters("unet", {}))
+        return task.find(Job(study, study.pet.grid, {}, tmp_path), Parameters("unet", {}))
 
     first = ask(anna)
     monkeypatch.setattr(tasks, "segment_by_network", slow)

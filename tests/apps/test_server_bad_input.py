@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import tarfile
@@ -13,6 +14,7 @@ import pytest
 import requests
 from annotation_server import PET_GRID, Site, write_small_study
 
+from petlesion.errors import UsageError
 from petlesion.nifti import write_image, write_labels
 from petlesion.volume import Grid, Volume
 
@@ -54,6 +56,24 @@ def submit(site: Site, image: str, path: Path, tag: str = "final", params: str =
             files={"label": stream},
             timeout=60,
         )
+
+
+def test_upload_of_a_refused_request_is_removed(tmp_path: Path) -> None:
+    pytest.importorskip("monailabel", reason="needs MONAI Label")
+    from fastapi import BackgroundTasks, HTTPException
+    from lib.endpoints import in_thread
+
+    async def refuse(background_tasks: BackgroundTasks, error: Exception) -> None:
+        upload = tmp_path / "upload"
+        upload.write_bytes(b"image")
+        background_tasks.add_task(upload.unlink)
+        raise error
+
+    for error, status in ((UsageError("label of 3 bytes", remedy="send more"), 400), (HTTPException(404), 404)):
+        with pytest.raises(HTTPException) as answer:
+            asyncio.run(in_thread(refuse)(background_tasks=BackgroundTasks(), error=error))
+        assert answer.value.status_code == status
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_unknown_image(site: Site) -> None:

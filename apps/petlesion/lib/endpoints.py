@@ -135,9 +135,12 @@ def in_thread(endpoint: Handler, turn: Callable[[Mapping[str, Any]], CapacityLim
             _check(arguments)
             limiter = None if turn is None else turn(arguments)
             return await to_thread.run_sync(partial(_call, endpoint, arguments), limiter=limiter)
-        except HTTPException:
-            raise
         except Exception as error:
+            if "background_tasks" in arguments:
+                # FastAPI runs them after an answer alone: the upload of a request that is refused would stay.
+                await arguments["background_tasks"]()
+            if isinstance(error, HTTPException):
+                raise
             raise as_http(error) from error
 
     handler.__signature__ = inspect.signature(endpoint)  # type: ignore[attr-defined]

@@ -25,12 +25,11 @@ from petlesion.volume import Grid, Volume
 LABEL = "lesion"
 """The one label of all models; its value is 1."""
 EXTENSIONS = (".nrrd", ".nii.gz", ".nii")
-_folder = tempfile.TemporaryDirectory(prefix="petlesion-results-")
 BITS = {"uint8": 8, "uint16": 16}
 """Data types that clients may ask for (`result_dtype`)."""
 
 
-def write_label(lesions: Lesions, grid: Grid, request: Mapping[str, Any], *, instances: bool) -> Path:
+def write_label(lesions: Lesions, grid: Grid, request: Mapping[str, Any], folder: Path, *, instances: bool) -> Path:
     """Write a label as the client wants it: `result_extension`, `result_dtype`, `result_compress` of its request.
 
     Parameters
@@ -41,13 +40,15 @@ def write_label(lesions: Lesions, grid: Grid, request: Mapping[str, Any], *, ins
         Where the client draws: of the PET, or of the CT.
     request
         The client's.
+    folder
+        Where to; created where missing.
     instances
         One value a lesion rather than 1 for all.
 
     Returns
     -------
     Path
-        Temporary file, which the server removes after it was sent.
+        The file, which the server removes after it was sent.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def write_label(lesions: Lesions, grid: Grid, request: Mapping[str, Any], *, ins
     bits = BITS.get(str(request.get("result_dtype")), 8 if labels.max(initial=0) < 2**8 else 16)
     labels = np.minimum(labels, 2**bits - 1).astype(f"u{bits // 8}")
     volume = resample(Volume(labels, lesions.grid), grid, Interpolation.NEAREST)
-    path = _temporary(extension)
+    path = _new_file(folder, extension)
     if extension == ".nrrd":
         write_nrrd(volume, path, compress=bool(request.get("result_compress", False)))
     else:
@@ -82,8 +83,8 @@ def describe(report: Report, *, instances: bool) -> dict[str, Any]:
     }
 
 
-def write_segmentation(study: PetCt, lesions: Lesions) -> Path:
-    """Write the DICOM SEG of a result to a temporary file.
+def write_segmentation(study: PetCt, lesions: Lesions, folder: Path) -> Path:
+    """Write the DICOM SEG of a result; as `write_label`.
 
     Raises
     ------
@@ -94,13 +95,13 @@ def write_segmentation(study: PetCt, lesions: Lesions) -> Path:
         raise UsageError("the image is no DICOM series, so there is no DICOM SEG of it", remedy="ask for output=image")
     if lesions.count == 0:
         raise UsageError("no lesion was found, so there is no DICOM SEG", remedy="ask for output=json or output=image")
-    path = _temporary(".dcm")
+    path = _new_file(folder, ".dcm")
     build_segmentation(study, lesions, measure(study, lesions)).save_as(path, enforce_file_format=True)
     return path
 
 
-def _temporary(suffix: str) -> Path:
-    # In a folder of its own: a client on the same machine writes a file of this name into the temporary folder.
-    descriptor, name = tempfile.mkstemp(prefix="lesions-", suffix=suffix, dir=_folder.name)
+def _new_file(folder: Path, suffix: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix="lesions-", suffix=suffix, dir=folder)
     os.close(descriptor)
     return Path(name)

@@ -42,11 +42,15 @@ class Job:
         Grid of the image that the client shows: of the PET, or of its CT.
     request
         As the client sent it.
+    results
+        Folder that takes the file of the result. Not the temporary one: there, a client on the same machine writes a
+        file of the same name.
     """
 
     study: PetCt
     grid: Grid
     request: Mapping[str, Any]
+    results: Path
 
 
 class References:
@@ -104,7 +108,7 @@ class LesionTask(InferTask):  # type: ignore[misc]
         Returns
         -------
         tuple
-            Temporary file of the label, or SEG, and its JSON.
+            File of the label, or SEG, and its JSON.
         """
         job: Job = request["job"]
         parameters = Parameters(self.name, job.request)
@@ -112,8 +116,8 @@ class LesionTask(InferTask):  # type: ignore[misc]
         instances = "instances" in self.config() and parameters.flag("instances")
         result = describe(measure(job.study, lesions), instances=instances)
         if request.get("output") == "dicom_seg":
-            return str(write_segmentation(job.study, lesions)), result
-        return str(write_label(lesions, job.grid, job.request, instances=instances)), result
+            return str(write_segmentation(job.study, lesions, job.results)), result
+        return str(write_label(lesions, job.grid, job.request, job.results, instances=instances)), result
 
 
 class ThresholdTask(LesionTask):
