@@ -187,14 +187,15 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
     def batch_infer(self, request: Mapping[str, Any], datastore: PetCtDatastore | None = None) -> dict[str, Any]:
         """Run a model on many images, on one device: MONAI Label's `multi_gpu` divides by the number of GPUs.
 
-        Images that cannot be read or segmented are left out.
+        Images that are gone, or cannot be read or segmented, are left out.
         """
 
         def infer_or_leave_out(one: Mapping[str, Any], store: PetCtDatastore) -> dict[str, Any]:
             try:
                 return self.infer(one, store)
             except PetlesionError as error:
-                if error.exit_code in (ExitCode.USAGE, ExitCode.MODEL):  # of all images
+                of_all = error.exit_code in (ExitCode.USAGE, ExitCode.MODEL)
+                if of_all and not isinstance(error, UnknownImageError):
                     raise
                 logger.warning("%s is left out: %s", one["image"], error)
                 return {}
