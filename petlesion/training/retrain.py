@@ -238,7 +238,7 @@ class _Retraining:
             parent=None if parent is None else parent.number,
         )
         challenger = self.run / OUT / MODEL_FOLDER
-        if self.before is None or self.before.stage is not Stage.JUDGE:
+        if self.before is None or self.before.stage is not Stage.JUDGE or not challenger.is_dir():
             self._train(training, parent)
         status = self._end(self._judged(challenger, judging, left_out))
         for name in ("training", "cache"):

@@ -231,6 +231,45 @@ def test_what_a_round_worked_with_goes_once_the_next_begins(studies: Path, model
     assert [version.number for version in Registry.of(models, MODEL).versions()] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("stage", [Stage.TRAIN, Stage.JUDGE])
+def test_a_label_that_is_withdrawn_while_a_round_is_interrupted_is_not_learned_from(
+    studies: Path, models: Path, stage: Stage
+) -> None:
+    stores = open_folder(studies)
+    annotate(stores, studies, range(4))
+    rounds = rounds_of(studies, models, held_out=0.0)
+
+    def stop(status: RetrainStatus) -> None:
+        if status.stage is stage and (studies.parent / "work/round-0001/out/checkpoint.pt").is_file():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rounds.carry_out({"run": {"steps": 2, "validate_every": 1}}, watch=stop)
+    stores.labels.withdraw("image-2", "final")
+    status = rounds.carry_out({})
+    assert status is not None
+    assert (status.stage, status.training_cases) == (Stage.REFUSED, 3)
+    card = (Registry.of(models, MODEL).version(1).folder / "card.json").read_text()
+    assert [case_name(f"image-{n}") in card for n in range(4)] == [True, True, False, True]
+
+
+def test_an_image_that_can_be_read_again_joins_an_interrupted_round(studies: Path, models: Path) -> None:
+    annotate(open_folder(studies), studies, range(4))
+    image = studies / "image-2.nii.gz"
+
+    def stop(status: RetrainStatus) -> None:
+        if status.stage is Stage.JUDGE:
+            raise KeyboardInterrupt
+
+    image.rename(studies.parent / image.name)
+    with pytest.raises(KeyboardInterrupt):
+        rounds_of(studies, models, held_out=0.0).carry_out(SHORT, watch=stop)
+    (studies.parent / image.name).rename(image)
+    status = rounds_of(studies, models, held_out=0.0).carry_out({})
+    assert status is not None
+    assert (status.stage, status.training_cases) == (Stage.REFUSED, 4)
+
+
 def test_an_image_that_is_gone_is_left_out_and_named(studies: Path, models: Path) -> None:
     annotate(open_folder(studies), studies, range(4))
     (studies / "image-2.nii.gz").unlink()

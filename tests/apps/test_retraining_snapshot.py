@@ -76,7 +76,9 @@ def test_images_of_earlier_rounds_go_once_their_case_has_no_label(tmp_path: Path
     image = tmp_path / "studies" / "image-1.nii.gz"
     os.utime(image, (0, 0))
     stores.cases.refresh()
+    write_cases(stores, labels, tmp_path / "second", images)
     write_cases(stores, labels[:2], tmp_path / "second", images)
+    assert {path.name for path in (tmp_path / "second").iterdir()} == {case_name("image-0"), case_name("image-1")}
     after = {path.name for path in images.iterdir()}
     assert {name.rpartition("-")[0] for name in after} == {case_name("image-0"), case_name("image-1")}
     assert len(after) == 2

@@ -23,6 +23,8 @@ from petlesion.training.retrain import CONFIG_FILE, OUT, RetrainStatus, Stage, W
 from petlesion.training.retrain_config import RetrainConfig, parse_retrain_config, write_retrain_config
 
 SNAPSHOT_FILE = "snapshot.json"
+CASES_FILE = "cases.json"
+"""Names of the cases that a round is trained on, or judges."""
 _NAME = "unet"
 _PREFIX = "round-"
 _MOST_RESUMED = 2
@@ -146,6 +148,7 @@ class Rounds:
         left_out |= dict.fromkeys(gone, "its label was withdrawn, or is gone")
         if left_out:
             write_durably(folder / "left-out.json", json.dumps(left_out, indent=1).encode())
+        _drop_training_of_others(folder)
 
     def _goes_on(self, folder: Path, changes: Mapping[str, Any]) -> bool:
         """Whether a round was killed, or would fail no better as a new one: with the same labels and options."""
@@ -211,8 +214,22 @@ class Rounds:
 
 def _drop_work(folder: Path) -> None:
     """Remove what a round that is not gone on with has worked with; records stay, and its model is a version by now."""
-    for name in ("cases", "training", "cache", f"{OUT}/{MODEL_FOLDER}"):
+    for name in ("cases", "training", "cache"):
         shutil.rmtree(folder / name, ignore_errors=True)
+    _drop_trained(folder)
+
+
+def _drop_training_of_others(folder: Path) -> None:
+    """Let training begin anew where it was of other cases: a label was withdrawn since, or an image can be read now."""
+    cases = json.dumps(sorted(path.name for path in (folder / "cases").iterdir()))
+    record = folder / CASES_FILE
+    if record.is_file() and record.read_text(encoding="utf-8") != cases:
+        _drop_trained(folder)
+    write_durably(record, cases.encode())
+
+
+def _drop_trained(folder: Path) -> None:
+    shutil.rmtree(folder / OUT / MODEL_FOLDER, ignore_errors=True)
     (folder / OUT / CHECKPOINT).unlink(missing_ok=True)
 
 

@@ -34,8 +34,8 @@ def write_cases(
 ) -> dict[str, str]:
     """Write a case a label: `pet.nii.gz` (SUVbw), `ct.nii.gz`, `lesions.nii.gz`, `case.json`.
 
-    Complete cases that are there are kept, so that an interrupted snapshot is continued. Images are shared between
-    rounds by hard links.
+    Complete cases that are there are kept, so that an interrupted snapshot is continued; those of other labels are
+    removed. Images are shared between rounds by hard links.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def write_cases(
     """
     folder.mkdir(parents=True, exist_ok=True)
     left_out: dict[str, str] = {}
-    _remove_others(images, labels)
+    _remove_others([*folder.glob("case-*"), *images.glob("case-*-*")], labels)
     for number, label in enumerate(labels, start=1):
         target = folder / case_name(label.image_id)
         if (target / CASE_FILE).is_file():
@@ -102,11 +102,11 @@ def _write_case(stores: Stores, label: LabelVersion, target: Path, images: Path)
     write_durably(target / CASE_FILE, json.dumps(about).encode())
 
 
-def _remove_others(images: Path, labels: Sequence[LabelVersion]) -> None:
-    """Remove the images of cases that have no label any more."""
-    labelled = {case_name(label.image_id) for label in labels}
-    for folder in images.glob("case-*-*"):
-        if folder.name.rpartition("-")[0] not in labelled:
+def _remove_others(folders: Sequence[Path], labels: Sequence[LabelVersion]) -> None:
+    """Remove cases that have no label any more, and their images, whose names go on with the revision."""
+    labelled = tuple(case_name(label.image_id) for label in labels)
+    for folder in folders:
+        if not folder.name.startswith(labelled):
             shutil.rmtree(folder)
 
 
