@@ -213,11 +213,17 @@ export class Casework {
     return this.clock.working && !this.sending && performance.now() - this.reserved >= RENEW_MS;
   }
 
+  /** Whether somebody works here, and the time is over until when somebody else had the case. */
+  private get free(): boolean {
+    const { holder } = this.store.state;
+    return !!holder && !holder.own && this.clock.working && !this.sending && Date.now() >= holder.until * 1000;
+  }
+
   /** Looks how many cases are labelled and how far training is, and keeps the case; a server that is away, or back, is noticed here. */
   private async status(): Promise<void> {
     try {
       this.store.set({ info: await server.info(), away: false });
-      if (this.held && (this.held !== this.client || this.lapses)) {
+      if (this.held ? this.held !== this.client || this.lapses : this.free) {
         await this.reserve();
       }
     } catch (error) {

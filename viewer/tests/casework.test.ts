@@ -296,16 +296,18 @@ describe('a case that somebody has', () => {
   async function had() {
     const each = opened();
     const now = vi.spyOn(performance, 'now').mockReturnValue(0);
+    const date = vi.spyOn(Date, 'now').mockReturnValue(0);
     const asks = () => each.server.asked.filter((path) => path.startsWith('PUT /lesions/reservation')).length;
     await each.casework.begin();
     const minute = async (minutes: number, work = true) => {
       now.mockReturnValue(60_000 * minutes);
+      date.mockReturnValue(60_000 * minutes);
       if (work) {
         window.dispatchEvent(new Event('wheel'));
       }
       await vi.advanceTimersByTimeAsync(POLL_MS);
     };
-    const end = () => each.end().finally(() => now.mockRestore());
+    const end = () => each.end().finally(() => [now, date].forEach((mock) => mock.mockRestore()));
     return { ...each, asks, minute, end };
   }
 
@@ -334,6 +336,21 @@ describe('a case that somebody has', () => {
     expect(store.state.holder).toMatchObject({ client: 'ben', own: false });
     await minute(95);
     expect(asks()).toBe(2);
+    await end();
+  });
+
+  it('becomes theirs who work on it once the other\'s time is over', async () => {
+    const { server, store, asks, minute, end } = await had();
+    Object.assign(server, { holder: 'ben', until: 6000 });
+    await minute(90);
+    server.holder = undefined;
+    await minute(99);
+    await minute(101, false);
+    expect(asks()).toBe(2);
+    expect(store.state.holder).toMatchObject({ client: 'ben', own: false });
+    await minute(102);
+    expect(asks()).toBe(3);
+    expect(store.state.holder).toMatchObject({ own: true });
     await end();
   });
 

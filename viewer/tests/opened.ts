@@ -32,6 +32,8 @@ export class Server {
   /** What was sent with the last of them. */
   params: Record<string, unknown> = {};
   holder?: string;
+  /** When the time of who has the case is over, seconds since 1970. */
+  until = 4e9;
   /** Beginnings of the paths that do not answer. */
   away: string[] = [];
   asked: string[] = [];
@@ -59,7 +61,7 @@ export class Server {
         return Response.json({ labels: this.labels });
       case '/lesions/reservation':
         this.holder = [undefined, url.searchParams.get('instead_of')].includes(this.holder) ? client : this.holder;
-        return Response.json({ client: this.holder, until: 0, own: this.holder === client });
+        return Response.json({ client: this.holder, until: this.until, own: this.holder === client });
       case '/lesions/measure':
         return Response.json({
           lesions: lesionsOf((await decode(await (init.body as Blob).arrayBuffer())).voxels),
