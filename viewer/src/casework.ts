@@ -101,7 +101,7 @@ export class Casework {
     const [label] = await Promise.all([tag && server.storedLabel(image, tag), openImages(this.open, this.lesions)]);
     if (tag && label) {
       await this.finder.load(label);
-      const { annotator = '', comment = '', pre_label: preLabel = '', seconds = 0 } = caseInfo.labels[tag]!;
+      const { annotator = '', comment = '', model = '', pre_label: preLabel = model, seconds = 0 } = caseInfo.labels[tag]!;
       this.clock.earlier = tag === 'draft' ? seconds : 0;
       this.store.set({ unsaved: false, comment, preLabel, note: texts.continued(tag, annotator) });
     }

@@ -66,6 +66,8 @@ export interface LabelInfo {
   time: string;
   comment?: string;
   pre_label?: string;
+  /** Of a pre-label that a batch has stored: which model made it. */
+  model?: string;
   /** Of work on it. */
   seconds?: number;
 }

@@ -199,6 +199,17 @@ describe('a label that is sent', () => {
     await end();
   });
 
+  it('names the model of the stored pre-label that it was begun from', async () => {
+    const server = new Server();
+    server.stored.push({ tag: 'original', voxels: voxels(1) });
+    server.labels.original = { version: 1, annotator: '', time: '1', model: 'percist' };
+    const { casework, end } = opened(server);
+    await casework.begin();
+    await casework.draft();
+    expect(server.params.pre_label).toBe('percist');
+    await end();
+  });
+
   it('says that each of its values is one lesion, so that one in several parts stays one', async () => {
     const { server, casework, draw, end } = opened();
     await casework.begin();
