@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import requests
+from annotated_folder import open_folder, write_studies
 from annotation_server import CT_GRID, PET_GRID, Orthanc, SmallStudy, running_orthanc, write_small_study
 from faulty_archive import FaultyArchive, faulty
 from pydicom import dcmread
 from pydicom.uid import generate_uid
+from training_cases import GRID
 
 pytest.importorskip("dicomweb_client", reason="the annotation server is not installed here")
 
@@ -104,6 +107,31 @@ def test_lesion_in_two_parts_stays_one_where_the_client_tells_lesions_apart(tmp_
         return len(segmentation_of(label, pet).SegmentSequence)
 
     assert [segments(info) for info in ({}, {"seconds": 9}, {"instances": False}, {"instances": True})] == [2, 2, 2, 1]
+
+
+def test_label_file_is_taken_in_whenever_it_changes_and_not_otherwise(tmp_path: Path) -> None:
+    write_studies(tmp_path / "images", 1)
+    files = tmp_path / "images" / "labels" / "final"
+    files.mkdir(parents=True)
+    stores = open_folder(tmp_path / "images")
+    label = np.zeros(GRID.shape, dtype=np.uint16)
+    write_labels(label, GRID, files / "image-0.nii")  # another file, which stays as it is
+    for name, value in (("before", 1), ("after", 2)):
+        write_labels(label + value, GRID, tmp_path / f"{name}.nii.gz")
+
+    def taken() -> int:
+        for server in (Annotations(stores), Annotations(stores)):  # the second after a restart
+            server.watch()
+            server.watch()
+        return len(stores.labels.versions("image-0"))
+
+    assert taken() == 1
+    for expected, name in enumerate(("after", "before", "after"), start=2):
+        shutil.copy(tmp_path / f"{name}.nii.gz", files / "image-0.nii.gz")
+        assert taken() == expected
+    stores.labels.save("image-0", label, GRID)
+    stores.labels.withdraw("image-0", "final")
+    assert taken() == 6
 
 
 def test_pet_that_cannot_be_fetched_hides_no_other(site: Site) -> None:

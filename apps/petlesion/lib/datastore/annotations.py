@@ -194,9 +194,17 @@ class Annotations:
     def _known(self) -> set[str]:
         """Keys of stored objects that need not be looked at: labels, and what was none of images as they are."""
         labels = self.stores.labels
-        stored = ((label, labels.dicom_uid(label)) for label in labels.everything())
-        known = {file_key(label.image_id, uid) if label.source == "file" else uid for label, uid in stored}
-        return known | {key for key, (study, cases) in self._refused.items() if self._cases_of(study) == cases}
+        objects, files = set[str](), dict[str, str]()
+        for label in labels.everything():
+            uid = labels.dicom_uid(label)
+            if label.source == "file":
+                key = file_key(label.image_id, uid)
+                # What was taken in last of a file: one that is put back to what it was before is a new label.
+                files[label.info.get("file", key)] = key
+            else:
+                objects.add(uid)
+        refused = {key for key, (study, cases) in self._refused.items() if self._cases_of(study) == cases}
+        return objects | {*files.values()} | refused
 
     def _cases_of(self, study: str) -> tuple[Case, ...]:
         """Images of a study, or the one of that id."""
