@@ -32,3 +32,17 @@ def test_one_at_a_time_and_pauses_that_grow_after_failures() -> None:
     now += 10
     starts.consider()
     assert len(tasks) == 6, "after one that succeeded pauses begin anew"
+
+
+def test_training_whose_process_could_not_be_started_is_tried_again() -> None:
+    now, started = 0.0, []
+
+    def start(request: Mapping[str, Any]) -> Mapping[str, Any]:
+        started.append(now)
+        return {**request, "status": "SUBMITTED"}
+
+    starts = TrainingStarts(lambda: {"new_labels": 5}, start, lambda: now)
+    while now < 200:
+        starts.consider()
+        now += 10
+    assert started == [0, 80, 170]

@@ -9,6 +9,8 @@ from typing import Any
 
 from lib.datastore.backoff import Backoff
 
+START_S = 60.0
+"""Time after which a training that was submitted and does not run could not be started; MONAI Label does not say so."""
 _KEY = "training"
 
 
@@ -32,7 +34,9 @@ class TrainingStarts:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._due, self._start = due, start
+        self._clock = clock
         self._later = Backoff(clock)
+        self._started = 0.0
         self._task: Mapping[str, Any] | None = None
         self._lock = threading.Lock()
 
@@ -40,14 +44,15 @@ class TrainingStarts:
         """Start a training if one is due, none of ours is running, and the last has not failed a short time ago."""
         with self._lock:
             status = None if self._task is None else self._task["status"]
-            if status in ("SUBMITTED", "RUNNING"):
+            late = self._clock() - self._started > START_S
+            if status == "RUNNING" or (status == "SUBMITTED" and not late):
                 return
-            if status == "ERROR":
+            if status in ("ERROR", "SUBMITTED"):
                 self._later.failed(_KEY)
             elif status is not None:
                 self._later.succeeded(_KEY)
             self._task = None
             if self._later.waits(_KEY):
                 return
-            request = self._due()
+            request, self._started = self._due(), self._clock()
             self._task = None if request is None else self._start(request)
