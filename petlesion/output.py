@@ -31,7 +31,8 @@ def staged_results(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
     Parameters
     ----------
     out
-        Folder of the results; created with its parents where missing, and removed again on failure if it was created.
+        Folder of the results; created with its parents where missing. On failure, those that were created are removed
+        again unless something else is in them.
     overwrite
         Whether results of an earlier run may be replaced.
 
@@ -51,7 +52,7 @@ def staged_results(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
         out.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=".petlesion-", dir=out))
     except OSError as error:
-        _remove_created(first_created)
+        _remove_created(out, first_created)
         raise _not_written(out, error) from error
     try:
         yield staging
@@ -60,8 +61,7 @@ def staged_results(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise _not_written(out, error) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-        if not any(out.iterdir()):
-            _remove_created(first_created)
+        _remove_created(out, first_created)
 
 
 def keep_input(path: Path, out: Path) -> None:
@@ -121,9 +121,15 @@ def _first_missing(folder: Path) -> Path | None:
     return missing
 
 
-def _remove_created(first_created: Path | None) -> None:
-    if first_created is not None:
-        shutil.rmtree(first_created, ignore_errors=True)
+def _remove_created(out: Path, first_created: Path | None) -> None:
+    """Remove the folders that were created and hold nothing; another run may have begun to write into them since."""
+    if first_created is None:
+        return
+    for folder in (out, *out.parents):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        if folder == first_created:
+            return
 
 
 def _not_written(out: Path, error: OSError) -> OutputError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,21 @@ def test_failure_leaves_no_folder_behind(tmp_path: Path) -> None:
         (staging / "report.json").write_text("half")
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_failure_keeps_results_of_a_run_beside_it(tmp_path: Path) -> None:
+    """Where the run that fails created the folder that both write into."""
+    with pytest.raises(ZeroDivisionError), staged_results(tmp_path / "new" / "fails"):
+        with staged_results(tmp_path / "new" / "done") as staging:
+            (staging / "report.json").write_text("{}")
+        raise ZeroDivisionError
+    assert [path.name for path in sorted((tmp_path / "new").rglob("*"))] == ["done", "report.json"]
+
+
+def test_folder_that_somebody_removes_hides_no_error(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), staged_results(tmp_path / "new" / "folder"):
+        shutil.rmtree(tmp_path / "new")
+        raise ZeroDivisionError
 
 
 def test_failure_keeps_results_of_an_earlier_run(tmp_path: Path) -> None:
