@@ -210,22 +210,24 @@ def _visits(options: SimulateOptions, seed: int) -> list[str]:
 
 def _finished(options: SimulateOptions, seed: int, out: Path) -> bool:
     """Whether all scans of a patient are there."""
-    identity = json.loads(json.dumps(options.identity()))
-    for name in _visits(options, seed):
-        path = out / name / _TRUTH
-        if not (out / name).exists():
-            return False
-        if not path.exists():
-            raise OutputError(
-                f"{name} is not complete", where=out, remedy="remove that folder, or give another with -o"
-            )
-        # Patients of before there was such a number count as those of simulator 1.
-        if {"simulator": 1, **_manifest_line(path)["options"]} != identity:
-            raise UsageError(
-                f"{name} was simulated with other options, or by another version of the simulator",
-                where=out,
-                remedy="remove that folder, or give another with -o",
-            )
+    complete = [_is_complete(options, name, out) for name in _visits(options, seed)]  # checks all, before any work
+    return all(complete)
+
+
+def _is_complete(options: SimulateOptions, name: str, out: Path) -> bool:
+    """Whether a scan is there, which must then be whole and of these options."""
+    path = out / name / _TRUTH
+    if not (out / name).exists():
+        return False
+    if not path.exists():
+        raise OutputError(f"{name} is not complete", where=out, remedy="remove that folder, or give another with -o")
+    # Patients of before there was such a number count as those of simulator 1.
+    if {"simulator": 1, **_manifest_line(path)["options"]} != json.loads(json.dumps(options.identity())):
+        raise UsageError(
+            f"{name} was simulated with other options, or by another version of the simulator",
+            where=out,
+            remedy="remove that folder, or give another with -o",
+        )
     return True
 
 
@@ -251,7 +253,7 @@ def _simulate_all(options: SimulateOptions, seeds: list[int], out: Path) -> Iter
 
 
 def simulate_seed(options: SimulateOptions, seed: int, out: Path) -> list[dict[str, Any]]:
-    """Simulate one patient with all visits into `out`; returns the lines of the manifest."""
+    """Simulate one patient into `out`, with all visits that are not there yet; returns the lines of the manifest."""
     patient = simulate_patient(options.tracer, seed, options.cohort_options())
     rows = [_write_visit(patient, 0, options, out)]
     if options.followup:
@@ -318,10 +320,12 @@ def scan_patient(patient: SimulatedPatient, options: SimulateOptions, visit: int
 def _write_visit(
     patient: SimulatedPatient, visit: int, options: SimulateOptions, out: Path, changes: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Scan one visit and write its folder, which appears when it is complete."""
+    """Scan one visit and write its folder, which appears when it is complete; one that is there already is kept."""
     from petlesion.nifti import write_image
     from petlesion.phantom.truth_files import write_truth
 
+    if _is_complete(options, patient.patient_id, out):
+        return _manifest_line(out / patient.patient_id / _TRUTH)
     scan = scan_patient(patient, options, visit)
     record = {**patient.parameters, **scan.record, "folder": patient.patient_id, **(changes or {})}
     partial = out / f"{_PARTIAL}{patient.patient_id}"

@@ -148,6 +148,20 @@ def test_resume_keeps_complete_patients(cohort: Path) -> None:
     assert not list(cohort.glob(".partial*"))
 
 
+@pytest.mark.parametrize("missing", [0, 1])
+def test_resume_adds_the_visit_that_is_missing(tmp_path: Path, missing: int) -> None:
+    """Of a patient whose simulation was interrupted between two visits, or one of whose visits was removed."""
+    options = replace(COARSE, patients=1, followup=True)
+    manifest = simulate_cohort(options, tmp_path)
+    before, visits = manifest.read_text(), patients_of(tmp_path)
+    written = [(visit / "pet.nii.gz").stat().st_mtime_ns for visit in visits]
+    shutil.rmtree(visits[missing])
+    simulate_cohort(replace(options, resume=True), tmp_path)
+    changed = [(visit / "pet.nii.gz").stat().st_mtime_ns != time for visit, time in zip(visits, written, strict=True)]
+    assert changed == [missing == 0, missing == 1]
+    assert manifest.read_text() == before
+
+
 def test_resume_lists_patients_of_earlier_runs(cohort: Path, tmp_path: Path) -> None:
     out = Path(shutil.copytree(cohort, tmp_path / "cohort"))
     manifest = simulate_cohort(replace(COARSE, dicom=True, resume=True, patients=1, seed=7), out)
