@@ -144,6 +144,13 @@ class SimulateOptions:
             del given[name]
         return {**given, "scanner": self.chosen_scanner().name.value, "simulator": SIMULATOR}
 
+    def image_identity(self) -> str:
+        """What decides the images of a patient; neither series beside them nor a second scan do."""
+        given = self.identity()
+        for name in ("dicom", "extra_series", "followup"):
+            del given[name]
+        return json.dumps(given, sort_keys=True)
+
 
 def simulate_cohort(options: SimulateOptions, out: Path, progress: Progress = silent) -> Path:
     """Simulate patients into one folder each.
@@ -360,6 +367,7 @@ def _write_dicom(
     study = SimulatedStudy(
         patient_id=_visits(options, patient.seed)[0],
         timepoint=visit,
+        simulation=options.image_identity(),
         sex=anatomy.sex.value,
         age_years=anatomy.age_years,
         height_m=anatomy.height_m,

@@ -21,9 +21,11 @@ class SimulatedStudy:
     Attributes
     ----------
     patient_id
-        PatientID; UIDs follow from it and from `timepoint`.
+        PatientID; UIDs follow from it, from `timepoint` and from `simulation`.
     timepoint
         0 for the first study of the patient, 1 for the follow-up.
+    simulation
+        What else the images depend on: the same patient, simulated or scanned otherwise, is another study.
     sex, age_years, height_m, weight_kg
         Patient module.
     injected_at
@@ -38,6 +40,7 @@ class SimulatedStudy:
 
     patient_id: str
     timepoint: int = 0
+    simulation: str = ""
     sex: str = "F"
     age_years: int = 60
     height_m: float = 1.7
@@ -62,5 +65,5 @@ class SimulatedStudy:
         return float(dose_bq * left / (self.weight_kg * 1000.0))
 
     def uid(self, *parts: str) -> str:
-        """UID of a part of the study, the same whenever the patient is simulated again."""
-        return derived_uid("simulated", self.patient_id, str(self.timepoint), *parts)
+        """UID of a part of the study, the same whenever the patient is simulated again in the same way."""
+        return derived_uid("simulated", self.patient_id, str(self.timepoint), self.simulation, *parts)

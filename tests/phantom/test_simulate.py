@@ -114,6 +114,23 @@ def test_a_patient_does_not_depend_on_the_others(cohort: Path, tmp_path: Path) -
         assert (tmp_path / "alone" / name / file).read_bytes() == (cohort / name / file).read_bytes()
 
 
+def test_a_patient_scanned_otherwise_is_another_study(cohort: Path, tmp_path: Path) -> None:
+    """Otherwise one would take the place of the other in an archive."""
+    simulate_seed(replace(COARSE, dicom=True, scanner=ScannerName.GE_DISCOVERY_STE_256), 5, tmp_path)
+    first, second = (
+        [pydicom.dcmread(path, stop_before_pixels=True) for path in (folder / "dicom").rglob("*.dcm")]
+        for folder in (patients_of(cohort)[0], *patients_of(tmp_path))
+    )
+    assert {header.PatientID for header in first} == {header.PatientID for header in second}
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID"):
+        assert {header[keyword].value for header in first}.isdisjoint(header[keyword].value for header in second)
+
+
+@pytest.mark.parametrize("option", ["dicom", "extra_series", "followup"])
+def test_images_do_not_depend_on_what_is_written_beside_them(option: str) -> None:
+    assert replace(COARSE, **{option: True}).image_identity() == COARSE.image_identity()  # type: ignore[arg-type]
+
+
 def test_follow_up_is_a_second_study_of_the_patient(tmp_path: Path) -> None:
     rows = simulate_seed(replace(COARSE, followup=True, dicom=True), 5, tmp_path)
     first, second = (
