@@ -17,6 +17,7 @@ from pydicom import Dataset, Sequence
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.errors import BytesLengthException
+from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import DA, DT, TM
 
@@ -59,6 +60,13 @@ def values(header: Dataset, keyword: str) -> tuple[str, ...]:
 def text(header: Dataset, keyword: str) -> str:
     """Value of a public attribute as stripped text; empty where there is none, or several different ones."""
     return _single(values(header, keyword))
+
+
+def person_name(header: Dataset, keyword: str) -> str:
+    """Name of a person with all its components and groups; the first where a backslash makes several of it."""
+    value = header.get(keyword)
+    names = value if isinstance(value, MultiValue) else (value,)
+    return next((str(name) for name in names if name), "")
 
 
 def number(header: Dataset, keyword: str) -> float | None:

@@ -13,7 +13,7 @@ from pydicom.uid import PositronEmissionTomographyImageStorage
 from pydicom.valuerep import format_number_as_ds
 
 from petlesion import __version__
-from petlesion.dicom.attributes import items, number, parse_date, parse_time, text
+from petlesion.dicom.attributes import items, number, parse_date, parse_time, person_name, text, values
 from petlesion.identifiers import derived_uid
 from petlesion.lesions import Lesions
 from petlesion.report import LesionRecord, MethodName, Report, Review
@@ -173,7 +173,7 @@ def stamp(dataset: Dataset, study: PetCt) -> None:
     for equipment in dataset.get("ContributingEquipmentSequence", ()):
         equipment.ContributionDateTime = date + time
     header = dicom_source(study).pet_headers[0]
-    dataset.PatientName = str(header.get("PatientName") or "")
+    dataset.PatientName = person_name(header, "PatientName")
     zone = text(header, "TimezoneOffsetFromUTC")
     if zone:
         dataset.TimezoneOffsetFromUTC = zone
@@ -233,9 +233,11 @@ def _copy_patient(clean: Dataset, header: Dataset) -> None:
         value = number(header, keyword)
         if value is not None:
             setattr(clean, keyword, format_number_as_ds(value))
-    for keyword in ("IssuerOfPatientID", "PatientIdentityRemoved", "DeidentificationMethod"):
+    for keyword in ("IssuerOfPatientID", "PatientIdentityRemoved"):
         if text(header, keyword):
             setattr(clean, keyword, text(header, keyword))
+    if methods := values(header, "DeidentificationMethod"):
+        clean.DeidentificationMethod = list(methods)
     if items(header, "DeidentificationMethodCodeSequence"):
         clean["DeidentificationMethodCodeSequence"] = header["DeidentificationMethodCodeSequence"]
 
@@ -246,7 +248,7 @@ def _copy_study(clean: Dataset, header: Dataset) -> None:
     for keyword in ("StudyID", "AccessionNumber"):
         value = text(header, keyword)
         setattr(clean, keyword, value if len(value) <= _SHORT_STRING else "")
-    clean.ReferringPhysicianName = str(header.get("ReferringPhysicianName") or "")
+    clean.ReferringPhysicianName = person_name(header, "ReferringPhysicianName")
     if text(header, "StudyDescription"):
         clean.StudyDescription = text(header, "StudyDescription")
 

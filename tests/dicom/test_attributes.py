@@ -17,6 +17,7 @@ from petlesion.dicom.attributes import (
     parse_datetime,
     parse_time,
     parse_utc_offset,
+    person_name,
     private_text,
     series_label,
     shown,
@@ -49,6 +50,14 @@ def header_with(keyword: str, raw: bytes, vr: str | None = None) -> Dataset:
 )
 def test_numbers(raw: bytes, expected: float | None) -> None:
     assert number(header_with("PatientWeight", raw), "PatientWeight") == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [(b"Doe^John ", "Doe^John"), (b"A^B=C^D=E^F", "A^B=C^D=E^F"), (b"Doe^John\\Doe^Jane", "Doe^John"), (b"", "")],
+)
+def test_names(raw: bytes, expected: str) -> None:
+    assert person_name(header_with("PatientName", raw, "PN"), "PatientName") == expected
 
 
 def test_converted_elements_read_like_raw_ones() -> None:

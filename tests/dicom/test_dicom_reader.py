@@ -193,7 +193,7 @@ def test_odd_patient_values(tmp_path: Path) -> None:
     grid = axial_grid()
     header = pet_header()
     header.SpecificCharacterSet = "ISO_IR 192"
-    header.PatientName = "Grünewald^Zoë^Ann^Dr"
+    header.PatientName = "Grünewald^Zoë^Ann^Dr\\Grünewald^Z"
     header.PatientBirthDate = ""
     header.PatientSize = "172"
     header.PatientSex = None

@@ -288,6 +288,17 @@ def test_poor_headers_give_valid_objects() -> None:
     assert (dataset.ContentDate, dataset.ContentTime) == ("20250101", "000000")
 
 
+def test_of_several_values_none_is_lost_or_misspelt() -> None:
+    def repeat(header: Dataset, _k: int) -> None:
+        header.PatientIdentityRemoved = "YES"
+        header.DeidentificationMethod = ["Names removed", "Dates shifted"]
+        header.PatientName, header.ReferringPhysicianName = "Doe^John\\Doe^Jane", "House^G\\Wilson^J"
+
+    dataset = reread(build(make_study(GRID, change=repeat), balls(GRID, *TWO_BALLS)))
+    assert list(dataset.DeidentificationMethod) == ["Names removed", "Dates shifted"]
+    assert (str(dataset.PatientName), str(dataset.ReferringPhysicianName)) == ("Doe^John", "House^G")
+
+
 def test_objects_without_content_are_refused() -> None:
     study = make_study(GRID)
     none, empty_report = make_lesions(study, np.zeros(GRID.shape))

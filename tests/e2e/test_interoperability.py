@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from pet_studies import balls, coronal_grid, make_lesions, make_study, oblique_grid, real_study
+from pydicom import Dataset
 from synthetic_dicom import axial_grid, pet_header, write_series
 
 from petlesion.dicom.measurement_report import build_measurement_report
@@ -73,8 +74,18 @@ def write_all(study: PetCt, labels: np.ndarray, folder: Path, **fields: object) 
     return Written(study, lesions, report, folder)
 
 
+def de_identify(header: Dataset, _k: int) -> None:
+    """As two programs did, one after the other; a name with a backslash is two names."""
+    header.PatientIdentityRemoved = "YES"
+    header.DeidentificationMethod = ["Names removed", "Dates shifted"]
+    header.PatientName = header.ReferringPhysicianName = "ANON^1\\ANON^2"
+
+
 @pytest.fixture(
-    scope="module", params=["axial", "oblique", "coronal", "resampled", "uneven and real", "planned", "other tracer"]
+    scope="module",
+    params=[
+        *("axial", "oblique", "coronal", "resampled", "uneven and real", "planned", "other tracer", "de-identified"),
+    ],
 )
 def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Written:
     """All objects of a study of some kind."""
@@ -93,6 +104,7 @@ def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         "coronal": lambda: make_study(coronal_grid(GRID.shape)),
         "resampled": lambda: make_study(GRID, headers_on=axial_grid((6, 10, 9), (6, 4, 5))),
         "other tracer": lambda: make_study(GRID, tracer=TracerName.GA68_PSMA11),
+        "de-identified": lambda: make_study(GRID, change=de_identify),
     }
     study = studies[request.param]()
     fields = {"reference": LIVER, "locations": {1: "left lung", 2: "hinter dem Knie"}, "warnings": ("≥ 1 Voxel",)}
