@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TextIO
 
-from petlesion.errors import ExitCode, ModelError, OutputError, PetlesionError, UsageError
+from petlesion.errors import ExitCode, ModelError, OutputError, PetlesionError, SegmentationError, UsageError
 
 Field = str | int | float | bool | None
 """What a field of a line may be."""
@@ -29,7 +29,13 @@ _SUMMARY: Final[dict[ExitCode, str]] = {
     ExitCode.GEOMETRY: "the PET is no complete static volume",
     ExitCode.SEGMENTATION: "segmentation failed",
 }
-_ABOUT_THE_RUN = (UsageError, ModelError, OutputError)
+
+
+class EndedEarlyError(SegmentationError):
+    """The process that runs the graph was killed, or took too long: known from outside, without a look at headers."""
+
+
+_ABOUT_THE_RUN = (UsageError, ModelError, OutputError, EndedEarlyError)
 """Errors whose message holds options and folders of the run, and nothing of a header."""
 
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Final
 
 import petlesion
-from logs import Log
+from logs import EndedEarlyError, Log
 from paths import Paths
-from petlesion.errors import ExitCode, PetlesionError, SegmentationError, UsageError
+from petlesion.errors import ExitCode, PetlesionError, UsageError
 from preflight import process_environment, scratch_folder
 from results import EarlierResultsError, check_output, error_outcome, remove_unfinished, write_failure
 from settings import Settings
@@ -100,7 +100,7 @@ def _run_worker(paths: Paths, settings: Settings, environment: dict[str, str]) -
     ------
     Stopped
         If a signal came.
-    SegmentationError
+    EndedEarlyError
         If it took too long, or was killed.
     """
     # A session of its own: the terminal's interrupt goes to this process only, and all of its children can be ended.
@@ -116,7 +116,7 @@ def _run_worker(paths: Paths, settings: Settings, environment: dict[str, str]) -
             remove_unfinished(paths.output)
     if code not in set(ExitCode):
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        raise SegmentationError(
+        raise EndedEarlyError(
             f"the process {how}",
             remedy="give it more memory if it was SIGKILL; otherwise run the study again with PETLESION_DEBUG=true",
         )
@@ -133,7 +133,7 @@ def _wait(worker: subprocess.Popen[bytes], timeout_s: float) -> int:
         if code is not None:
             return code
         if received is None:
-            raise SegmentationError(
+            raise EndedEarlyError(
                 f"not finished after {timeout_s:g} s", remedy="raise PETLESION_TIMEOUT, or give more CPU threads"
             )
         if received.si_signo != signal.SIGCHLD:

@@ -39,8 +39,9 @@ RUN = (
 """Command that is run; {study}, {results}, {uid}, {gid} are filled in."""
 READ = ("PT", "CT")
 """Modalities that the application reads."""
-ABOUT_THE_STUDY = frozenset({0, 2, 10, 11, 12, 13, 14, 20, 30, 40})
-"""Exit codes of the application. Others are of the engine or a signal: no image, no memory, the host going down."""
+ABOUT_THE_STUDY = frozenset({0, 10, 11, 12, 13, 14})
+"""Exit codes that stand for these images. All others may be over at the next try: options, model, memory, time, disk,
+and those of the engine or a signal."""
 TRIES = 5
 """Of a study whose container or results failed; after a restart as many again."""
 PAUSE_S = 60.0
@@ -92,7 +93,7 @@ def process(orthanc: Orthanc, study: str, command: str) -> int:
     Raises
     ------
     ContainerError
-        If that code is none of the application's.
+        If that code says nothing about the study.
     """
     with tempfile.TemporaryDirectory(prefix="petlesion-") as folder:
         images, results = Path(folder) / "study", Path(folder) / "results"

@@ -6,7 +6,7 @@ import json
 from io import StringIO
 
 import pytest
-from logs import Log, safe_summary
+from logs import EndedEarlyError, Log, safe_summary
 
 from petlesion.errors import (
     ExitCode,
@@ -36,7 +36,7 @@ def test_errors_of_a_study_are_summarised(kind: type[PetlesionError]) -> None:
     assert MARK not in summary
 
 
-@pytest.mark.parametrize("kind", [UsageError, ModelError, OutputError], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [UsageError, ModelError, OutputError, EndedEarlyError], ids=lambda kind: kind.__name__)
 def test_errors_of_the_run_are_said_without_the_folder(kind: type[PetlesionError]) -> None:
     summary = safe_summary(kind("no space", where=f"/out/{MARK}", remedy="make room"), kind.exit_code)
     assert summary == "no space; make room"

@@ -375,6 +375,7 @@ def test_crash_of_the_graph_has_a_code_and_no_dicom(started: Callable[..., subpr
     assert process.wait(timeout=30) == ExitCode.SEGMENTATION
     assert names(out) == MACHINE_RESULTS
     assert "SIGKILL" in metadata(out)["exception_message"]
+    assert "SIGKILL" in (out / "result.json").read_text()
 
 
 def test_half_moved_results_go_however_the_graph_ended(study: Path, out: Path, tmp_path: Path) -> None:
@@ -403,6 +404,7 @@ def test_time_that_is_over_has_a_code_and_no_dicom(study: Path, out: Path) -> No
     assert result.returncode == ExitCode.SEGMENTATION
     assert names(out) == MACHINE_RESULTS
     assert "0.5 s" in metadata(out)["exception_message"]
+    assert any("0.5 s" in line.get("message", "") for line in lines(result.stdout))
 
 
 def test_self_test_passes_whatever_the_options(tmp_path: Path) -> None:

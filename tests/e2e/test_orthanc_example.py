@@ -84,10 +84,11 @@ def test_results_that_orthanc_refuses_hold_up_no_other_study(orthanc: Orthanc) -
     assert watch(orthanc, "exit 0") == (0, [0], [])
 
 
-def test_only_what_the_application_says_is_final(orthanc: Orthanc) -> None:
+def test_only_what_is_said_of_the_study_is_final(orthanc: Orthanc) -> None:
     refused = f"exit {int(ExitCode.GEOMETRY)}"
     assert watch(orthanc, "exit 125", refused) == (1, [ExitCode.GEOMETRY], ["the container ended with code 125"])
-    assert watch(orthanc, "exit 137") == (1, [], ["the container ended with code 137"])
+    for code in (137, ExitCode.MODEL, ExitCode.SEGMENTATION):
+        assert watch(orthanc, f"exit {int(code)}") == (1, [], [f"the container ended with code {int(code)}"])
     assert watch(orthanc, "exit 0") == (0, [0], [])
     assert watch(orthanc, "exit 1", "exit 1") == (0, [], [])
 
@@ -116,5 +117,6 @@ def test_podman_without_root_keeps_the_user() -> None:
     assert ["--userns=keep-id" in each for each in shown] == [True, False]
 
 
-def test_codes_are_those_of_the_application(script: ModuleType) -> None:
-    assert set(ExitCode) == script.ABOUT_THE_STUDY
+def test_other_codes_are_tried_again(script: ModuleType) -> None:
+    of_the_deployment = {ExitCode.USAGE, ExitCode.MODEL, ExitCode.SEGMENTATION, ExitCode.OUTPUT}
+    assert set(ExitCode) - of_the_deployment == script.ABOUT_THE_STUDY
