@@ -14,7 +14,7 @@ from typing import Any, Final
 from logs import Log, safe_summary
 from messages import Failure, Job, exit_code_of
 from petlesion.errors import ExitCode, OutputError
-from petlesion.output import RESULT_NAMES
+from petlesion.output import REPORT, RESULT_NAMES
 from petlesion.report import Report
 
 METADATA: Final = "metadata.json"
@@ -146,7 +146,7 @@ def place_machine_results(outcome: Outcome, folder: Path) -> None:
 def check_output(out: Path) -> None:
     """Make sure, before anything is computed, that a run can write, and starts without results.
 
-    Whatever it leaves unfinished can then be removed, as is what an earlier run left here that was killed.
+    What an earlier run that was killed left unfinished is removed first. What this one leaves so can be removed, too.
 
     Raises
     ------
@@ -161,11 +161,11 @@ def check_output(out: Path) -> None:
             where=out,
             remedy="give another folder with -o, or let the user of this process write it",
         )
+    remove_unfinished(out, but_reported=True)
     if any(holds_results(folder) for folder in _folders(out)):
         raise EarlierResultsError(
             "results of an earlier run are there already", where=out, remedy="give an empty output folder"
         )
-    remove_unfinished(out)
 
 
 def holds_results(folder: Path) -> bool:
@@ -173,15 +173,23 @@ def holds_results(folder: Path) -> bool:
     return any((folder / name).exists() for name in RESULT_NAMES)
 
 
-def remove_unfinished(out: Path) -> None:
+def remove_unfinished(out: Path, *, but_reported: bool = False) -> None:
     """Remove what a process that was killed had begun to write.
 
     Results are moved from a staging folder to where they belong, one after the other: where a staging folder is left
     over, those beside it are not complete.
+
+    Parameters
+    ----------
+    out
+        Folder of the run.
+    but_reported
+        Leave alone what lies beside a report, which is moved last: it may be complete, and of another run, which the
+        one that was killed was to replace.
     """
     for folder in _folders(out):
         staging = list(folder.glob(f"{STAGING_PREFIX}*"))
-        if not staging:
+        if not staging or (but_reported and (folder / REPORT).exists()):
             continue
         for name in (*RESULT_NAMES, METADATA, RESULT):
             (folder / name).unlink(missing_ok=True)

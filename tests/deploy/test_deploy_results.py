@@ -23,7 +23,7 @@ from results import (
 )
 
 from petlesion.errors import ExitCode, OutputError, SuvError
-from petlesion.output import RESULT_NAMES, staged_results
+from petlesion.output import REPORT, RESULT_NAMES, staged_results
 
 SECRET = "DOE^JANE"
 NO_SUV = SuvError(f"no weight of {SECRET}", where="/in/x.dcm", remedy="give it")
@@ -95,6 +95,26 @@ def test_what_a_killed_container_left_is_removed_by_the_next_run(tmp_path: Path)
     (tmp_path / "notes.txt").write_text("not ours")
     check_output(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("study", [".", "1.2.3"])
+def test_what_a_killed_container_had_half_moved_is_removed_by_the_next_run(tmp_path: Path, study: str) -> None:
+    folder = tmp_path / study
+    (folder / f"{STAGING_PREFIX}x").mkdir(parents=True)
+    (folder / f"{STAGING_PREFIX}x" / REPORT).write_text("moves last")
+    for name in ("seg.dcm", METADATA):
+        (folder / name).write_text("moved already")
+    check_output(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_complete_results_that_a_killed_run_was_to_replace_stay(tmp_path: Path) -> None:
+    (tmp_path / f"{STAGING_PREFIX}x").mkdir()
+    for name in ("seg.dcm", REPORT):
+        (tmp_path / name).write_text("complete")
+    with pytest.raises(OutputError, match="earlier run"):
+        check_output(tmp_path)
+    assert {(tmp_path / name).read_text() for name in ("seg.dcm", REPORT)} == {"complete"}
 
 
 def test_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
