@@ -17,11 +17,11 @@ from typing import Any, Final
 import yaml
 
 import petlesion
+from paths import MODELS
 from petlesion.errors import OutputError, UsageError
 from settings import DEFAULT_CONFIG, OWN_CONFIG, Settings, config_file
 
 APPLICATION: Final = "/opt/holoscan/app"
-MODELS: Final = "/opt/holoscan/models"
 DOCS: Final = "/opt/holoscan/docs"
 MANIFESTS: Final = Path("/etc/holoscan")
 EXPORT: Final = Path("/var/run/holoscan/export")

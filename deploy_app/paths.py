@@ -14,19 +14,22 @@ from petlesion.networks.installed import MODELS_VARIABLE, models_folder
 
 MODEL_PATH: Final = "HOLOSCAN_MODEL_PATH"
 """Environment variable of the MAP specification that names the folder of models."""
+MODELS: Final = "/opt/holoscan/models"
+"""The one that images name, also those that hold no model."""
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Where a run reads and writes."""
+    """Where a run reads and writes; `models` is None where nobody named a folder of models and none is installed."""
 
     input: Path
     output: Path
-    models: Path
+    models: Path | None
 
     def arguments(self) -> list[str]:
         """The same folders as a command line."""
-        return ["-i", str(self.input), "-o", str(self.output), "-m", str(self.models)]
+        models = [] if self.models is None else ["-m", str(self.models)]
+        return ["-i", str(self.input), "-o", str(self.output), *models]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -62,16 +65,16 @@ def add_path_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _models() -> Path:
-    """Folder of models where no option names one.
+def _models() -> Path | None:
+    """Folder of models where no option names one: that of the environment, there or not, else one that is there.
 
-    The variable of petlesion wins over that of the MAP specification, because the image sets the latter for everybody.
+    The variable of petlesion wins over that of the MAP specification, because the image sets the latter for everybody:
+    where the image holds no such folder, nobody named it.
     """
-    if not os.environ.get(MODELS_VARIABLE):
-        named = Path(os.environ.get(MODEL_PATH) or "models")
-        if os.environ.get(MODEL_PATH) or named.is_dir():
-            return named
-    return models_folder()
+    named = os.environ.get(MODELS_VARIABLE) or os.environ.get(MODEL_PATH)
+    if named and (Path(named) != Path(MODELS) or Path(MODELS).exists()):
+        return Path(named)
+    return next((folder for folder in (Path("models"), models_folder()) if folder.is_dir()), None)
 
 
 def new_parser(description: str) -> argparse.ArgumentParser:

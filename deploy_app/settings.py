@@ -22,7 +22,7 @@ from yaml import YAMLError
 
 from petlesion.dicom.seg_type import SegType
 from petlesion.errors import ModelError, UsageError
-from petlesion.networks.installed import MODELS_VARIABLE, verified_model
+from petlesion.networks.installed import MODELS_VARIABLE, models_folder, verified_model
 from petlesion.segment.options import MethodName, SegmentOptions
 from petlesion.server.viewer import VARIABLE as OHIF_VARIABLE
 from petlesion.tracers import TracerName
@@ -126,29 +126,29 @@ class Settings(BaseSettings):
             raise ValueError("outputs names sr without seg, which the SR refers to")
         return self
 
-    def chosen_method(self, folder: Path) -> MethodName:
-        """The method asked for; without, the network where there is a folder of models, else PERCIST.
+    def chosen_method(self, folder: Path | None) -> MethodName:
+        """The method asked for; without, the network where there is or should be a folder of models, else PERCIST.
 
-        Who names a model or mounts a folder wants it: then a model that is missing is an error, and no threshold takes
-        its place unnoticed.
+        Who names a model or its folder wants it: then a model that is missing is an error, and no threshold takes its
+        place unnoticed.
 
         Parameters
         ----------
         folder
-            Holds a folder a model.
+            Holds a folder a model; None: nobody named one, and there is none.
         """
         if self.method is not None:
             return self.method
-        meant = folder.is_dir() or {"model", "model_sha256"} & self.model_fields_set
+        meant = folder is not None or {"model", "model_sha256"} & self.model_fields_set
         return MethodName.UNET if meant else MethodName.PERCIST
 
-    def segment_options(self, folder: Path) -> SegmentOptions:
+    def segment_options(self, folder: Path | None) -> SegmentOptions:
         """What `petlesion.segment.methods.segment` takes.
 
         Parameters
         ----------
         folder
-            Holds a folder a model; looked at only by methods that need one.
+            Holds a folder a model; looked at only by methods that need one. None: nobody named one.
 
         Raises
         ------
@@ -160,7 +160,7 @@ class Settings(BaseSettings):
         try:
             method = self.chosen_method(folder)
             if method is MethodName.UNET:
-                model, sha256 = verified_model(folder, self.model, self.model_sha256)
+                model, sha256 = verified_model(folder or models_folder(), self.model, self.model_sha256)
                 models = (model,)
         except OSError as error:
             raise ModelError(
@@ -246,7 +246,10 @@ _CHOICES: Final[Mapping[str, Iterable[StrEnum]]] = {
 }
 
 
-_DEPENDS: Final = {"tracer": "from the header", "method": "`unet` where there is a folder of models, else `percist`"}
+_DEPENDS: Final = {
+    "tracer": "from the header",
+    "method": "`unet` where a folder of models is named or installed, else `percist`",
+}
 """Options whose default depends on the input."""
 
 

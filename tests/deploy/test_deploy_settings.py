@@ -30,7 +30,7 @@ def configure(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:
 
 def test_defaults_are_those_of_the_core(tmp_path: Path) -> None:
     settings = load_settings()
-    assert settings.segment_options(tmp_path / "none") == SegmentOptions()
+    assert settings.segment_options(None) == SegmentOptions()
     assert settings.tracer is None
     assert settings.outputs == {OutputName.SEG, OutputName.SR, OutputName.RTSTRUCT, OutputName.PDF, OutputName.CSV}
 
@@ -49,7 +49,7 @@ def test_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_network_is_the_default_where_there_is_a_model(tmp_path: Path) -> None:
     shutil.copytree(train_beginner(tmp_path), tmp_path / "models" / "unet")
     assert load_settings().segment_options(tmp_path / "models").method is MethodName.UNET
-    assert load_settings().segment_options(tmp_path / "none").method is MethodName.PERCIST
+    assert load_settings().segment_options(None).method is MethodName.PERCIST
 
 
 @pytest.mark.parametrize("left_out", ["model.pt", "card.json", "all"])
@@ -59,6 +59,32 @@ def test_no_threshold_takes_the_place_of_a_model_that_did_not_arrive(tmp_path: P
         shutil.copytree(train_beginner(tmp_path), tmp_path / "models" / "unet", ignore=lambda *_: [left_out])
     with pytest.raises(ModelError, match=r"incomplete|no model is in service"):
         load_settings().segment_options(tmp_path / "models")
+
+
+@pytest.mark.parametrize("how", ["-m", "PETLESION_MODELS", "HOLOSCAN_MODEL_PATH"])
+def test_a_folder_of_models_that_is_named_must_be_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
+) -> None:
+    named = str(tmp_path / "mistyped")
+    if how != "-m":
+        monkeypatch.setenv(how, named)
+    paths = parse_paths(["-m", named] if how == "-m" else [])
+    assert paths.arguments()[-2:] == ["-m", named], "the process that runs the graph must know of it"
+    with pytest.raises(ModelError, match="no model is in service"):
+        load_settings().segment_options(paths.models)
+
+
+def test_threshold_is_the_default_where_nobody_named_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Images of the official packager name a folder also where they were packaged without models."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("paths.models_folder", lambda: tmp_path / "nothing installed")
+    for named in ("", str(tmp_path / "none of the image")):
+        monkeypatch.setattr("paths.MODELS", named)
+        monkeypatch.setenv("HOLOSCAN_MODEL_PATH", named)
+        paths = parse_paths([])
+        assert paths.models is None
+        assert "-m" not in paths.arguments()
+        assert load_settings().segment_options(paths.models).method is MethodName.PERCIST
 
 
 def test_a_model_that_is_named_must_be_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
