@@ -83,7 +83,8 @@ def find_reference(
     organs
         Organ masks on the PET grid; spheres then lie inside the mask of the liver (or spleen).
     liver_sphere_mm
-        LPS point (x, y, z) in mm: one sphere there, placed by a person, replaces the search.
+        LPS point (x, y, z) in mm: one sphere there, placed by a person, replaces the search. It is used also where the
+        liver excretes the tracer, with a warning that names both thresholds.
     scene
         `Scene.of(study)`, if it is at hand.
 
@@ -107,8 +108,7 @@ def find_reference(
     if liver_sphere_mm is not None:
         return _by_hand(study, liver_sphere_mm)
     if not study.tracer.liver_is_reference:
-        reason = f"normal liver is no reference for {study.tracer.title}, which is excreted through it"
-        return _fallback(study.tracer, reason)
+        return _fallback(study.tracer, _excretion(study.tracer, None))
     uptake = NORMAL_UPTAKE[study.tracer.name]
     search = _Search.of(study, scene or Scene.of(study), organs)
     single = study.tracer.name is TracerName.F18_FDG
@@ -130,15 +130,30 @@ def _by_hand(study: PetCt, point_mm: tuple[float, float, float]) -> tuple[Refere
     reference = _reference(study.pet, ReferenceOrgan.LIVER, [Sphere((x, y, z), SPHERE_RADIUS_MM)], LIVER_RULE)
     if (reference.threshold or 0.0) <= 0:
         raise UsageError(f"{place} holds no uptake", remedy=remedy)
-    return reference, ("the reference sphere was placed by hand",)
+    warnings = ["the reference sphere was placed by hand"]
+    excretion = _excretion(study.tracer, reference.mean)
+    if excretion:
+        warnings.append(
+            f"{excretion}: the sphere gives the threshold SUV {reference.threshold:.2f}, and SUV "
+            f"{study.tracer.fallback_suv:g} would be used without it"
+        )
+    return reference, tuple(warnings)
 
 
 def _from_liver(reference: Reference, tracer: Tracer) -> tuple[Reference, tuple[str, ...]]:
-    if tracer.name is not TracerName.UNKNOWN:
-        return reference, ()
-    if (reference.mean or 0.0) > EXCRETING_LIVER_SUV:
-        return _fallback(tracer, f"the tracer is not known, and SUV {reference.mean:.1f} of the liver may be excretion")
-    return reference, (UNKNOWN_TRACER_WARNING,)
+    excretion = _excretion(tracer, reference.mean)
+    if excretion:
+        return _fallback(tracer, excretion)
+    return reference, (UNKNOWN_TRACER_WARNING,) if tracer.name is TracerName.UNKNOWN else ()
+
+
+def _excretion(tracer: Tracer, liver_mean: float | None) -> str:
+    """Why the liver is no reference: the tracer leaves the body through it, or may do so. Empty where it is one."""
+    if not tracer.liver_is_reference:
+        return f"normal liver is no reference for {tracer.title}, which is excreted through it"
+    if tracer.name is TracerName.UNKNOWN and (liver_mean or 0.0) > EXCRETING_LIVER_SUV:
+        return f"the tracer is not known, and SUV {liver_mean:.1f} of the liver may be excretion"
+    return ""
 
 
 def _from_spleen(

@@ -160,6 +160,22 @@ def test_unknown_tracer_takes_the_liver_with_a_warning_and_no_liver_that_may_exc
     assert "SUV 11.7 of the liver may be excretion" in warnings[0]
 
 
+@pytest.mark.parametrize("tracer", [TracerName.F18_PSMA1007, TracerName.UNKNOWN])
+def test_sphere_placed_by_hand_in_an_excreting_liver_draws_a_warning_with_both_thresholds(
+    body: Callable[..., Any], tracer: TracerName
+) -> None:
+    study = body(tracer=TracerName.GA68_PSMA11).study
+    hot = Volume(study.pet.array * np.float32(11.7 / 5.2), study.pet.grid)
+    reference, warnings = find_reference(
+        dataclasses.replace(study, pet=hot, tracer=TRACERS[tracer]), liver_sphere_mm=(-70.0, -5.0, 20.0)
+    )
+    assert reference.organ is ReferenceOrgan.LIVER
+    assert reference.threshold is not None
+    assert reference.threshold > 15
+    assert "excret" in warnings[1]
+    assert f"the threshold SUV {reference.threshold:.2f}, and SUV 3 would be used without it" in warnings[1]
+
+
 def test_organ_mask_holds_the_spheres(body: Callable[..., Any]) -> None:
     patient = body(tracer=TracerName.GA68_DOTATATE)
     right_half = patient.masks["liver"].copy()
