@@ -145,7 +145,7 @@ def segment(
     min_volume: Annotated[float, typer.Option(metavar="ML", min=0.0, help="Smaller regions are removed.")] = 0.1,
     split: Annotated[bool, typer.Option("--split", help="Split touching lesions (h-maxima watershed).")] = False,
     point: Annotated[str | None, typer.Option(metavar="X,Y,Z", help="Grow one lesion from here (LPS mm).")] = None,
-    liver_sphere: Annotated[str | None, typer.Option(metavar="X,Y,Z", help="Centre of the liver reference.")] = None,
+    liver_sphere: Annotated[str | None, typer.Option(metavar="X,Y,Z", help="Centre of the liver reference (LPS mm).")] = None,
     organs: Annotated[Path | None, typer.Option(metavar="FILE", help="Organ masks: NIfTI, SEG, RTSTRUCT.")] = None,
     weight: option.Weight = None,
     dose: option.Dose = None,

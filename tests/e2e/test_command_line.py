@@ -15,10 +15,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import typer
 from damaged_studies import DAMAGES, Damage, copy_study
 from pydicom import dcmread
 
-from petlesion.cli import run
+from petlesion.cli import app, run
 from petlesion.errors import ExitCode
 from petlesion.report import Report
 from petlesion.segment import methods
@@ -318,6 +319,12 @@ def test_help_shows_examples(petlesion: Petlesion) -> None:
         result = petlesion(command, "--help")
         assert result.returncode == ExitCode.DONE
         assert f"petlesion {command} " in result.stdout.split("For example:")[1]
+
+
+@pytest.mark.parametrize(("option", "words"), [("point", "LPS mm"), ("liver_sphere", "LPS mm")])
+def test_help_says_what_a_number_means_and_what_does_harm(option: str, words: str) -> None:
+    segment = vars(typer.main.get_command(app))["commands"]["segment"]
+    assert words in next(parameter.help for parameter in segment.params if parameter.name == option)
 
 
 @pytest.mark.parametrize(
