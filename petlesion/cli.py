@@ -132,9 +132,15 @@ def segment(
     ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="unet, nnunet: where to compute.")] = "auto",
     mirror: Annotated[
-        bool, typer.Option("--mirror", help="unet, nnunet: average mirror images; twice the time.")
+        bool,
+        typer.Option(
+            "--mirror", help="unet, nnunet: average mirror images; twice the time. Worse with the network that ships."
+        ),
     ] = False,
-    refine: Annotated[bool, typer.Option("--refine", help="unet: redraw lesions at the threshold.")] = False,
+    refine: Annotated[
+        bool,
+        typer.Option("--refine", help="unet: redraw lesions at the threshold. Worse with the network that ships."),
+    ] = False,
     maps: Annotated[
         bool, typer.Option("--maps", help="unet, nnunet: write probability.nii.gz (unet: and entropy).")
     ] = False,
@@ -145,7 +151,9 @@ def segment(
     min_volume: Annotated[float, typer.Option(metavar="ML", min=0.0, help="Smaller regions are removed.")] = 0.1,
     split: Annotated[bool, typer.Option("--split", help="Split touching lesions (h-maxima watershed).")] = False,
     point: Annotated[str | None, typer.Option(metavar="X,Y,Z", help="Grow one lesion from here (LPS mm).")] = None,
-    liver_sphere: Annotated[str | None, typer.Option(metavar="X,Y,Z", help="Centre of the liver reference (LPS mm).")] = None,
+    liver_sphere: Annotated[
+        str | None, typer.Option(metavar="X,Y,Z", help="Centre of the liver reference (LPS mm).")
+    ] = None,
     organs: Annotated[Path | None, typer.Option(metavar="FILE", help="Organ masks: NIfTI, SEG, RTSTRUCT.")] = None,
     weight: option.Weight = None,
     dose: option.Dose = None,

@@ -321,7 +321,10 @@ def test_help_shows_examples(petlesion: Petlesion) -> None:
         assert f"petlesion {command} " in result.stdout.split("For example:")[1]
 
 
-@pytest.mark.parametrize(("option", "words"), [("point", "LPS mm"), ("liver_sphere", "LPS mm")])
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [("point", "LPS mm"), ("liver_sphere", "LPS mm"), ("mirror", "Worse with"), ("refine", "Worse with")],
+)
 def test_help_says_what_a_number_means_and_what_does_harm(option: str, words: str) -> None:
     segment = vars(typer.main.get_command(app))["commands"]["segment"]
     assert words in next(parameter.help for parameter in segment.params if parameter.name == option)
