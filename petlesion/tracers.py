@@ -46,7 +46,8 @@ class Tracer:
     fallback_suv
         SUVbw threshold when neither liver nor spleen can be measured.
     display_suv
-        Upper end of the grey scale (its lower end is 0) in reports and viewers, SUVbw.
+        Upper end of the grey scale (its lower end is 0) in reports, and in the viewer to begin with (`windowOfTracer` of
+        viewer/src/series.ts), SUVbw.
     """
 
     name: TracerName
@@ -64,10 +65,10 @@ _TABLE = (
     Tracer(TracerName.GA68_DOTATATE, "68Ga-DOTATATE", GA68_HALF_LIFE_S, True, 8.5, 15.0),
     Tracer(TracerName.CU64_DOTATATE, "64Cu-DOTATATE", CU64_HALF_LIFE_S, True, 8.5, 15.0),
     Tracer(TracerName.GA68_DOTATOC, "68Ga-DOTATOC", GA68_HALF_LIFE_S, True, 8.5, 15.0),
-    Tracer(TracerName.GA68_PSMA11, "68Ga-PSMA-11", GA68_HALF_LIFE_S, True, 3.0, 10.0),
-    Tracer(TracerName.F18_PSMA1007, "18F-PSMA-1007", F18_HALF_LIFE_S, False, 3.0, 10.0),
-    Tracer(TracerName.F18_DCFPYL, "18F-DCFPyL", F18_HALF_LIFE_S, True, 3.0, 10.0),
-    Tracer(TracerName.F18_FDG, "18F-FDG", F18_HALF_LIFE_S, True, 3.0, 10.0),
+    Tracer(TracerName.GA68_PSMA11, "68Ga-PSMA-11", GA68_HALF_LIFE_S, True, 3.0, 15.0),
+    Tracer(TracerName.F18_PSMA1007, "18F-PSMA-1007", F18_HALF_LIFE_S, False, 3.0, 15.0),
+    Tracer(TracerName.F18_DCFPYL, "18F-DCFPyL", F18_HALF_LIFE_S, True, 3.0, 15.0),
+    Tracer(TracerName.F18_FDG, "18F-FDG", F18_HALF_LIFE_S, True, 3.0, 5.0),
     Tracer(TracerName.UNKNOWN, "unknown tracer", None, True, 3.0, 10.0),
 )
 TRACERS: dict[TracerName, Tracer] = {tracer.name: tracer for tracer in _TABLE}

@@ -102,8 +102,11 @@ def _story(study: PetCt, views: Sequence[Panel], report: Report) -> list[Any]:
 
 
 def _page_decoration(study: PetCt, report: Report, pages: int | None) -> Callable[[Any, Any], None]:
-    """Head and foot of every page: a sheet that gets separated still says whose it is and what it is not."""
-    identity = (person_name(study.patient.name), printable(study.patient.patient_id), sections.study_date(study))
+    """Head and foot of every page: a sheet that gets separated still says whose it is and what it is not.
+
+    The name comes last, because a line that is too long is cut at its end.
+    """
+    identity = (sections.study_date(study), printable(study.patient.patient_id), person_name(study.patient.name))
     whose = shortened("  ·  ".join(part for part in identity if part), REGULAR, 7, 110 * mm)
 
     def draw(canvas: Any, document: Any) -> None:

@@ -105,6 +105,24 @@ def test_page_one_names_patient_study_warnings_and_totals(tmp_path: Path) -> Non
     assert f"{totals.n_lesions} {totals.ttv_ml:.1f} {totals.tlu:.1f} {totals.suv_max:.2f}" in page
 
 
+def test_the_head_of_a_page_cuts_a_long_name_and_neither_date_nor_id(tmp_path: Path) -> None:
+    study = make_study()
+    study = replace(study, patient=replace(study.patient, name="Wolfeschlegelsteinhausenbergerdorff^Hubert Blaine" * 2))
+    write(tmp_path / "report.pdf", study, make_lesions(0))
+    (page,) = pages(tmp_path / "report.pdf")
+    assert "2021-03-14 · ID-1 · Wolfeschlegelsteinhausenbergerdorff, Hubert" in page
+
+
+@pytest.mark.parametrize(
+    ("tracer", "top"),
+    [(TracerName.F18_FDG, 5), (TracerName.GA68_DOTATATE, 15), (TracerName.GA68_PSMA11, 15), (TracerName.UNKNOWN, 10)],
+)
+def test_the_grey_scale_ends_where_the_viewer_begins(tmp_path: Path, tracer: TracerName, top: int) -> None:
+    write(tmp_path / "report.pdf", replace(make_study(), tracer=TRACERS[tracer]), make_lesions(0))
+    (page,) = pages(tmp_path / "report.pdf")
+    assert f"SUVbw 0 (white) to {top} (black)" in page
+
+
 def test_no_lesion_says_none(tmp_path: Path) -> None:
     lesions = replace(make_lesions(0), review=Review.FILTERED)
     write(tmp_path / "report.pdf", make_study(), lesions)
@@ -132,7 +150,7 @@ def test_many_lesions_continue_on_further_pages(tmp_path: Path, count: int) -> N
     report = write(path, make_study(), make_lesions(count))
     texts = pages(path)
     assert all(DISCLAIMER in page and f"Page {n} of {len(texts)}" in page for n, page in enumerate(texts, start=1))
-    assert all("Müller, Änne · ID-1" in page for page in texts)
+    assert all("2021-03-14 · ID-1 · Müller, Änne" in page for page in texts)
     everything = " ".join(texts)
     for lesion in report.lesions[:200]:
         assert f"{', '.join(f'{c:.0f}' for c in lesion.centroid_mm)}" in everything
