@@ -46,8 +46,8 @@ class Tracer:
     fallback_suv
         SUVbw threshold when neither liver nor spleen can be measured.
     display_suv
-        Upper end of the grey scale (its lower end is 0) in reports, and in the viewer to begin with (`windowOfTracer` of
-        viewer/src/series.ts), SUVbw.
+        Upper end of the grey scale (its lower end is 0) in reports, and in the viewer to begin with (`windowOfTracer`
+        in viewer/src/series.ts), SUVbw.
     """
 
     name: TracerName

@@ -258,8 +258,13 @@ def _threshold(report: Report) -> str:
 
 
 def _reference(report: Report) -> str:
+    """Normal uptake, and the threshold that follows from it, also where a network applied none."""
     threshold = report.reference.threshold
-    return _normal_uptake(report.reference) + ("" if threshold is None else f"; threshold {threshold:.2f}")
+    if threshold is None:
+        return _normal_uptake(report.reference)
+    shown = ", shown to the network and not applied to its lesions"
+    by_network = report.method.weights_sha256 is not None and report.threshold_suv is None
+    return f"{_normal_uptake(report.reference)}; threshold {threshold:.2f}{shown if by_network else ''}"
 
 
 def _normal_uptake(reference: Reference) -> str:

@@ -97,7 +97,7 @@ def test_page_one_names_patient_study_warnings_and_totals(tmp_path: Path) -> Non
     assert "Candidates, largest first" in page
     for text in ("SUVbw 7.65 (liver: mean 4.50, SD 0.45)", "PET/CT <whole> body & legs", "the only PET of 2 & <more>"):
         assert text in page, text
-    for text in ("no network was used", "SD 0.45; threshold 7.65"):
+    for text in ("no network was used", "SD 0.45; threshold 7.65 Reference spheres"):
         assert text in page, text
     for text in ("0.0003876", "2021-03-14 10:31:00", "injection not known", "1.2.840.99.2", "Page 1 of 1"):
         assert text in page, text
@@ -139,7 +139,7 @@ def test_a_network_is_named_and_no_threshold_is_said_to_have_been_applied(tmp_pa
     write(tmp_path / "report.pdf", make_study(), lesions)
     (page,) = pages(tmp_path / "report.pdf")
     assert "Threshold none: a network decided" in page
-    assert "SD 0.45; threshold 7.65" in page
+    assert "SD 0.45; threshold 7.65, shown to the network and not applied to its lesions" in page
     assert "lesions may be missing" in page
     assert "ab" * 32 in page
 
