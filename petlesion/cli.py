@@ -356,6 +356,7 @@ def _print_suv(study: PetCt, volume: Volume, scale: SuvScale, explain: bool, as_
         ("decay correction", suv.decay_correction),
         ("reference time", _or_unknown(suv.reference_time)),
         ("injection time", _or_unknown(suv.injection_time)),
+        *suv.amounts.items(),
         ("factor to SUVbw", "no single one known" if suv.factor is None else f"{suv.factor:.6g}"),
         ("voxels (z, y, x)", f"{volume.grid.shape}, {', '.join(f'{mm:.3g}' for mm in volume.grid.spacing_mm)} mm"),
         (f"highest {scale}", f"{float(volume.array.max()):.2f}"),

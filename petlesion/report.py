@@ -65,7 +65,9 @@ class SuvRecord:
 
     `factor` multiplies rescaled stored values (Bq/mL for BQML) and is None when it differs between slices, or when the
     input was already SUV without a header. Times are those of the scanner's clock, with a zone only where the header
-    gives one.
+    gives one. `uptake_min` goes from the injection to the start of the scan, also where values are decay-corrected to
+    the injection. `injected_mbq` is the administered activity at the injection. What is not known, or not needed for
+    SUVbw, is None.
     """
 
     units: str
@@ -76,6 +78,21 @@ class SuvRecord:
     warnings: tuple[str, ...] = ()
     overrides: dict[str, float | str] = field(default_factory=dict)
     """Header values replaced by the user: option name → value."""
+    injected_mbq: float | None = None
+    weight_kg: float | None = None
+    half_life_s: float | None = None
+    uptake_min: float | None = None
+
+    @property
+    def amounts(self) -> dict[str, str]:
+        """What SUVbw was computed from, for people: name → value with its unit, without what is None."""
+        known = (
+            ("injected activity", self.injected_mbq, "MBq"),
+            ("uptake time", self.uptake_min, "min"),
+            ("half-life", self.half_life_s, "s"),
+            ("body weight", self.weight_kg, "kg"),
+        )
+        return {name: f"{value:.6g} {unit}" for name, value, unit in known if value is not None}
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,8 @@ PUBLISHED_SCHEMA = Path(__file__).parents[1] / "docs" / "report-schema.json"
 
 CONTRACT = {
     "study": "study_instance_uid pet_series_instance_uid ct_series_instance_uid tracer",
-    "suv": "units decay_correction factor reference_time injection_time warnings",
+    "suv": "units decay_correction factor reference_time injection_time warnings "
+    "injected_mbq weight_kg half_life_s uptake_min",
     "reference": "organ mean sd threshold spheres",
     "method": "name version weights_sha256",
     "totals": "n_lesions ttv_ml tlu suv_max suv_mean suv_peak min_lesion_suv_mean",
@@ -47,6 +48,7 @@ REPORT = Report(
         datetime(2020, 2, 29, 11, 0, tzinfo=UTC),
         ("weight was given by the user",),
         {"weight_kg": 70.5},
+        *(150.0, 70.5, 4057.74, 62.0),
     ),
     reference=Reference(ReferenceOrgan.LIVER, 5.0, 0.5, 8.5, (Sphere((-80.0, 10.0, 900.5), 15.0),)),
     method=MethodRecord("percist", "0.1.0", None, {"factor": 1.5, "connectivity": 26, "fallback": None}),
@@ -74,6 +76,14 @@ def test_the_contract_keys_are_there() -> None:
 def test_reading_gives_back_what_was_written() -> None:
     assert Report.from_json(REPORT.to_json()) == REPORT
     assert Report.from_json(REPORT.to_json()).to_json() == REPORT.to_json()
+
+
+def test_a_report_of_before_activity_and_uptake_time_were_written_is_read() -> None:
+    older = document()
+    for key in ("injected_mbq", "weight_kg", "half_life_s", "uptake_min"):
+        del older["suv"][key]
+    suv = Report.from_json(json.dumps(older)).suv
+    assert suv.injected_mbq is suv.weight_kg is suv.half_life_s is suv.uptake_min is None
 
 
 def test_not_a_number_is_never_written() -> None:

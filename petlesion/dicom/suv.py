@@ -7,7 +7,7 @@ version 1 (oncoray.github.io/suv_computation): units, reference time, injection 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
@@ -94,6 +94,7 @@ def suv_conversion(headers: Sequence[Dataset], overrides: SuvOverrides = NO_OVER
     correction = text(header, "DecayCorrection").upper()
     warnings: list[str] = []
     effective = overrides.as_record()
+    dose = weight = None
     check_corrections(headers, correction, warnings)
     activity = activity_factors(headers, units, overrides, warnings)
     if activity is None:
@@ -103,7 +104,8 @@ def suv_conversion(headers: Sequence[Dataset], overrides: SuvOverrides = NO_OVER
         warnings += [f"--{option} {value} replaces the header's." for option, value in effective.items()]
         item = read_radiopharmaceutical(headers, warnings, replaced=overrides.replace_injection)
         dose = administered_dose_bq(header, item, overrides.dose_bq, warnings)
-        factors = activity * 1000 * patient_weight_kg(header, overrides.weight_kg, warnings) / dose
+        weight = patient_weight_kg(header, overrides.weight_kg, warnings)
+        factors = activity * 1000 * weight / dose
         if correction == DecayCorrection.ADMIN:
             if effective.pop("injection-time", None) is not None:
                 warnings.append("--injection-time has no effect: values are decay-corrected to the injection.")
@@ -118,15 +120,21 @@ def suv_conversion(headers: Sequence[Dataset], overrides: SuvOverrides = NO_OVER
             where=series_label(header),
             remedy="check dose, half-life, times and scale factors of the header",
         )
-    return SuvConversion(factors, _record(header, units, correction, factors, times, effective, warnings))
+    record = _record(header, units, correction, factors, times, effective, warnings)
+    injected_mbq = None if dose is None else dose / 1e6
+    return SuvConversion(factors, replace(record, injected_mbq=injected_mbq, weight_kg=weight))
 
 
 @dataclass(frozen=True)
 class _Times:
-    """When the values of each slice refer to and when the tracer was injected, on the scanner's clock."""
+    """When the values of each slice refer to and when the tracer was injected, on the scanner's clock.
+
+    `uptake` goes from the injection to the start of the scan (uncorrected images: to the first reference time).
+    """
 
     reference: list[datetime]
     injection: datetime
+    uptake: timedelta
     half_life_s: float
 
     def dose_left(self) -> NDArray[np.float64]:
@@ -214,7 +222,7 @@ def _times(
         warnings.append(f"Uptake of {uptake.total_seconds() / 3600:.1f} h is unusually long.")
     if correction == DecayCorrection.ADMIN:
         reference = [injection] * len(headers)
-    return _Times(reference, injection, half_life)
+    return _Times(reference, injection, uptake, half_life)
 
 
 def _given_injection_time(header: Dataset, given: datetime, zone: timezone | None) -> datetime:
@@ -262,4 +270,6 @@ def _record(
         injection_time=None if times is None else times.injection.replace(tzinfo=zone),
         warnings=tuple(dict.fromkeys(warnings)),
         overrides=effective,
+        half_life_s=None if times is None else times.half_life_s,
+        uptake_min=None if times is None else times.uptake.total_seconds() / 60,
     )

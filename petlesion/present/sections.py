@@ -57,7 +57,7 @@ def patient_and_study(study: PetCt, report: Report) -> Any:
     left = [("Patient", person_name(study.patient.name)), *_body(study.patient)]
     right = [
         ("Study", " · ".join(filter(None, (study_date(study), _header(study, "StudyDescription")))) or "–"),
-        ("PET", " · ".join(filter(None, (study.tracer.title, _scanner(study), _header(study, "SeriesDescription"))))),
+        ("PET", " · ".join(filter(None, (_injection(study), _scanner(study), _header(study, "SeriesDescription"))))),
         ("CT", _ct(study)),
         ("Method", f"{method.name} (version {method.version})"),
         ("Threshold", _threshold(report)),
@@ -186,6 +186,7 @@ def details(report: Report) -> list[Any]:
     rows = _key_values(
         ("SUV", units),
         ("Times", f"injection {_time(suv.injection_time)}; decay reference {_time(suv.reference_time)}"),
+        ("SUV from", "; ".join(f"{name} {amount}" for name, amount in suv.amounts.items())),
         ("Given by the user", given),
         ("Method", f"{method.name}, version {method.version}"),
         ("Parameters", parameters),
@@ -246,6 +247,17 @@ def _scanner(study: PetCt) -> str:
 
 def _ct(study: PetCt) -> str:
     return "none" if study.ct is None else "yes, resampled to the PET"
+
+
+def _injection(study: PetCt) -> str:
+    """Tracer, activity and uptake time as a physician writes them, as far as they are known."""
+    activity, uptake = study.suv.injected_mbq, study.suv.uptake_min
+    known = (
+        study.tracer.title,
+        "" if activity is None else f"{activity:.0f} MBq",
+        "" if uptake is None else f"{uptake:.0f} min p.i.",
+    )
+    return ", ".join(filter(None, known))
 
 
 def _threshold(report: Report) -> str:

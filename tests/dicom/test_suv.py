@@ -52,12 +52,16 @@ def test_start_decays_the_dose_from_injection_to_reference_time(pet_header: Make
     assert record.injection_time == datetime(2025, 1, 1, 10)
     assert record.warnings == ()
     assert record.overrides == {}
+    assert (record.injected_mbq, record.weight_kg) == (350, 70)
+    assert (record.half_life_s, record.uptake_min) == (HALF_LIFE, 60)
 
 
 def test_admin_uses_the_dose_as_it_is(pet_header: MakePetHeader) -> None:
     header = pet_header(DecayCorrection="ADMIN")
     assert factor_of(header) == pytest.approx(WEIGHT_G / DOSE)
-    assert suv_conversion([header]).record.reference_time == datetime(2025, 1, 1, 10)
+    record = suv_conversion([header]).record
+    assert record.reference_time == datetime(2025, 1, 1, 10)
+    assert record.uptake_min == 60, "to the start of the scan, which no other time of the record tells"
 
 
 def test_none_decays_to_the_average_count_rate_of_each_frame(pet_header: MakePetHeader) -> None:
@@ -388,3 +392,4 @@ def test_times_do_not_matter_for_suv_of_the_scanner(pet_header: MakePetHeader) -
     record = suv_conversion([header]).record
     assert record.factor == 1
     assert record.reference_time is record.injection_time is None
+    assert record.injected_mbq is record.weight_kg is record.half_life_s is record.uptake_min is None

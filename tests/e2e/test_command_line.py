@@ -142,6 +142,14 @@ def test_suv_volume_and_its_record(petlesion: Petlesion, shared_data: Path, tmp_
     record = json.loads(result.stdout)
     assert record["suv"]["units"] == "BQML"
     assert record["maximum"] == pytest.approx(nib.load(tmp_path / "suv.nii.gz").get_fdata().max())
+    printed = " ".join(petlesion("suv", study).stdout.split())
+    for name, key, unit in (
+        ("injected activity", "injected_mbq", "MBq"),
+        ("uptake time", "uptake_min", "min"),
+        ("half-life", "half_life_s", "s"),
+        ("body weight", "weight_kg", "kg"),
+    ):
+        assert f"{name} {record['suv'][key]:.6g} {unit}" in printed
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.name)

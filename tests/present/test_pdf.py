@@ -123,6 +123,19 @@ def test_the_grey_scale_ends_where_the_viewer_begins(tmp_path: Path, tracer: Tra
     assert f"SUVbw 0 (white) to {top} (black)" in page
 
 
+def test_injected_activity_and_uptake_time_are_printed_where_they_are_known(tmp_path: Path) -> None:
+    study = make_study()
+    known = replace(study.suv, injected_mbq=149.6, uptake_min=62.25, half_life_s=4057.74, weight_kg=71.5)
+    write(tmp_path / "report.pdf", replace(study, suv=known), make_lesions(0))
+    (page,) = pages(tmp_path / "report.pdf")
+    assert "68Ga-DOTATATE, 150 MBq, 62 min p.i." in page
+    assert "injected activity 149.6 MBq; uptake time 62.25 min; half-life 4057.74 s; body weight 71.5 kg" in page
+    write(tmp_path / "report.pdf", study, make_lesions(0))
+    (page,) = pages(tmp_path / "report.pdf")
+    assert "MBq" not in page
+    assert "p.i." not in page
+
+
 def test_no_lesion_says_none(tmp_path: Path) -> None:
     lesions = replace(make_lesions(0), review=Review.FILTERED)
     write(tmp_path / "report.pdf", make_study(), lesions)
