@@ -375,7 +375,7 @@ def _print_report(report: Report, output: Path, explain: bool, as_json: bool) ->
         ("threshold", _threshold(report)),
         ("lesions", f"{totals.n_lesions} ({report.review})"),
         ("total volume", f"{totals.ttv_ml:.2f} mL"),
-        ("TLU", f"{totals.tlu:.1f} g"),
+        ("TLG" if report.is_glycolysis else "TLU", f"{totals.tlu:.1f} g"),
         ("SUVmax, SUVpeak", ", ".join(_or_none(value) for value in (totals.suv_max, totals.suv_peak))),
         ("results", str(output)),
     ]

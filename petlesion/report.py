@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Literal
 
+from petlesion.tracers import TracerName
+
 SCHEMA: Final = "petlesion-report/1"
 
 
@@ -130,7 +132,11 @@ class MethodRecord:
 
 @dataclass(frozen=True)
 class LesionRecord:
-    """Measurements of one lesion: volume in mL, SUVbw in g/mL, TLU = SUVmean x mL in g, centroid in LPS mm."""
+    """Measurements of one lesion: volume in mL, SUVbw in g/mL, TLU = SUVmean x mL in g, centroid in LPS mm.
+
+    `confidence` is the mean over the lesion's voxels of the network's probability of lesion: not calibrated, and no
+    probability of malignancy. None where no network found it. `tlu` of 18F-FDG is the total lesion glycolysis (TLG).
+    """
 
     id: int
     tracking_uid: str
@@ -185,6 +191,11 @@ class Report:
         """
         own = self.method.parameters.get("threshold_suv")
         return float(own) if isinstance(own, (int, float)) else None
+
+    @property
+    def is_glycolysis(self) -> bool:
+        """Whether SUVmean x volume is called total lesion glycolysis (TLG): for 18F-FDG alone, else it is TLU."""
+        return self.study.tracer == TracerName.F18_FDG
 
     def to_json(self) -> str:
         """The document as indented JSON text; the same report gives the same bytes."""

@@ -27,7 +27,6 @@ from petlesion.dicom.provenance import (
 from petlesion.identifiers import derived_uid
 from petlesion.report import LesionRecord, Reference, Report, Review
 from petlesion.study import PetCt
-from petlesion.tracers import TracerName
 
 if TYPE_CHECKING:
     from highdicom.coding_schemes import CodingSchemeIdentificationItem
@@ -260,7 +259,7 @@ def _sites(location: str | None) -> list[FindingSite] | None:
 
 def _uptake_name(report: Report) -> Code:
     """Total Lesion Glycolysis is of FDG alone; for other tracers, the same product has a code of its own."""
-    return codes.DCM.TotalLesionGlycolysis if report.study.tracer == TracerName.F18_FDG else TOTAL_LESION_UPTAKE
+    return codes.DCM.TotalLesionGlycolysis if report.is_glycolysis else TOTAL_LESION_UPTAKE
 
 
 def _suv(value: float, derivation: Code) -> Measurement:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -100,10 +101,11 @@ def key_figures(report: Report) -> Any:
     totals = report.totals
     candidates = report.review is Review.CANDIDATES
     total = "total candidate volume, mL" if candidates else "total tumour volume (TTV), mL"
+    uptake = "glycolysis (TLG)" if report.is_glycolysis else "uptake (TLU)"
     figures = (
         (f"{_noun(report)}s", str(totals.n_lesions) if totals.n_lesions else "none"),
         (total, f"{totals.ttv_ml:.1f}"),
-        ("total lesion uptake (TLU), g", f"{totals.tlu:.1f}"),
+        (f"total lesion {uptake}, g", f"{totals.tlu:.1f}"),
         ("SUVmax", _suv(totals.suv_max)),
         ("SUVpeak", _suv(totals.suv_peak)),
         ("SUVmean", _suv(totals.suv_mean)),
@@ -145,7 +147,7 @@ def lesion_table(report: Report) -> list[Any]:
     if not report.lesions:
         return [Paragraph(f"{noun.capitalize()}s", HEADING), Paragraph("None was found.", BODY)]
     lesions = sorted(report.lesions, key=lambda lesion: (-lesion.volume_ml, lesion.id))
-    columns = _columns(lesions)
+    columns = _columns(lesions, "TLG" if report.is_glycolysis else "TLU")
     rows: list[list[Any]] = [[Paragraph(name, NUMBER_HEAD if right else HEAD) for name, right, _, _ in columns]]
     # Numbers as plain strings: a Paragraph each would take most of the time of a long report.
     rows += [
@@ -194,7 +196,7 @@ def details(report: Report) -> list[Any]:
         ("Reference", _reference(report)),
         ("Reference spheres", spheres),
         *(("Selection", text) for text in study.selection),
-        ("Definitions", _DEFINITIONS),
+        ("Definitions", _definitions(report)),
         ("Study UID", study.study_instance_uid),
         ("PET series UID", study.pet_series_instance_uid),
         ("CT series UID", study.ct_series_instance_uid or ""),
@@ -202,12 +204,18 @@ def details(report: Report) -> list[Any]:
     return [KeepTogether([Paragraph("How it was measured", HEADING), rows])]
 
 
-_DEFINITIONS = (
-    "SUVpeak: largest mean over a sphere of 1 cm³ centred on a voxel of the lesion (IBSI global intensity peak). "
-    "TLU: SUVmean × volume, summed over lesions. SUVmean of all lesions: weighted by volume. SD: of the voxels of a "
-    "lesion (population). Centre: mean voxel position in DICOM patient coordinates (x to the left, y to the back, z to "
-    "the head). Lesion numbers are those of the DICOM SEG, report.json and lesions.csv."
-)
+def _definitions(report: Report) -> str:
+    uptake = "TLG" if report.is_glycolysis else "TLU"
+    confidence = (
+        " Confidence: mean over the voxels of a lesion of the network's probability of lesion; not calibrated, no "
+        "probability of malignancy."
+    )
+    return (
+        "SUVpeak: largest mean over a sphere of 1 cm³ centred on a voxel of the lesion (IBSI global intensity peak). "
+        f"{uptake}: SUVmean × volume, summed over lesions. SUVmean of all lesions: weighted by volume. SD: of the "
+        "voxels of a lesion (population). Centre: mean voxel position in DICOM patient coordinates (x to the left, y "
+        "to the back, z to the head). Lesion numbers are those of the DICOM SEG, report.json and lesions.csv."
+    ) + (confidence if _has_confidence(report.lesions) else "")
 
 
 def study_date(study: PetCt) -> str:
@@ -318,7 +326,7 @@ def _noun(report: Report) -> str:
     return "candidate" if report.review is Review.CANDIDATES else "lesion"
 
 
-def _columns(lesions: list[LesionRecord]) -> list[tuple[str, bool, float, Any]]:
+def _columns(lesions: list[LesionRecord], uptake: str) -> list[tuple[str, bool, float, Any]]:
     """Heading, whether right-aligned, width and text of each column of the lesion table."""
     columns: list[tuple[str, bool, float, Any]] = [("No.", True, 8 * mm, lambda lesion: str(lesion.id))]
     if any(lesion.location for lesion in lesions):
@@ -330,12 +338,16 @@ def _columns(lesions: list[LesionRecord]) -> list[tuple[str, bool, float, Any]]:
         ("SUVmean", True, 16 * mm, lambda lesion: _suv(lesion.suv_mean)),
         ("SD", True, 11 * mm, lambda lesion: _suv(lesion.suv_sd)),
         ("SUVmin", True, 16 * mm, lambda lesion: _suv(lesion.suv_min)),
-        ("TLU<br/>g", True, 18 * mm, lambda lesion: f"{lesion.tlu:.2f}"),
+        (f"{uptake}<br/>g", True, 18 * mm, lambda lesion: f"{lesion.tlu:.2f}"),
         ("Centre x, y, z<br/>mm", True, 29 * mm, lambda lesion: ", ".join(f"{c:.0f}" for c in lesion.centroid_mm)),
     ]
-    if any(lesion.confidence is not None for lesion in lesions):
+    if _has_confidence(lesions):
         columns.append(("Confi-<br/>dence", True, 13 * mm, lambda lesion: _suv(lesion.confidence)))
     return columns
+
+
+def _has_confidence(lesions: Sequence[LesionRecord]) -> bool:
+    return any(lesion.confidence is not None for lesion in lesions)
 
 
 def _key_values(*pairs: tuple[str, str]) -> Any:

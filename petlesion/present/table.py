@@ -27,7 +27,10 @@ COLUMNS = (
     "method",
     "weights_sha256",
 )
-"""Header of `lesions.csv`: the keys of `report.json` with their units (SUVbw in g/mL, TLU in g, LPS in mm)."""
+"""Header of `lesions.csv`: the keys of `report.json` with their units (SUVbw in g/mL, TLU in g, LPS in mm).
+
+`confidence` is defined at `petlesion.report.LesionRecord`.
+"""
 
 NO_LESION = "none"
 """The `id` in the only row of a study without lesions."""

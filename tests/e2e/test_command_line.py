@@ -86,6 +86,8 @@ def test_pet_and_ct_pair_gives_all_results(petlesion: Petlesion, shared_data: Pa
     assert result.returncode == ExitCode.DONE, result.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} == DICOM_RESULTS
     assert "the only usable PET" in result.stdout
+    assert "TLG" in result.stdout
+    assert "TLU" not in result.stdout
     report = Report.from_json((tmp_path / "out" / "report.json").read_text())
     assert report.study.ct_series_instance_uid
 

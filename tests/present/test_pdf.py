@@ -123,6 +123,23 @@ def test_the_grey_scale_ends_where_the_viewer_begins(tmp_path: Path, tracer: Tra
     assert f"SUVbw 0 (white) to {top} (black)" in page
 
 
+def test_the_product_of_suv_and_volume_has_the_name_of_its_tracer(tmp_path: Path) -> None:
+    for tracer, name, other in ((TracerName.F18_FDG, "TLG", "TLU"), (TracerName.GA68_DOTATATE, "TLU", "TLG")):
+        write(tmp_path / "report.pdf", replace(make_study(), tracer=TRACERS[tracer]), make_lesions(3))
+        (page,) = pages(tmp_path / "report.pdf")
+        assert f"({name}), g" in page
+        assert f"{name}: SUVmean × volume" in page
+        assert other not in page
+
+
+def test_confidence_is_defined_where_it_is_printed(tmp_path: Path) -> None:
+    lesions = make_lesions(3)
+    definition = "not calibrated, no probability of malignancy"
+    for confidences in ({}, {1: 0.9}):
+        write(tmp_path / "report.pdf", make_study(), replace(lesions, confidences=confidences))
+        assert (definition in " ".join(pages(tmp_path / "report.pdf"))) == bool(confidences)
+
+
 def test_injected_activity_and_uptake_time_are_printed_where_they_are_known(tmp_path: Path) -> None:
     study = make_study()
     known = replace(study.suv, injected_mbq=149.6, uptake_min=62.25, half_life_s=4057.74, weight_kg=71.5)
