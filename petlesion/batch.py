@@ -16,6 +16,7 @@ import csv
 import io
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -117,6 +118,26 @@ def process_batch(studies: Path, out: Path, options: BatchOptions, progress: Pro
             f"results cannot be written ({error.strerror or error})", where=out, remedy="give a writable folder with -o"
         ) from error
     return BatchResult(tuple(outcomes[name] for name in sorted(outcomes)), kept)
+
+
+def frequent_warnings(out: Path, result: BatchResult) -> list[tuple[str, int]]:
+    """Warnings in the reports of a batch and how many studies have each, the most frequent first.
+
+    Parameters
+    ----------
+    out
+        Folder of the results.
+    result
+        Of `process_batch`; studies that failed have no report.
+    """
+    from petlesion.report import Report
+
+    counts: Counter[str] = Counter()
+    for outcome in result.outcomes:
+        if outcome.exit_code == ExitCode.DONE:
+            report = Report.from_json((out / outcome.study / REPORT).read_text(encoding="utf-8"))
+            counts.update({*report.warnings, *report.suv.warnings})
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _run(tasks: Sequence[Task], options: BatchOptions) -> Iterator[StudyOutcome]:

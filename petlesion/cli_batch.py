@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,11 @@ from petlesion.console import display, print_table
 from petlesion.dicom.seg_type import SegType
 from petlesion.segment.options import SegmentOptions
 
+if TYPE_CHECKING:
+    from petlesion.batch import BatchResult
+
 _SHOWN_FAILURES = 20
+_SHOWN_WARNINGS = 5
 
 
 def batch(
@@ -80,7 +84,19 @@ def batch(
         ("failed", str(len(result.failed))),
         ("summary", str(output / "summary.csv")),
     ]
+    print_table(rows, [*_failures(result), *_warnings(output, result)])
+    return result.exit_code
+
+
+def _failures(result: BatchResult) -> list[str]:
     failures = [f"{each.study}: {each.message} (code {each.exit_code})" for each in result.failed]
     more = len(failures) - _SHOWN_FAILURES
-    print_table(rows, [*failures[:_SHOWN_FAILURES], *([f"and {more} more in summary.csv"] if more > 0 else [])])
-    return result.exit_code
+    return [*failures[:_SHOWN_FAILURES], *([f"and {more} more in summary.csv"] if more > 0 else [])]
+
+
+def _warnings(output: Path, result: BatchResult) -> list[str]:
+    from petlesion.batch import frequent_warnings
+
+    done = len(result.outcomes) - len(result.failed)
+    warnings = frequent_warnings(output, result)[:_SHOWN_WARNINGS]
+    return [f"in {count} of {done} studies: {text}" for text, count in warnings]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from petlesion.case_files import case_facts
 from petlesion.dicom.reader import AUTOMATIC, SeriesChoice, given_tracer, read_dicom
 from petlesion.dicom.scan import scan
 from petlesion.dicom.suv import NO_OVERRIDES, SuvOverrides
@@ -43,7 +44,7 @@ def read_study(
         With `pet.nii.gz` or `pet.nii` (SUVbw) and, where there is one, `ct.nii.gz` or `ct.nii` (HU, any grid);
         otherwise DICOM files, nested, mixed, with other series and files among them.
     tracer
-        Replaces what the header says.
+        Replaces what the header says, or beside NIfTI files `case.json` or the truth of the simulator.
     overrides
         Replace body weight, dose or injection time of the DICOM header.
     choice
@@ -81,7 +82,11 @@ def read_study(
             where=folder,
             remedy="leave out --weight, --dose, --injection-time, --study-uid and --pet-series",
         )
-    return read_nifti(pet_file, _nifti_file(folder, "ct") if ct else None, tracer)
+    named_by = ""
+    if tracer is None:
+        facts = case_facts(folder)
+        tracer, named_by = facts.tracer, facts.file
+    return read_nifti(pet_file, _nifti_file(folder, "ct") if ct else None, tracer, named_by)
 
 
 def _nifti_file(folder: Path, name: str) -> Path | None:
@@ -90,7 +95,9 @@ def _nifti_file(folder: Path, name: str) -> Path | None:
     )
 
 
-def read_nifti(pet_file: Path, ct_file: Path | None = None, tracer: TracerName | None = None) -> PetCt:
+def read_nifti(
+    pet_file: Path, ct_file: Path | None = None, tracer: TracerName | None = None, named_by: str = ""
+) -> PetCt:
     """Read a study from NIfTI files of any name.
 
     Parameters
@@ -101,6 +108,8 @@ def read_nifti(pet_file: Path, ct_file: Path | None = None, tracer: TracerName |
         HU, on any grid.
     tracer
         What NIfTI files do not name.
+    named_by
+        File that names the tracer; empty where the user does.
 
     Raises
     ------
@@ -121,10 +130,16 @@ def read_nifti(pet_file: Path, ct_file: Path | None = None, tracer: TracerName |
         selection=(
             f"PET {pet_file.name}, SUVbw by its name.",
             "No ct.nii.gz." if ct_file is None else f"CT {ct_file.name}, HU by its name.",
-            "NIfTI files name no tracer." if tracer is None else given_tracer(tracer).reason,
+            _tracer_reason(tracer, named_by),
         ),
         warnings=tuple(warnings),
     )
+
+
+def _tracer_reason(tracer: TracerName | None, named_by: str) -> str:
+    if tracer is None:
+        return "NIfTI files name no tracer."
+    return f"The tracer is {TRACERS[tracer].title}, as {named_by} says." if named_by else given_tracer(tracer).reason
 
 
 def _read_ct(ct_file: Path, pet: Volume, warnings: list[str]) -> Volume | None:

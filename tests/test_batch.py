@@ -15,7 +15,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from petlesion.batch import BatchResult, process_batch
+from petlesion.batch import BatchResult, frequent_warnings, process_batch
 from petlesion.batch_tasks import BatchOptions, Task, run_in_processes
 from petlesion.cli import run as command_line
 from petlesion.errors import ExitCode, ModelError, UsageError
@@ -166,12 +166,25 @@ def test_study_that_ends_its_process_takes_no_other_along(studies: Path, tmp_pat
     assert [outcomes[name].exit_code for name in ("a", "b")] == [ExitCode.DONE, ExitCode.DONE]
 
 
+def test_most_frequent_warnings_come_first(studies: Path, tmp_path: Path) -> None:
+    (studies / "b" / "case.json").write_text('{"tracer": "f18-fdg"}')
+    options = replace(OPTIONS, segment=SegmentOptions(MethodName.PERCIST))
+    warnings = frequent_warnings(tmp_path / "out", process_batch(studies, tmp_path / "out", options))
+    counts = [count for _, count in warnings]
+    assert counts == sorted(counts, reverse=True)
+    assert warnings[0] == ("SUVbw as the file holds it; how it was computed is not known.", 2)
+    reports = [Report.from_json((tmp_path / "out" / name / "report.json").read_text()) for name in "ab"]
+    assert [report.study.tracer for report in reports] == ["unknown", "f18-fdg"]
+
+
 def test_command_line_lists_failures_and_has_their_code(
     studies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["batch", str(studies), "-o", str(tmp_path / "out"), "--method", "fixed"]
     assert command_line(arguments) == ExitCode.NO_DICOM
-    assert "c: no DICOM file" in " ".join(capsys.readouterr().out.split())
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "c: no DICOM file" in printed
+    assert "in 2 of 2 studies: SUVbw as the file holds it" in printed
     shutil.rmtree(studies / "c")
     assert command_line([*arguments, "--json"]) == ExitCode.DONE
     assert [row["study"] for row in json.loads(capsys.readouterr().out)] == ["a", "b"]

@@ -180,6 +180,24 @@ def test_nifti_study(tmp_path: Path) -> None:
     assert study.suv.factor is None
 
 
+@pytest.mark.parametrize("name", ["case.json", "truth/truth.json"])
+def test_nifti_study_takes_the_tracer_of_its_case(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "study"
+    _write_nifti_study(folder, _pet())
+    assert read_study(folder).tracer.name is TracerName.UNKNOWN
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text(json.dumps({"patient_id": "p1", "tracer": "ga68-psma11"}))
+    study = read_study(folder)
+    assert study.tracer.name is TracerName.GA68_PSMA11
+    assert f"The tracer is 68Ga-PSMA-11, as {Path(name).name} says." in study.selection
+    given = read_study(folder, tracer=TracerName.F18_FDG)
+    assert given.tracer.name is TracerName.F18_FDG
+    assert "The tracer is 18F-FDG, as asked for." in given.selection
+    (folder / name).write_text('{"tracer": "water"}')
+    with pytest.raises(UsageError, match=r"\.json cannot be read .*correct or remove it"):
+        read_study(folder)
+
+
 def test_nifti_uids_follow_the_content(tmp_path: Path) -> None:
     pet = _pet()
     _write_nifti_study(tmp_path / "a", pet)

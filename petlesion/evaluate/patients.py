@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from petlesion.case_files import case_facts
 from petlesion.errors import UsageError
 from petlesion.evaluate.lesions import LesionMatching, as_instances, match_lesions
 from petlesion.evaluate.rating import Rating, rate
@@ -210,17 +211,13 @@ def _uptake(suv: NDArray[np.float32], mask: NDArray[np.bool_], voxel_ml: float) 
 
 
 def _tracer(study: Path, report: Path) -> TracerName | None:
-    """From the simulator's truth, else from the report of the prediction."""
-    truth = study / "truth" / "truth.json"
-    for path, keys in ((truth, ("tracer",)), (report, ("study", "tracer"))):
-        if not path.is_file():
-            continue
-        value: Any = _json(path)
-        for key in keys:
-            value = value.get(key) if isinstance(value, dict) else None
-        if value in list(TracerName) and value != TracerName.UNKNOWN:
-            return TracerName(value)
-    return None
+    """From the simulator's truth or `case.json`, else from the report of the prediction; None where it is unknown."""
+    named: Any = case_facts(study).tracer
+    if named in (None, TracerName.UNKNOWN) and report.is_file():
+        document = _json(report)
+        said = document.get("study") if isinstance(document, dict) else None
+        named = said.get("tracer") if isinstance(said, dict) else None
+    return TracerName(named) if named in list(TracerName) and named != TracerName.UNKNOWN else None
 
 
 def _json(path: Path) -> Any:

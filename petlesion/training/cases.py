@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from petlesion.case_files import CASE_FILE, SIMULATED_TRUTH, case_facts
 from petlesion.errors import UsageError
 from petlesion.networks.model_config import BACKGROUND, LESION, PHYSIOLOGICAL, organ_classes
 from petlesion.nifti import read_labels
@@ -24,13 +25,22 @@ from petlesion.tracers import TracerName
 from petlesion.training.config import CohortConfig
 from petlesion.volume import Volume
 
+__all__ = [
+    "CASE_FILE",
+    "LESION_FILES",
+    "PET_FILE",
+    "Case",
+    "LabelledStudy",
+    "find_cases",
+    "lesion_mask",
+    "patient_name",
+    "read_case",
+]
+
 PET_FILE: Final = "pet.nii.gz"
-SIMULATED_TRUTH = "truth/truth.json"
 LESION_FILES: Final = ("lesions.nii.gz", "lesions.nii", "gtv.nii.gz", "gtv.nii")
 """Names of a label volume whose positive values are tumour."""
 ORGAN_FILE = "organs.nii.gz"
-CASE_FILE = "case.json"
-"""May say `patient_id` and `tracer` of a case."""
 
 
 @dataclass(frozen=True)
@@ -161,10 +171,8 @@ def read_case(case: Case, class_names: Sequence[str]) -> LabelledStudy:
 def _case(folder: Path, cohort: CohortConfig) -> Case:
     truth = folder / SIMULATED_TRUTH
     images = [path for name in (PET_FILE, "ct.nii.gz") if (path := folder / name).is_file()]
-    patient_id, tracer = folder.name, cohort.tracer
     if truth.is_file():
-        record = _truth(truth)
-        patient_id, tracer = str(record["patient_id"]), TracerName(record["tracer"])
+        _truth(truth)  # a damaged one is refused now, and not once a training runs
         images += [truth, *(folder / "truth" / name for name in ("lesions.nii.gz", ORGAN_FILE))]
     else:
         lesions = next((path for name in LESION_FILES if (path := folder / name).is_file()), None)
@@ -175,15 +183,15 @@ def _case(folder: Path, cohort: CohortConfig) -> Case:
                 remedy="add lesions or remove the case",
             )
         images += [lesions, *(path for name in (ORGAN_FILE, CASE_FILE) if (path := folder / name).is_file())]
-        if (folder / CASE_FILE).is_file():
-            patient_id, tracer = _about(folder / CASE_FILE, patient_id, tracer)
+    facts = case_facts(folder)
+    tracer = facts.tracer or cohort.tracer
     if tracer is None:
         raise UsageError(
             "case names no tracer", where=folder, remedy=f"name it in {CASE_FILE}, or give tracer: with its cohort"
         )
     return Case(
         folder.name,
-        patient_id,
+        facts.patient_id or folder.name,
         folder,
         tuple(images),
         tracer,
@@ -191,16 +199,6 @@ def _case(folder: Path, cohort: CohortConfig) -> Case:
         mirror=cohort.mirror,
         suv_gamma_range=cohort.suv_gamma_range,
     )
-
-
-def _about(path: Path, patient_id: str, tracer: TracerName | None) -> tuple[str, TracerName | None]:
-    """Patient and tracer as the file says, or as they were where it does not."""
-    try:
-        record = dict(json.loads(path.read_text(encoding="utf-8")))
-        named = record.get("tracer")
-        return str(record.get("patient_id", patient_id)), tracer if named is None else TracerName(named)
-    except (OSError, ValueError, TypeError) as error:
-        raise UsageError(f"{CASE_FILE} cannot be read", where=path.parent, remedy="correct or remove it") from error
 
 
 def _file_sha256(path: Path) -> str:

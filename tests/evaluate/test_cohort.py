@@ -163,6 +163,13 @@ def test_tracers_apart_from_truth_or_report(tmp_path: Path) -> None:
     for case, tracer in (("one", "f18-fdg"), ("missed", "ga68-psma11")):
         (truth / case / "truth" / "truth.json").write_text(json.dumps({"tracer": tracer}))
     assert by_tracer(evaluate_folders(predictions, truth), Rules()).keys() == {"f18-fdg", "ga68-psma11"}
+    (truth / "control" / "case.json").write_text(json.dumps({"tracer": "cu64-dotatate"}))
+    assert by_tracer(evaluate_folders(predictions, truth), Rules()).keys() == {
+        "f18-fdg",
+        "ga68-psma11",
+        "cu64-dotatate",
+    }
+    (truth / "control" / "case.json").unlink()
     for tracer in ("unknown", "f18-fdg"):
         report = {"study": {"tracer": tracer}, "lesions": []}
         (predictions / "control" / "report.json").write_text(json.dumps(report))
