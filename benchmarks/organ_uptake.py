@@ -26,7 +26,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from petlesion.phantom.cohort import CohortOptions
 from petlesion.phantom.labels import VERTEBRAE, Label
-from petlesion.phantom.patient import simulate_patient
+from petlesion.phantom.patient import SimulatedPatient, simulate_patient
 from petlesion.phantom.placing import Places
 from petlesion.phantom.simulate import SimulateOptions, scan_patient
 from petlesion.phantom.uptake_tables import TABLES, OrganUptake, Published
@@ -143,6 +143,14 @@ def draw(rows: dict[TracerName, list[Row]], path: Path) -> None:
     figure.savefig(path, dpi=80)
 
 
+def disease(patient: SimulatedPatient) -> str:
+    """Number of lesions, and miTNM classes where they mean something: in prostate cancer."""
+    lesions = f"{len(patient.lesion_table)} lesions"
+    if patient.tracer is not TracerName.GA68_PSMA11:
+        return lesions
+    return f"{lesions}, {patient.staging.n} {patient.staging.m}"
+
+
 def _projection(axis: Any, tracer: TracerName, seed: int) -> None:
     patient = simulate_patient(tracer, seed, CohortOptions(diseased_fraction=1.0))
     pet = scan_patient(patient, SimulateOptions(tracer, seed=seed)).pet
@@ -150,8 +158,7 @@ def _projection(axis: Any, tracer: TracerName, seed: int) -> None:
     image, top = pet.array.max(axis=1)[::-1], TRACERS[tracer].display_suv
     body = np.flatnonzero((image > 0.02 * top).any(axis=0))
     axis.imshow(image[:, body[0] : body[-1]], cmap="gray_r", vmin=0, vmax=top, aspect=z / x, interpolation="bilinear")
-    lesions = len(patient.lesion_table)
-    axis.set_title(f"{lesions} lesions, {patient.staging.n} {patient.staging.m}\nSUV 0–{top:g}", fontsize=8)
+    axis.set_title(f"{disease(patient)}\nSUV 0–{top:g}", fontsize=8)
     axis.axis("off")
 
 

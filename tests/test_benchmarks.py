@@ -91,6 +91,13 @@ def test_learning_curve_never_trains_on_whom_it_is_judged_by(tmp_path: Path, mon
         }
 
 
+def test_classes_of_prostate_cancer_are_printed_for_psma_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    organ_uptake = benchmark("organ_uptake", monkeypatch)
+    staging = SimpleNamespace(n="N0", m="M1c")
+    for tracer, text in ((TracerName.GA68_PSMA11, "2 lesions, N0 M1c"), (TracerName.F18_FDG, "2 lesions")):
+        assert organ_uptake.disease(SimpleNamespace(tracer=tracer, lesion_table=(1, 2), staging=staging)) == text
+
+
 def test_two_patients_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network_accuracy = benchmark("network_accuracy", monkeypatch)
     write_simulated_case(tmp_path / "one" / "patient", 0)
