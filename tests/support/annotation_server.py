@@ -19,6 +19,7 @@ import psutil
 import pytest
 import requests
 from pydicom import Dataset
+from requests.auth import HTTPBasicAuth
 from synthetic_dicom import ct_header, pet_header, write_series
 
 from petlesion.identifiers import derived_uid
@@ -115,10 +116,11 @@ def stopped(process: psutil.Popen) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Orthanc:
-    """A running Orthanc."""
+    """A running Orthanc; `auth` is what it is asked with."""
 
     port: int
     process: psutil.Popen
+    auth: HTTPBasicAuth | None = None
 
     @property
     def url(self) -> str:
@@ -131,23 +133,31 @@ class Orthanc:
     def store(self, folder: Path) -> None:
         """Store all files of a folder."""
         for path in sorted(folder.rglob("*.dcm")):
-            requests.post(f"{self.url}/instances", data=path.read_bytes(), timeout=30).raise_for_status()
+            self._ask("POST", "/instances", data=path.read_bytes()).raise_for_status()
 
     def segmentations(self, study_uid: str) -> list[str]:
         """SOPInstanceUIDs of the SEGs of a study."""
-        answer = requests.get(f"{self.dicomweb}/studies/{study_uid}/instances?Modality=SEG", timeout=30)
+        answer = self._ask("GET", f"/dicom-web/studies/{study_uid}/instances?Modality=SEG")
         rows = answer.json() if answer.content else []
         return sorted(row["00080018"]["Value"][0] for row in rows)
 
     def file(self, sop_uid: str) -> bytes:
         """An object as a DICOM file."""
-        (found,) = requests.post(f"{self.url}/tools/lookup", data=sop_uid, timeout=30).json()
-        return requests.get(f"{self.url}/instances/{found['ID']}/file", timeout=30).content
+        (found,) = self._ask("POST", "/tools/lookup", data=sop_uid).json()
+        return self._ask("GET", f"/instances/{found['ID']}/file").content
+
+    def _ask(self, method: str, path: str, **more: str | bytes) -> requests.Response:
+        return requests.request(method, f"{self.url}{path}", auth=self.auth, timeout=30, **more)
 
 
 @contextlib.contextmanager
-def running_orthanc(folder: Path, port: int | None = None, **more: object) -> Iterator[Orthanc]:
-    """Debian's Orthanc with DICOMweb on a port of its own; `more` are settings; skips the test without Orthanc."""
+def running_orthanc(
+    folder: Path, port: int | None = None, user: tuple[str, str] | None = None, **more: object
+) -> Iterator[Orthanc]:
+    """Debian's Orthanc with DICOMweb on a port of its own; skips the test without Orthanc.
+
+    With `user`, a name and a password, it answers to nobody else; `more` are settings.
+    """
     plugin = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
     program = shutil.which("Orthanc")
     if program is None or not plugin.is_file():
@@ -158,7 +168,8 @@ def running_orthanc(folder: Path, port: int | None = None, **more: object) -> It
         "IndexDirectory": str(folder / "storage"),
         "HttpPort": port,
         "DicomServerEnabled": False,
-        "AuthenticationEnabled": False,
+        "AuthenticationEnabled": user is not None,
+        "RegisteredUsers": dict([user] if user else []),
         "RemoteAccessAllowed": False,
         "Plugins": [str(plugin)],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
@@ -168,9 +179,10 @@ def running_orthanc(folder: Path, port: int | None = None, **more: object) -> It
     (folder / "orthanc.json").write_text(json.dumps(settings))
     with (folder / "orthanc.log").open("w") as log:
         process = psutil.Popen([program, str(folder / "orthanc.json")], stdout=log, stderr=subprocess.STDOUT)
+    orthanc = Orthanc(port, process, user and HTTPBasicAuth(*(part.encode() for part in user)))
     with stopped(process):
-        wait_for(f"http://127.0.0.1:{port}/system", process, folder / "orthanc.log")
-        yield Orthanc(port, process)
+        wait_for(f"{orthanc.url}/system", process, folder / "orthanc.log", orthanc.auth)
+        yield orthanc
 
 
 @dataclass(frozen=True)
@@ -228,12 +240,12 @@ class Site:
         return self.server.url
 
 
-def wait_for(url: str, process: psutil.Popen, log: Path) -> None:
+def wait_for(url: str, process: psutil.Popen, log: Path, auth: HTTPBasicAuth | None = None) -> None:
     """Wait until a server answers."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while process.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(requests.RequestException):
-            if requests.get(url, timeout=30).ok:
+            if requests.get(url, auth=auth, timeout=30).ok:
                 return
         time.sleep(0.1)
     pytest.fail(f"{url} does not answer; the log says:\n{log.read_text()[-4000:]}")

@@ -48,7 +48,8 @@ class DicomWebProxy:
         Raises
         ------
         HTTPException
-            404 if the path leads out of the DICOMweb services or there are none, 502 if the server does not answer.
+            404 if the path leads out of the DICOMweb services or there are none, 502 if the server does not answer, or
+            refuses the user or password that this one sends.
         """
         if not self._studies.startswith(("http://", "https://")):
             raise HTTPException(404, "images come from a folder; there is no DICOMweb server")
@@ -62,6 +63,9 @@ class DicomWebProxy:
         except httpx.HTTPError as error:
             name = type(error).__name__
             raise HTTPException(502, f"the DICOMweb server does not answer ({name}); start it") from error
+        if answer.status_code == httpx.codes.UNAUTHORIZED:  # of this server: no browser can mend that
+            await answer.aclose()
+            raise HTTPException(502, "the DICOMweb server answers 401; correct its user and password")
         back = {name: answer.headers[name] for name in PASSED_BACK if name in answer.headers}
         return StreamingResponse(_raw(answer), status_code=answer.status_code, headers=back)
 

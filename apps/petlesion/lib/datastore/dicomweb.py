@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import requests
 from dicomweb_client import DICOMwebClient
 from pydicom import Dataset
+from requests.auth import HTTPBasicAuth
 
 from lib.datastore.archive_notes import ArchiveNotes
 from lib.datastore.backoff import Backoff
@@ -105,7 +106,7 @@ class DicomWeb:
     ) -> None:
         session = requests.Session()
         if credentials is not None:
-            session.auth = credentials
+            session.auth = HTTPBasicAuth(*(part.encode() for part in credentials))  # requests would take Latin-1
         qido, wado, stow = prefixes
         self.url = url
         self._files = FetchedFiles(folder, limit_bytes)
