@@ -242,7 +242,7 @@ class _Run:
     def finish(self, watch: Watch) -> Path:
         """Train to the end, or until time or patience are used up, and write the model."""
         state, run = self.state, self.config.run
-        log = open_tracking(run.tracking if self.group.leads else (), self.config.out, state.step)
+        log = open_tracking(run.tracking if self.group.leads else (), self.config.out, state.step + 1)
         began, losses = time.monotonic() - state.seconds, []
         for batch in self._batches():
             seconds, over = self._pace(time.monotonic() - began)
