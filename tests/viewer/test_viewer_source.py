@@ -16,5 +16,5 @@ def test_viewer_source() -> None:
     if npx is None or not (VIEWER / "node_modules" / ".bin" / "vitest").exists():
         pytest.skip("Node or the viewer's development packages are not there: make viewer")
     for command in (["tsc"], ["vitest", "run"]):
-        done = subprocess.run([npx, *command], cwd=VIEWER, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run([npx, *command], cwd=VIEWER, capture_output=True, text=True, timeout=900, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

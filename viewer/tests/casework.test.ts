@@ -102,7 +102,7 @@ it('a case whose CT lacks images can be worked on, and says so', async () => {
   const { store, casework, ctImages, end } = opened();
   ctImages.framesLoaded = 3;
   await casework.begin();
-  await vi.advanceTimersByTimeAsync(POLL_MS);
+  await until(() => store.state.problems.length > 0);
   expect(store.state).toMatchObject({ ready: true, problems: [{ text: texts.imagesMissing(1, 'CT') }] });
   await end();
 });

@@ -165,7 +165,11 @@ function storage() {
   };
 }
 
-afterEach(() => {
+/** What leaves the cases of a test: one that fails leaves none open for the next. */
+const ends: (() => Promise<void>)[] = [];
+
+afterEach(async () => {
+  await Promise.all(ends.splice(0).map((end) => end()));
   vi.unstubAllGlobals();
   vi.useRealTimers();
 });
@@ -244,14 +248,18 @@ export function opened(server = new Server(), suvbw = 1) {
     confirm.mockReturnValue(false);
     return casework.close();
   };
+  ends.push(end);
   const parts = { open, store, lesions, editor, finder, casework };
   return { ...parts, server, draw, stroke, map, images, ctImages, createMap, confirm, assign, end };
 }
 
-/** Lets time pass until a condition holds. */
+/** Lets time pass until a condition holds; what is packed and unpacked meanwhile takes its own time. */
 export const until = (holds: () => boolean) =>
-  vi.waitFor(() => {
-    if (!holds()) {
-      throw new Error(`never so: ${holds}`);
-    }
-  });
+  vi.waitFor(
+    () => {
+      if (!holds()) {
+        throw new Error(`never so: ${holds}`);
+      }
+    },
+    { timeout: 30_000 },
+  );
