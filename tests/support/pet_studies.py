@@ -112,3 +112,14 @@ def file_bytes(dataset: Dataset) -> bytes:
 def reread(dataset: Dataset) -> Dataset:
     """The data set as another program reads it from its file."""
     return dcmread(BytesIO(file_bytes(dataset)))
+
+
+def moments(dataset: Dataset) -> set[str]:
+    """All dates and times of day in a data set, to the second; what is derived from images has none but theirs."""
+    found = set()
+    for element in dataset.iterall():
+        if element.VR in ("DA", "DT"):
+            found.add(str(element.value)[:8])
+        if element.VR in ("TM", "DT"):
+            found.add(str(element.value).partition(".")[0][-6:])
+    return found
