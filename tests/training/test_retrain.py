@@ -160,23 +160,26 @@ def test_killed_again_and_again_it_ends_with_one_whole_version(tmp_path: Path, m
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-m", "petlesion", "retrain", str(folder)]
     rng, registry = random.Random(1), Registry.of(models, "unet")
-    stages = set()
+
+    def stage_now() -> Stage | None:
+        status = read_status(folder)
+        return None if status is None else status.stage
+
     for stage in (Stage.TRAIN, Stage.JUDGE):
         with subprocess.Popen(
             command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
         ) as process:
-            deadline = time.monotonic() + 120
-            while process.poll() is None and time.monotonic() < deadline:
-                status = read_status(folder)
-                if status is not None and status.stage is stage:
-                    break
-                time.sleep(0.005)
-            time.sleep(rng.uniform(0, 0.1))
-            process.send_signal(signal.SIGKILL)
-        status = read_status(folder)
-        stages.add(None if status is None else status.stage)
+            deadline = time.monotonic() + 300
+            try:
+                while stage_now() is not stage:
+                    assert process.poll() is None, f"ended before {stage}"
+                    assert time.monotonic() < deadline, f"{stage} did not begin"
+                    time.sleep(0.005)
+                time.sleep(rng.uniform(0, 0.1))
+            finally:
+                process.kill()
+        assert (process.returncode, stage_now()) == (-signal.SIGKILL, stage)
         registry.current().verify()
-    assert Stage.TRAIN in stages
     status = retrain(folder)
     assert status.stage is Stage.PUBLISHED, status.message
     assert [version.number for version in registry.versions()] == [0, 1]
