@@ -34,15 +34,15 @@ def test_two_who_ask_at_once_wait_for_each_other(tmp_path: Path, monkeypatch: py
         return segment(*arguments, **options)
 
     def ask() -> None:
-        together.wait()
+        together.wait(timeout=60)
         found.append(task.find(Job(study, study.pet.grid, {}, tmp_path), Parameters("unet", {})))
 
     monkeypatch.setattr(tasks, "segment_by_network", counted)
-    threads = [threading.Thread(target=ask) for _ in range(2)]
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(timeout=300)
     assert len(runs) == 1, "the whole body takes all cores, or the GPU's memory"
     assert found[0] is found[1]
 

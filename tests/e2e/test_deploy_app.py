@@ -359,7 +359,9 @@ def test_sigterm_ends_within_five_seconds_and_leaves_nothing(
 def test_sigterm_right_at_the_start_ends_the_run_too(study: Path, out: Path) -> None:
     process = subprocess.Popen(command(study, out), env=environment(), stdout=subprocess.PIPE, text=True)
     status = Path(f"/proc/{process.pid}/status")
+    deadline = time.monotonic() + 60
     while not int(status.read_text().split("SigBlk:")[1].split()[0], 16) & 1 << signal.SIGTERM - 1:
+        assert time.monotonic() < deadline, "SIGTERM is not blocked"
         time.sleep(0.005)  # until Python is up; the application is imported after that
     process.send_signal(signal.SIGTERM)
     stdout, _ = process.communicate(timeout=60)
