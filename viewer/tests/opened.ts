@@ -211,6 +211,7 @@ export function opened(server = new Server(), suvbw = 1) {
   vi.stubGlobal('window', Object.assign(new EventTarget(), window, { location: { assign } }));
   vi.stubGlobal('requestAnimationFrame', () => 0);
   vi.stubGlobal('Element', class {});
+  vi.stubGlobal('document', { querySelector: () => null });
   vi.stubGlobal('localStorage', storage());
   vi.stubGlobal('sessionStorage', storage());
   vi.stubGlobal('fetch', server.fetch);
