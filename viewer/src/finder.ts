@@ -47,7 +47,7 @@ export class Finder {
       const apart = lesions.length <= MAX_LESIONS;
       await this.load(label, apart ? lesions : undefined, known);
       const said = [texts.found(lesions.length, model), ...(apart ? [] : [texts.asOne]), ...result.warnings];
-      this.store.set({ preLabel: model, note: said.join(' ') });
+      this.store.set({ preLabel: model, note: said.join(' '), cut: result.threshold_suv !== null });
       this.refer(result.reference);
     });
   }
@@ -122,7 +122,7 @@ export class Finder {
     await this.open.attempts.make(texts.tool.reference, async () => {
       this.refer(await this.open.whileOpen(server.reference(this.open.image, world)));
       this.sphere = world;
-      this.store.set({ note: texts.placed });
+      this.store.set({ note: texts.placed, cut: true });
     });
     this.refer(this.store.state.reference); // back, where it could not be placed
   }

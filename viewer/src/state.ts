@@ -35,6 +35,8 @@ export interface State {
   order: Order;
   measuring: boolean;
   reference?: Reference;
+  /** Whether lesions end at the threshold of the reference; a network is only shown it. */
+  cut: boolean;
   active: number;
   marked: ReadonlySet<number>;
   tool: Tool;
@@ -62,6 +64,7 @@ export const initial: State = {
   lesions: [],
   order: { column: 'volume', down: true },
   measuring: false,
+  cut: false,
   active: 0,
   marked: new Set(),
   tool: 'window',

@@ -54,8 +54,11 @@ export const texts = {
   replace: 'Running a model replaces the lesions drawn so far. Go on? (Undo brings them back.)',
   found: (count: number, model: string) => `${model}: ${count} lesion${count === 1 ? '' : 's'}.`,
   asOne: 'No more than 255 can be told apart: those from 255 on are one lesion in the list.',
-  reference: (organ: string, mean: number, threshold: number) =>
-    `${organ}: mean SUV ${mean.toFixed(2)}, threshold ${threshold.toFixed(2)}`,
+  reference: (organ: string, mean: number | null, threshold: number, cut: boolean) => {
+    const uptake = mean === null ? 'no reference organ' : `${organ}: mean SUV ${mean.toFixed(2)}`;
+    const suv = `threshold ${threshold.toFixed(2)}`;
+    return cut ? `${uptake}, ${suv}` : `${uptake} (${suv}: these lesions do not end there)`;
+  },
   option: {
     min_volume_ml: 'minimum volume (mL)',
     split_touching: 'split lesions that touch',

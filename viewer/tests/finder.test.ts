@@ -27,6 +27,22 @@ describe('a Run', () => {
     await end();
   });
 
+  it('tells a threshold at which lesions end from one that the model does not cut at', async () => {
+    const { server, store, finder, casework, end } = opened();
+    await casework.begin();
+    for (const [threshold, cut] of [[4.5, true], [null, false]] as const) {
+      server.threshold = threshold;
+      await finder.run('fixed');
+      expect(store.state.cut).toBe(cut);
+    }
+    await finder.place([1, 2, 3]);
+    expect(store.state.cut).toBe(true);
+    expect(texts.reference('liver', 2.67, 4.58, true)).toBe('liver: mean SUV 2.67, threshold 4.58');
+    expect(texts.reference('liver', 2.67, 4.58, false)).toContain('do not end there');
+    expect(texts.reference('none', null, 3, true)).toBe('no reference organ, threshold 3.00');
+    await end();
+  });
+
   it('says that what it found beyond the numbers of the map is one lesion there', async () => {
     const { server, store, finder, casework, end } = opened();
     await casework.begin();

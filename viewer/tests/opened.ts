@@ -43,6 +43,8 @@ export class Server {
   models: Record<string, object> = { click: {}, fixed: {} };
   /** What the model `fixed` says. */
   lesions: object[] = [{ id: 1, ...FOUND }];
+  /** SUV at which it cuts. */
+  threshold: number | null = null;
   /** Called before a label is stored. */
   onStore: () => Promise<void> | void = () => {};
 
@@ -92,7 +94,8 @@ export class Server {
 
   private async found(label: Uint8Array, lesions: object[]): Promise<Response> {
     const body = new FormData();
-    body.set('params', JSON.stringify({ lesions, reference: { spheres: [] }, warnings: [] }));
+    const said = { lesions, reference: { spheres: [] }, warnings: [], threshold_suv: this.threshold };
+    body.set('params', JSON.stringify(said));
     body.set('image', await this.file(label));
     return new Response(body);
   }

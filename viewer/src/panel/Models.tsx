@@ -31,7 +31,7 @@ export function Models() {
       <Options model={model} />
       {state.reference?.threshold != null && (
         <p className="quiet">
-          {texts.reference(state.reference.organ, state.reference.mean ?? NaN, state.reference.threshold)}
+          {texts.reference(state.reference.organ, state.reference.mean, state.reference.threshold, state.cut)}
         </p>
       )}
     </section>
