@@ -91,7 +91,8 @@ export class Casework {
   private async enter(): Promise<void> {
     const { image } = this.open;
     const [info, caseInfo] = await Promise.all([server.info(), server.caseInfo(image)]);
-    this.store.set({ info, model: this.store.state.model || firstModel(Object.keys(info.models)) });
+    const model = this.store.state.model || firstModel(Object.keys(info.models));
+    this.store.set({ info, model, tracer: caseInfo.tracer });
     await this.reserve();
     if (caseInfo.problem) {
       this.open.attempts.report({ asked: texts.opening, text: caseInfo.problem });

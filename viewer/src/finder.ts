@@ -36,7 +36,7 @@ export class Finder {
       if (!this.mayReplace()) {
         return;
       }
-      const params = { ...options, ...this.placed, instances: true };
+      const params = { ...options, ...this.said, instances: true };
       const { label, result } = await this.open.whileOpen(server.infer(model, this.open.image, params));
       if (edits !== this.lesions.edits && !this.mayReplace()) {
         return;
@@ -94,7 +94,7 @@ export class Finder {
     const voxel = toVoxel(grid, world).map(Math.round);
     const options = this.store.state.options.click ?? {};
     await attempts.make(texts.tool.click, async () => {
-      const { label, result } = await server.infer('click', image, { ...options, ...this.placed, foreground: [voxel] });
+      const { label, result } = await server.infer('click', image, { ...options, ...this.said, foreground: [voxel] });
       const [map, found] = await this.open.whileOpen(Promise.all([this.lesions.labelmap(), decode(label)]));
       const [free] = freeValues(map);
       if (free === undefined) {
@@ -127,8 +127,10 @@ export class Finder {
     this.refer(this.store.state.reference); // back, where it could not be placed
   }
 
-  private get placed(): { liver_sphere_mm?: Vector } {
-    return this.sphere ? { liver_sphere_mm: this.sphere } : {};
+  /** What the annotator says of the case, and all models go by. */
+  private get said(): { liver_sphere_mm?: Vector; tracer?: string } {
+    const { otherTracer } = this.store.state;
+    return { ...(this.sphere && { liver_sphere_mm: this.sphere }), ...(otherTracer && { tracer: otherTracer }) };
   }
 
   /** Shows a reference; its spheres can be dragged, though not while something else takes time. */

@@ -29,6 +29,10 @@ export interface State {
   model: string;
   /** Values that were changed, by model. */
   options: Record<string, Record<string, OptionValue>>;
+  /** Of the PET, as the server reads it; empty before it says so. */
+  tracer: string;
+  /** What the annotator says in its place, for all models. */
+  otherTracer: string;
   /** Model whose lesions the annotator began with. */
   preLabel: string;
   lesions: readonly Lesion[];
@@ -60,6 +64,8 @@ export const initial: State = {
   note: '',
   model: '',
   options: {},
+  tracer: '',
+  otherTracer: '',
   preLabel: '',
   lesions: [],
   order: { column: 'volume', down: true },

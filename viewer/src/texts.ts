@@ -59,10 +59,13 @@ export const texts = {
     const suv = `threshold ${threshold.toFixed(2)}`;
     return cut ? `${uptake}, ${suv}` : `${uptake} (${suv}: these lesions do not end there)`;
   },
+  tracer: 'tracer',
+  tracerRead: (name: string) => `${name} (of the image)`,
+  tracerAsk: 'tracer not known: choose',
+  tracerUnknown: 'The image does not say which tracer this is. Reference, threshold and network go by it.',
   option: {
     min_volume_ml: 'minimum volume (mL)',
     split_touching: 'split lesions that touch',
-    tracer: 'tracer',
     suv: 'SUV',
     fraction: 'fraction of maximum',
     incremental: 'incremental',

@@ -43,6 +43,18 @@ describe('a Run', () => {
     await end();
   });
 
+  it('goes by the tracer that the image says, unless the annotator says another one', async () => {
+    const { server, store, finder, casework, end } = opened();
+    await casework.begin();
+    expect(store.state.tracer).toBe('f18-fdg');
+    await finder.run('fixed');
+    expect(server.params).not.toHaveProperty('tracer');
+    store.set({ otherTracer: 'ga68-psma11' });
+    await finder.run('fixed');
+    expect(server.params.tracer).toBe('ga68-psma11');
+    await end();
+  });
+
   it('says that what it found beyond the numbers of the map is one lesion there', async () => {
     const { server, store, finder, casework, end } = opened();
     await casework.begin();

@@ -29,7 +29,7 @@ export class Server {
   labels: Record<string, LabelInfo> = {};
   /** Voxels of what was stored, newest last. */
   stored: { tag: string; voxels: Uint8Array }[] = [];
-  /** What was sent with the last of them. */
+  /** What was sent with the last of them, or with the last Run. */
   params: Record<string, unknown> = {};
   holder?: string;
   /** When the time of who has the case is over, seconds since 1970. */
@@ -43,6 +43,7 @@ export class Server {
   models: Record<string, object> = { click: {}, fixed: {} };
   /** What the model `fixed` says. */
   lesions: object[] = [{ id: 1, ...FOUND }];
+  tracer = 'f18-fdg';
   /** SUV at which it cuts. */
   threshold: number | null = null;
   /** Called before a label is stored. */
@@ -60,7 +61,7 @@ export class Server {
       case '/info/':
         return Response.json({ models: this.models, strategies: {}, train_stats: {}, datastore: {} });
       case '/datastore/image/info':
-        return Response.json({ labels: this.labels });
+        return Response.json({ labels: this.labels, tracer: this.tracer });
       case '/lesions/reservation':
         this.holder = [undefined, url.searchParams.get('instead_of')].includes(this.holder) ? client : this.holder;
         return Response.json({ client: this.holder, until: this.until, own: this.holder === client });
@@ -77,6 +78,7 @@ export class Server {
         this.params = JSON.parse((init.body as FormData).get('params') as string);
         return this.store(tag, await decode(await ((init.body as FormData).get('label') as File).arrayBuffer()));
       case '/infer/fixed':
+        this.params = JSON.parse((init.body as FormData).get('params') as string);
         return this.found(voxels(1), this.lesions);
       case '/infer/click':
         return this.found(voxels(0, 0, 0, 0, 1), [{ id: 1, ...GROWN }]);

@@ -3,8 +3,9 @@ import type { OptionSpec, OptionValue } from '../server';
 import { texts } from '../texts';
 import { useCase } from './context';
 
-/** Set by the panel itself. */
-const OWN = new Set(['instances']);
+/** Set by the panel itself, or for all models at once. */
+const OWN = new Set(['instances', 'tracer']);
+const UNKNOWN = 'unknown';
 
 export function Models() {
   const { state, open, finder } = useCase();
@@ -28,6 +29,7 @@ export function Models() {
           {texts.run}
         </button>
       </div>
+      <Tracer />
       <Options model={model} />
       {state.reference?.threshold != null && (
         <p className="quiet">
@@ -36,6 +38,25 @@ export function Models() {
       )}
     </section>
   );
+}
+
+/** The tracer that models go by: as the image says, or the annotator. */
+function Tracer() {
+  const { state, open } = useCase();
+  const { info, model, tracer, otherTracer } = state;
+  const names = info?.models[model]?.config.tracer;
+  const unknown = (otherTracer || tracer) === UNKNOWN;
+  return Array.isArray(names) && tracer ? (
+    <label className={unknown ? 'option unknown' : 'option'} title={unknown ? texts.tracerUnknown : undefined}>
+      <span>{unknown ? texts.tracerAsk : texts.tracer}</span>
+      <select value={otherTracer} onChange={(event) => open.store.set({ otherTracer: event.target.value })}>
+        <option value="">{texts.tracerRead(tracer)}</option>
+        {names.slice(1).map((name) => (
+          <option key={name}>{name}</option>
+        ))}
+      </select>
+    </label>
+  ) : null;
 }
 
 /** Options of a model, closed until somebody wants them. */

@@ -22,7 +22,7 @@ export const style = `
 .petlesion .problem span { display: flex; gap: 4px; margin: 4px 0; }
 .petlesion .note { min-height: 1.4em; color: #cfe3fa; overflow-wrap: anywhere; max-height: 6em; overflow-y: auto; }
 .petlesion .busy::before { content: "◌ "; }
-.petlesion .mark { color: #e69f00; font-weight: 400; }
+.petlesion .mark, .petlesion .unknown { color: #e69f00; font-weight: 400; }
 .petlesion .totals { font-weight: 600; }
 .petlesion .scroll { max-height: 38vh; min-height: 60px; overflow-y: auto; }
 .petlesion table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }

@@ -71,9 +71,13 @@ def write_label(lesions: Lesions, grid: Grid, request: Mapping[str, Any], folder
 
 
 def describe(report: Report, *, instances: bool) -> dict[str, Any]:
-    """The JSON of a result: each lesion by name, with volume and SUVs, the reference used, and the warnings."""
+    """The JSON of a result: each lesion by name, with volume and SUVs, the reference used, and the warnings.
+
+    Those that name an option of the command line name the one that clients have in its place.
+    """
     document: dict[str, Any] = json.loads(report.to_json())
     names = [f"{LABEL} {lesion['id']}" for lesion in document["lesions"]] if instances else [LABEL]
+    document["warnings"] = [warning.replace("--tracer", "the option tracer") for warning in report.warnings]
     for lesion in document["lesions"]:
         lesion["name"] = f"{LABEL} {lesion['id']}"
     return {
