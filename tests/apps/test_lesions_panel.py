@@ -220,6 +220,22 @@ def test_server_that_does_not_answer_costs_nothing(site: Site, study: SmallStudy
         np.testing.assert_array_equal(stored(site, study, tmp_path, "draft"), panel.voxels(GRID.shape))
 
 
+def test_messages_are_in_view_of_whoever_submits_at_the_bottom_and_cover_no_lesion(
+    site: Site, study: SmallStudy
+) -> None:
+    with browser_page() as page:
+        page.set_viewport_size({"width": 1366, "height": 768})
+        panel = LesionsPanel(page, site.url, study.study)
+        panel.run("fixed")
+        panel.wait_for_lesions(3)
+        page.context.set_offline(True)
+        panel.button("Save draft")
+        page.locator('.petlesion [role="alert"]').wait_for()
+        page.locator(".petlesion details").last.scroll_into_view_if_needed()
+        assert panel.in_view('.petlesion [role="alert"]')
+        assert panel.in_view(".petlesion tbody tr")
+
+
 def test_lesions_outlive_a_folded_panel_and_the_way_to_the_list_of_studies(
     site: Site, study: SmallStudy, tmp_path: Path
 ) -> None:

@@ -42,6 +42,11 @@ _UPPER = """() => {
     const viewports = window.cornerstone.getRenderingEngines()[0].getViewports();
     return viewports.find(each => each.id === 'pet-axial').getProperties().voiRange.upper;
 }"""
+_IN_VIEW = """selector => {
+    const element = document.querySelector(selector);
+    const {left, top, width} = element.getBoundingClientRect();
+    return element.contains(document.elementFromPoint(left + width / 2, top + 8));
+}"""
 _PAINTED_FROM = """() => {
     const group = window.cornerstoneTools.ToolGroupManager.getToolGroup('ptToolGroup');
     return group.getToolConfiguration('ThresholdSphereBrush').threshold.range[0];
@@ -107,6 +112,10 @@ class LesionsPanel:
     def note(self) -> str:
         """What the panel says."""
         return str(self.page.inner_text(".petlesion .messages"))
+
+    def in_view(self, selector: str) -> bool:
+        """Whether something of the panel is in view, and nothing lies over it."""
+        return bool(self.page.evaluate(_IN_VIEW, selector))
 
     @property
     def unsaved(self) -> bool:
