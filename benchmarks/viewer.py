@@ -79,10 +79,9 @@ def make_ct_fine(study: Path) -> None:
 
 @contextmanager
 def annotators_page() -> Iterator[Any]:
-    """A new page of one and the same annotator, as large as a small screen."""
+    """A new page, as large as a small screen."""
     with browser_page() as page:
         page.set_viewport_size({"width": 1366, "height": 768})
-        page.add_init_script("localStorage.setItem('petlesion.name', 'Ada')")
         yield page
 
 

@@ -54,7 +54,7 @@ _PAINTED_FROM = """() => {
 
 
 class LesionsPanel:
-    """The mode with its panel, open on a study.
+    """The mode with its panel, open on a study, of one and the same annotator.
 
     Parameters
     ----------
@@ -76,6 +76,7 @@ class LesionsPanel:
         if watched:
             self._watch(urlparse(url).netloc)
         page.on("dialog", lambda dialog: dialog.accept())
+        page.add_init_script("localStorage.setItem('petlesion.name', 'Ada')")
         self.asked = time.perf_counter()
         page.goto(f"{url}/pet-lesions?StudyInstanceUIDs={study_uid}")
         self.wait_until_open()

@@ -125,15 +125,27 @@ export class Casework {
   }
 
   async submit(): Promise<void> {
-    await this.final(false, texts.emptySubmit);
+    if (this.signed()) {
+      await this.final(false, texts.emptySubmit);
+    }
   }
 
   /** Submits an empty label: a case without lesion is learned from, too. */
   async noLesion(): Promise<void> {
-    if (window.confirm(texts.noLesionAsk(!this.lesions.empty))) {
+    if (this.signed() && window.confirm(texts.noLesionAsk(!this.lesions.empty))) {
       this.editor.clear();
       await this.final(true, texts.noLesionOver);
     }
+  }
+
+  /** Whether a label may go out: for a name that it would lack, the annotator is asked once. */
+  private signed(): boolean {
+    const { name, nameAsked } = this.store.state;
+    if (name.trim() || nameAsked) {
+      return true;
+    }
+    this.store.set({ nameAsked: true, note: texts.nameAsk });
+    return false;
   }
 
   /** Submits the label while it is as empty as it is meant to be, which may be long after: once the server is back. */

@@ -53,6 +53,8 @@ export interface State {
   unsaved: boolean;
   comment: string;
   name: string;
+  /** Whether the name was asked for, which is done once. */
+  nameAsked: boolean;
 }
 
 export const initial: State = {
@@ -82,6 +84,7 @@ export const initial: State = {
   unsaved: false,
   comment: '',
   name: '',
+  nameAsked: false,
 };
 
 export class Store {

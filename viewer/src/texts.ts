@@ -32,6 +32,7 @@ export const texts = {
   notDone: (asked: string) => `${asked}: not done.`,
 
   you: 'Your name',
+  nameAsk: 'Not submitted yet: enter your name, with which the label is signed, and submit again (or submit again without).',
   status: (done: number, all: number) => `${done} of ${all} cases labelled`,
   training: (stage: string, done: number, total: number) => `training: ${stage}${total ? ` ${done} of ${total}` : ''}`,
   timeLeft: (minutes: number) => `about ${minutes} min left`,

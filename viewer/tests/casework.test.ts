@@ -276,6 +276,36 @@ describe('a label that is sent', () => {
   });
 });
 
+describe('a label without a name', () => {
+  for (const way of ['submit', 'noLesion'] as const) {
+    it(`is not sent by ${way} before the annotator was asked for it, once; a draft is`, async () => {
+      const { server, store, casework, draw, confirm, end } = opened();
+      store.set({ nameAsked: false });
+      await casework.begin();
+      draw(1);
+      await casework.draft();
+      await casework[way]();
+      expect(store.state).toMatchObject({ nameAsked: true, note: texts.nameAsk });
+      expect(confirm).not.toHaveBeenCalled();
+      expect(server.stored.map(({ tag }) => tag)).toEqual(['draft']);
+      await casework[way]();
+      expect(server.stored.map(({ tag }) => tag)).toEqual(['draft', 'final']);
+      await end();
+    });
+  }
+
+  it('is not asked for where there is one', async () => {
+    const { server, store, casework, draw, end } = opened();
+    store.set({ nameAsked: false });
+    await casework.begin();
+    casework.rename('ada');
+    draw(1);
+    await casework.submit();
+    expect(server.stored).toHaveLength(1);
+    await end();
+  });
+});
+
 describe('a name that is entered after the case was opened', () => {
   it('has the case from then on', async () => {
     const { server, store, casework, end } = opened();

@@ -181,7 +181,7 @@ afterEach(async () => {
 
 /**
  * Opens a case. `draw` paints its first voxels as one of OHIF's tools does; `end` leaves it, and keeps nothing. OHIF
- * multiplies the PET by `suvbw`, where that is not 0.
+ * multiplies the PET by `suvbw`, where that is not 0. The annotator gives no name, and was asked for it.
  */
 export function opened(server = new Server(), suvbw = 1) {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
@@ -233,6 +233,7 @@ export function opened(server = new Server(), suvbw = 1) {
   };
   const ohif = { servicesManager: { services }, commandsManager: undefined, extensionManager: undefined };
   const store = new Store();
+  store.set({ nameAsked: true });
   const open = new OpenCase(ohif, store, new Viewports(ohif), { ...PET, imageIds });
   const lesions = new Lesions(open);
   const editor = new Editor(open, lesions);

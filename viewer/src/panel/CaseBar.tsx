@@ -1,15 +1,21 @@
 /** Saving, submitting, and the next case. */
-import { useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { texts } from '../texts';
 import { useCase } from './context';
 
 export function CaseBar() {
   const { state, open, casework } = useCase();
-  const { info, ready, busy, unsaved, comment, name } = state;
+  const { info, ready, busy, unsaved, comment, name, nameAsked } = state;
   const strategies = Object.keys(info?.strategies ?? {});
   const [chosen, choose] = useState('');
   const strategy = chosen || strategies[0] || '';
   const idle = ready && !busy;
+  const you = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    if (nameAsked && !name) {
+      you.current?.focus();
+    }
+  }, [nameAsked]);
   return (
     <section>
       <h3>
@@ -18,6 +24,7 @@ export function CaseBar() {
       </h3>
       <div className="line">
         <input
+          ref={you}
           className="wide"
           placeholder={texts.you}
           aria-label={texts.you}
