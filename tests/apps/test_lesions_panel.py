@@ -314,7 +314,7 @@ def test_clicks_spheres_and_tools_outlive_another_layout(site: Site, study: Smal
             panel.select(next(int(row[0]) for row in panel.rows() if row[2] == suv_max))
             panel.key("Delete")
             panel.wait_for_lesions(left)
-        spheres = page.locator('[data-viewportid="pet-axial"] [data-cy="petlesion-spheres"] circle')
+        spheres = page.locator('[data-viewportid="pet-axial"] [data-cy="petlesion-spheres"] g')
         panel.key("l")
         panel.click(even)
         spheres.wait_for()

@@ -9,6 +9,11 @@ type Canvas = [number, number];
 /** Movement up to which a press of the button is a click. */
 export const CLICK_PX = 3;
 const SVG = 'http://www.w3.org/2000/svg';
+/** Black dashes on white, seen on any grey and by everybody; in colour are lesions alone. */
+const LINES = [
+  { stroke: '#fff', 'stroke-width': 5 },
+  { stroke: '#000', 'stroke-width': 2, 'stroke-dasharray': '6 4' },
+];
 
 /** Radius in mm of the circle in which a plane cuts a sphere; 0 where it does not. */
 export function cut(sphere: Sphere, point: Vector, normal: Vector): number {
@@ -42,13 +47,10 @@ export function drawSpheres(viewport: Any, spheres: readonly Sphere[], moved: (c
         const [x, y] = viewport.worldToCanvas(sphere.center_mm);
         const edge = sphere.center_mm.map((value, n) => value + radius * right[n]!);
         const [u, v] = viewport.worldToCanvas(edge);
-        const circle = document.createElementNS(SVG, 'circle');
-        const shape = { cx: x, cy: y, r: Math.hypot(u - x, v - y), fill: 'none', stroke: '#0072b2', 'stroke-width': 2 };
-        Object.entries(shape).forEach(([name, value]) => circle.setAttribute(name, String(value)));
-        circle.setAttribute('style', 'pointer-events:all;cursor:move');
+        const shown = ring([x, y], Math.hypot(u - x, v - y));
         const hold = (now: boolean) => (held = now);
-        dragged(circle, [x, y], hold, (center) => moved([...viewport.canvasToWorld(center)] as Vector));
-        return [circle];
+        dragged(shown, [x, y], hold, (center) => moved([...viewport.canvasToWorld(center)] as Vector));
+        return [shown];
       }),
     );
   };
@@ -61,37 +63,47 @@ export function drawSpheres(viewport: Any, spheres: readonly Sphere[], moved: (c
   };
 }
 
+function ring([cx, cy]: Canvas, r: number): SVGGElement {
+  const group = document.createElementNS(SVG, 'g');
+  group.setAttribute('style', 'pointer-events:all;cursor:move');
+  for (const line of LINES) {
+    const circle = document.createElementNS(SVG, 'circle');
+    Object.entries({ cx, cy, r, fill: 'none', ...line }).forEach(([name, value]) => circle.setAttribute(name, String(value)));
+    group.append(circle);
+  }
+  return group;
+}
+
 /** How far the pointer has gone from one event to another, px. */
 export const distance = (from: PointerEvent, to: PointerEvent) => Math.hypot(to.clientX - from.clientX, to.clientY - from.clientY);
 
-/** Lets a circle be dragged; says where its centre is dropped. OHIF's tools hear nothing of it; a click, or another button, is none. */
-function dragged(circle: SVGCircleElement, [x, y]: Canvas, hold: (now: boolean) => void, dropped: (center: Canvas) => void): void {
+/** Lets a ring be dragged; says where its centre is dropped. OHIF's tools hear nothing of it; a click, or another button, is none. */
+function dragged(shown: SVGGElement, [x, y]: Canvas, hold: (now: boolean) => void, dropped: (center: Canvas) => void): void {
   let from: PointerEvent | undefined;
-  const center = (event: PointerEvent): Canvas => [x + event.clientX - from!.clientX, y + event.clientY - from!.clientY];
-  circle.addEventListener('pointerdown', (event) => {
+  const gone = (event: PointerEvent): Canvas => [event.clientX - from!.clientX, event.clientY - from!.clientY];
+  shown.addEventListener('pointerdown', (event) => {
     if (event.button === 0) {
       from = event;
       hold(true);
-      circle.setPointerCapture(event.pointerId);
+      shown.setPointerCapture(event.pointerId);
     }
   });
-  circle.addEventListener('pointermove', (event) => {
+  shown.addEventListener('pointermove', (event) => {
     if (from) {
-      const [cx, cy] = center(event);
-      circle.setAttribute('cx', String(cx));
-      circle.setAttribute('cy', String(cy));
+      shown.setAttribute('transform', `translate(${gone(event).join(' ')})`);
     }
   });
-  circle.addEventListener('pointerup', (event) => {
+  shown.addEventListener('pointerup', (event) => {
     if (from && distance(from, event) > CLICK_PX) {
-      dropped(center(event));
+      const [across, down] = gone(event);
+      dropped([x + across, y + down]);
     }
   });
-  circle.addEventListener('lostpointercapture', () => {
+  shown.addEventListener('lostpointercapture', () => {
     from = undefined;
     hold(false);
   });
   for (const name of ['pointerdown', 'pointermove', 'pointerup', 'mousedown', 'mousemove', 'mouseup'] as const) {
-    circle.addEventListener(name, (event) => event.stopPropagation());
+    shown.addEventListener(name, (event) => event.stopPropagation());
   }
 }

@@ -1,4 +1,5 @@
-import { expect, it, vi } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
+import { COLOURS } from '../src/labelmap';
 import { cut, drawSpheres } from '../src/spheres';
 
 it('a sphere is cut in a circle, or not at all', () => {
@@ -13,11 +14,14 @@ class Shape extends EventTarget {
   children: Shape[] = [];
   append = (child: Shape) => void this.children.push(child);
   replaceChildren = (...children: Shape[]) => void (this.children = children);
-  setAttribute() {}
+  attributes: Record<string, string> = {};
+  setAttribute = (name: string, value: string) => void (this.attributes[name] = value);
   setPointerCapture() {}
 }
 
-it('a sphere is moved where it is dragged, and stays where it is only clicked, or another button zooms', () => {
+const SPHERE = { center_mm: [10, 20, 28] as [number, number, number], radius_mm: 15 };
+
+function drawn(moved = vi.fn()): Shape {
   vi.stubGlobal('document', { createElementNS: () => new Shape() });
   vi.stubGlobal('window', { cornerstone: { Enums: { Events: {} } } });
   const element = new Shape();
@@ -27,11 +31,24 @@ it('a sphere is moved where it is dragged, and stays where it is only clicked, o
     worldToCanvas: ([x, y]: number[]) => [x, y],
     canvasToWorld: ([x, y]: number[]) => [x, y, 30],
   };
+  drawSpheres(viewport, [SPHERE], moved);
+  return element.children[0]!.children[0]!;
+}
+
+afterEach(() => vi.unstubAllGlobals());
+
+it('a sphere has no colour of a lesion', () => {
+  const hex = COLOURS.map((colour) => `#${colour.map((value) => value.toString(16).padStart(2, '0')).join('')}`);
+  const strokes = drawn().children.map(({ attributes }) => attributes.stroke);
+  expect(strokes).toHaveLength(2);
+  strokes.forEach((stroke) => expect(hex).not.toContain(stroke));
+});
+
+it('a sphere is moved where it is dragged, and stays where it is only clicked, or another button zooms', () => {
   const moved = vi.fn();
-  drawSpheres(viewport, [{ center_mm: [10, 20, 28], radius_mm: 15 }], moved);
-  const circle = element.children[0]!.children[0]!;
+  const ring = drawn(moved);
   const press = (name: string, clientX: number, button = 0) =>
-    circle.dispatchEvent(Object.assign(new Event(name), { clientX, clientY: 0, pointerId: 1, button }));
+    ring.dispatchEvent(Object.assign(new Event(name), { clientX, clientY: 0, pointerId: 1, button }));
   press('pointerdown', 5);
   press('pointerup', 7);
   press('lostpointercapture', 7);
@@ -39,7 +56,8 @@ it('a sphere is moved where it is dragged, and stays where it is only clicked, o
   press('pointerup', 25, 2);
   expect(moved).not.toHaveBeenCalled();
   press('pointerdown', 5);
+  press('pointermove', 15);
+  expect(ring.attributes.transform).toBe('translate(10 0)');
   press('pointerup', 25);
   expect(moved.mock.calls).toEqual([[[30, 20, 30]]]);
-  vi.unstubAllGlobals();
 });
