@@ -114,15 +114,26 @@ export const texts = {
   columns: {
     number: 'No',
     volume: 'mL',
-    suvMax: 'max',
-    suvMean: 'mean',
-    suvPeak: 'peak',
+    suvMax: 'SUV max',
+    suvMean: 'SUV mean',
+    suvPeak: 'SUV peak',
     location: 'where',
-    confidence: 'conf.',
+    confidence: 'voxel prob.',
+  },
+  columnHint: {
+    number: 'number and colour of the lesion',
+    volume: 'volume, mL',
+    suvMax: 'SUV of the hottest voxel',
+    suvMean: 'mean SUV',
+    suvPeak: 'largest mean SUV of a sphere of 1 cm³ around a voxel of the lesion',
+    location: 'where the lesion lies, as the model sees it',
+    confidence: 'mean of the probabilities that the network gives its voxels: not how probable it is that the lesion is malignant',
   },
   none: 'No lesion.',
-  totals: (count: number, volume: number, tlu: number) =>
-    `${count} lesion${count === 1 ? '' : 's'}, ${ml(volume)}, TLU ${tlu.toFixed(1)}`,
+  totals: (count: number, volume: number, uptake: number, fdg: boolean) =>
+    `${count} lesion${count === 1 ? '' : 's'}, ${ml(volume)}, ${fdg ? 'TLG' : 'TLU'} ${uptake.toFixed(1)} g`,
+  totalsHint: (fdg: boolean) =>
+    `${fdg ? 'TLG, total lesion glycolysis' : 'TLU, total lesion uptake'}: mean SUV × volume, summed over the lesions`,
   measuring: 'measuring …',
   measure: 'Measuring',
 

@@ -6,11 +6,14 @@ import type { Lesion } from '../server';
 import { texts } from '../texts';
 import { useCase } from './context';
 
+/** Of this tracer, uptake is glycolysis. */
+const FDG = 'f18-fdg';
 const COLUMNS = Object.keys(VALUES) as Column[];
 
 export function LesionList() {
   const { state, open, editor } = useCase();
   const { lesions, order, measuring, active, marked } = state;
+  const fdg = (state.otherTracer || state.tracer) === FDG;
   const chosen = useRef<HTMLTableRowElement>(null);
   useEffect(() => {
     chosen.current?.scrollIntoView({ block: 'nearest' });
@@ -33,8 +36,8 @@ export function LesionList() {
   };
   return (
     <section className="list">
-      <p className="totals" data-cy="petlesion-totals" aria-busy={measuring}>
-        {lesions.length ? totalsOf(lesions) : texts.none}
+      <p className="totals" data-cy="petlesion-totals" aria-busy={measuring} title={texts.totalsHint(fdg)}>
+        {lesions.length ? totalsOf(lesions, fdg) : texts.none}
         {measuring && <span className="quiet"> {texts.measuring}</span>}
       </p>
       <div className="scroll">
@@ -44,7 +47,7 @@ export function LesionList() {
               <th />
               {shown.map((column) => (
                 <th key={column} aria-sort={order.column === column ? (order.down ? 'descending' : 'ascending') : 'none'}>
-                  <button onClick={() => sort(column)}>
+                  <button title={texts.columnHint[column]} onClick={() => sort(column)}>
                     {texts.columns[column]}
                     {order.column === column ? (order.down ? ' ▾' : ' ▴') : ''}
                   </button>
@@ -88,10 +91,10 @@ export function LesionList() {
 }
 
 /** Number, volume (mL) and uptake (mL × SUV) of all lesions. */
-function totalsOf(lesions: readonly Lesion[]): string {
+export function totalsOf(lesions: readonly Lesion[], fdg: boolean): string {
   const sum = (value: (lesion: Lesion) => number) => lesions.reduce((total, lesion) => total + value(lesion), 0);
   const volume = sum((lesion) => lesion.volume_ml);
-  return texts.totals(lesions.length, volume, sum((lesion) => lesion.volume_ml * lesion.suv_mean));
+  return texts.totals(lesions.length, volume, sum((lesion) => lesion.volume_ml * lesion.suv_mean), fdg);
 }
 
 function shownAs(column: Column, value: number | string): string {

@@ -29,10 +29,10 @@ export const style = `
 .petlesion .totals { font-weight: 600; }
 .petlesion .scroll { max-height: 38vh; min-height: 60px; overflow-y: auto; }
 .petlesion table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
-.petlesion th { position: sticky; top: 0; background: #0b1726; text-align: right; }
-.petlesion th button { background: none; border: none; padding: 2px; color: #8fc1ff; }
+.petlesion th { position: sticky; top: 0; background: #0b1726; text-align: right; vertical-align: bottom; }
+.petlesion th button { background: none; border: none; padding: 2px; color: #8fc1ff; text-align: right; }
 .petlesion td { text-align: right; padding: 2px 4px; border-top: 1px solid #1b2c44; cursor: pointer; }
-.petlesion tr.active { scroll-margin-top: 2em; }
+.petlesion tr.active { scroll-margin-top: 4em; }
 .petlesion tr.active td { background: #1d4e79; }
 .petlesion .colour { display: inline-block; width: 0.75em; height: 0.75em; margin-right: 4px; border-radius: 2px; }
 .petlesion dl div { display: flex; gap: 8px; }
