@@ -81,6 +81,16 @@ def test_an_exported_model_is_verified(tmp_path: Path) -> None:
         verified_model(tmp_path / "out", "unet")
 
 
+def test_an_exported_model_begins_a_folder_of_versions(tmp_path: Path) -> None:
+    write(tmp_path / "product" / "unet", "as it came")
+    Registry.of(tmp_path / "product", "unet").export(tmp_path / "site")
+    write(tmp_path / "retrained", "of this site")
+    registry = Registry.of(tmp_path / "site", "unet")
+    registry.publish(registry.add(tmp_path / "retrained", {"accepted": True, "verdict": "better"}).number)
+    assert registry.current().number == 1
+    assert registry.rollback().version == 0
+
+
 def test_a_missing_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no model is in service"):
         verified_model(tmp_path, "unet")
