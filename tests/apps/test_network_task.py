@@ -73,3 +73,9 @@ def test_click_on_a_study_that_was_segmented_does_not_wait_for_another(
         finally:
             may_end.set()
         assert other.result().count == first.count
+
+
+def test_clients_are_told_which_options_were_found_to_do_harm(tmp_path: Path) -> None:
+    description = all_tasks(tmp_path)["unet"].description
+    assert "loses lesions with 64Cu-DOTATATE" in description
+    assert "worse where it was measured" in description

@@ -75,6 +75,11 @@ export const texts = {
     mirror: 'average with mirror image',
     boundary: 'boundary',
   } as Record<string, string>,
+  /** Measured in docs/results.md, "Post-processing". */
+  optionHint: {
+    refine: 'Removed false volume with 68Ga-DOTATATE and PSMA where it was measured, and half of the lesions with 64Cu-DOTATATE.',
+    mirror: 'Takes twice the time, and made it worse where it was measured: the body is not symmetric.',
+  } as Record<string, string>,
 
   edit: 'Edit',
   tool: {

@@ -72,7 +72,7 @@ export function Options({ model }: { model: string }) {
     <details>
       <summary>{texts.options}</summary>
       {names.map((name) => (
-        <label key={name} className="option">
+        <label key={name} className="option" title={texts.optionHint[name]}>
           <span>{texts.option[name] ?? name}</span>
           <Field spec={config[name]!} value={state.options[model]?.[name]} set={(value) => set(name, value)} />
         </label>

@@ -145,7 +145,8 @@ class NetworkTask(LesionTask):
         super().__init__(
             "unet",
             InferType.SEGMENTATION,
-            "network; refine: redraw at the patient's threshold; mirror: average with the mirror image, twice the time",
+            "network; refine: redraw at the patient's threshold, which loses lesions with 64Cu-DOTATATE; mirror: "
+            "average with the mirror image, twice the time, and worse where it was measured",
         )
         self._registry = registry
         self._loaded: tuple[Model, ...] = ()
