@@ -258,7 +258,7 @@ def test_an_image_that_can_be_read_again_joins_an_interrupted_round(studies: Pat
     image = studies / "image-2.nii.gz"
 
     def stop(status: RetrainStatus) -> None:
-        if status.stage is Stage.JUDGE:
+        if status.stage is Stage.TRAIN:
             raise KeyboardInterrupt
 
     image.rename(studies.parent / image.name)

@@ -238,7 +238,7 @@ class Annotations:
     def _submit_found(self, found: FoundLabel, header: Dataset | None) -> None:
         """Submit a stored file: a DICOM SEG, whose header is given, or another."""
         if header is None:
-            info = {"sop_instance_uid": found.key.split()[-1], "file": found.path.name}
+            info: dict[str, Any] = {"sop_instance_uid": found.key.split()[-1], "file": found.path.name}
             self.submit(found.image_id, found.path, source="file", info=info)
             return
         image_id, tag, version = self._image_of(header), tag_of(header), version_of(header)
