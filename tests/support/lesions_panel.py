@@ -73,6 +73,8 @@ class LesionsPanel:
         self.trouble: list[str] = []
         self.opened_after: list[float] = []
         """Seconds until the panel is there, until it can be used, and until all images are there."""
+        self._leaving = False
+        """Whether another page is on its way, which ends what this one still asks for."""
         if watched:
             self._watch(urlparse(url).netloc)
         page.on("dialog", lambda dialog: dialog.accept())
@@ -85,16 +87,22 @@ class LesionsPanel:
         page = self.page
         page.on("console", lambda said: said.type == "error" and self.trouble.append(f"console: {said.text}"))
         page.on("pageerror", lambda error: self.trouble.append(f"error: {error}"))
-        page.on("requestfailed", lambda request: self.trouble.append(f"failed: {request.url} {request.failure}"))
-        page.on("request", lambda request: self._same_origin(request.url, host))
+        page.on("request", lambda request: self._asked(request, host))
+        page.on("requestfailed", self._failed)
+        page.on("load", lambda: setattr(self, "_leaving", False))
         page.on(
             "response", lambda answer: answer.status >= 400 and self.trouble.append(f"{answer.status}: {answer.url}")
         )
 
-    def _same_origin(self, url: str, host: str) -> None:
-        parts = urlparse(url)
+    def _asked(self, request: Any, host: str) -> None:
+        self._leaving |= request.is_navigation_request() and request.frame == self.page.main_frame
+        parts = urlparse(request.url)
         if parts.scheme not in ("blob", "data") and parts.netloc != host:
-            self.trouble.append(f"other origin: {url}")
+            self.trouble.append(f"other origin: {request.url}")
+
+    def _failed(self, request: Any) -> None:
+        if not (self._leaving and request.failure == "net::ERR_ABORTED"):
+            self.trouble.append(f"failed: {request.url} {request.failure}")
 
     def wait_until_open(self) -> None:
         """Wait for the panel, and for all images."""
