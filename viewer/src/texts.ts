@@ -61,7 +61,7 @@ export const texts = {
     return cut ? `${uptake}, ${suv}` : `${uptake} (${suv}: these lesions do not end there)`;
   },
   tracer: 'tracer',
-  tracerRead: (name: string) => `${name} (of the image)`,
+  tracerRead: (name: string) => `${name} (image)`,
   tracerAsk: 'tracer not known: choose',
   tracerUnknown: 'The image does not say which tracer this is. Reference, threshold and network go by it.',
   option: {
