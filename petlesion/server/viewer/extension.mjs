@@ -75,6 +75,8 @@ Error generating stack: `+i.message+`
 .petlesion th { position: sticky; top: 0; background: #0b1726; text-align: right; vertical-align: bottom; }
 .petlesion th button { background: none; border: none; padding: 2px; color: #8fc1ff; text-align: right; }
 .petlesion td { text-align: right; padding: 2px 4px; border-top: 1px solid #1b2c44; cursor: pointer; }
+/* The colour of a lesion stays beside its number. */
+.petlesion td:nth-child(2) { white-space: nowrap; }
 .petlesion tr.active { scroll-margin-top: 4em; }
 .petlesion tr.active td { background: #1d4e79; }
 .petlesion .colour { display: inline-block; width: 0.75em; height: 0.75em; margin-right: 4px; border-radius: 2px; }
