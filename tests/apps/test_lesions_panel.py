@@ -236,7 +236,10 @@ def test_messages_are_in_view_of_whoever_submits_at_the_bottom_and_cover_no_lesi
         page.context.set_offline(True)
         panel.button("Save draft")
         page.locator('.petlesion [role="alert"]').wait_for()
-        page.locator(".petlesion details").last.scroll_into_view_if_needed()
+        page.locator(".petlesion .totals").hover()
+        page.mouse.wheel(0, 2000)
+        page.wait_for_timeout(500)
+        assert page.locator(".petlesion details").last.evaluate("keys => keys.getBoundingClientRect().bottom") <= 768
         assert panel.in_view('.petlesion [role="alert"]')
         assert panel.in_view(".petlesion tbody tr")
 

@@ -28,8 +28,8 @@ export class LesionsHost {
 
   constructor(private readonly ohif: Ohif) {}
 
-  /** A React component without hooks, which OHIF's React renders as well as ours. */
-  readonly component = (): unknown => createElement('div', { ref: this.attach, style: { height: '100%' } });
+  /** A React component without hooks, which OHIF's React renders as well as ours. It leaves OHIF's title its place, and scrolls. */
+  readonly component = (): unknown => createElement('div', { ref: this.attach, style: { height: '100%', minHeight: 0 } });
 
   /** Ends work on the case. */
   leave(): void {
@@ -44,7 +44,9 @@ export class LesionsHost {
   };
 
   private mount(element: HTMLElement): () => void {
-    const root: Root = createRoot(element.appendChild(document.createElement('div')));
+    const frame = element.appendChild(document.createElement('div'));
+    frame.style.height = '100%';
+    const root: Root = createRoot(frame);
     const sheet = element.appendChild(document.createElement('style'));
     sheet.textContent = style;
     const show = (): boolean => {

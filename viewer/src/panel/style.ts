@@ -18,8 +18,8 @@ export const style = `
 .petlesion .option select, .petlesion .option input[type="number"] { width: 48%; }
 .petlesion .quiet { color: #a9bad0; }
 .petlesion details summary { cursor: pointer; color: #a9bad0; }
-/* In view of whoever presses Submit at the bottom; on 768 lines they cover no row of the list even there. */
-.petlesion .messages { position: sticky; top: 0; z-index: 1; background: #000; margin: 0 -8px; padding: 0 8px; max-height: 8em; overflow-y: auto; }
+/* In view of whoever presses Submit at the bottom, over the panel's padding, and so low that the list stays in view. */
+.petlesion .messages { position: sticky; top: -6px; z-index: 1; background: #000; margin: 0 -8px; padding: 0 8px; max-height: 8em; overflow-y: auto; }
 .petlesion { scroll-padding-top: 8em; }
 .petlesion .problem, .petlesion .warning { background: #5a2a00; border: 1px solid #e69f00; border-radius: 4px; padding: 6px; margin-bottom: 4px; }
 .petlesion .problem span { display: flex; gap: 4px; margin: 4px 0; }
