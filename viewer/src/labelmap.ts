@@ -1,7 +1,6 @@
 /** The label map that OHIF shows and its tools draw on: on the grid of the PET, one value a lesion. */
 import { type Edit, type Map3, apply, extent } from './edits';
 import { type Plane, reach, sameVoxels, stack } from './geometry';
-import { drawMip } from './loading';
 import { type Geometry, type LabelImage, type Vector, encode } from './nrrd';
 import { type Any, type Ohif, core, tools } from './ohif';
 import { MIP } from './protocol';
@@ -65,7 +64,6 @@ export class Labelmap implements Map3 {
     // The MIP draws outlines alone, with the opacity of what they enclose. Not before its map is there: OHIF would then
     // leave the other viewports as they were.
     style.setStyle({ viewportId: MIP, segmentationId: ID, type: 'Labelmap' }, { ...STYLE, fillAlpha: 1 });
-    drawMip();
     return map;
   }
 

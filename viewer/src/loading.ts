@@ -66,51 +66,36 @@ function onVolumes(added: (volume: Any) => void, completed: (volumeId: string) =
   return () => Object.entries(listeners).forEach(([name, listener]) => eventTarget.removeEventListener(name, listener));
 }
 
-const HELD = 'data-petlesion-held';
+const AWAITED = 'data-petlesion-awaited';
 /** Cornerstone draws no viewport whose canvas has no size. */
 const style = `
-[${HELD}] canvas { display: none !important; }
-[${HELD}]::after { content: ${JSON.stringify(texts.mipFollows)}; color: #bbb; position: absolute; inset: 0; margin: auto;
+[${AWAITED}] canvas { display: none !important; }
+[${AWAITED}]::after { content: ${JSON.stringify(texts.mipFollows)}; color: #bbb; position: absolute; inset: 0; margin: auto;
   height: 1em; text-align: center; }
 `;
 
-/** Longest time for which the MIP waits for the map of lesions once the PET is complete: the map may not come. */
-const MAP_MS = 10_000;
-
-/**
- * Holds back the MIP, which takes as long to draw as all others together, until the PET is complete and the map of
- * lesions lies in it. Ends when it is called back.
- */
-export function holdMip(pet: () => Any): () => void {
+/** Draws the MIP, which takes as long as all others together, once the PET is complete. Ends when it is called back. */
+export function awaitPetForMip(): () => void {
   const sheet = document.head.appendChild(document.createElement('style'));
   sheet.textContent = style;
-  let timer = 0;
+  const wait = (awaited: boolean) =>
+    document.querySelector(`[data-viewportid="${MIP}"]`)?.toggleAttribute(AWAITED, awaited);
   const added = (volume: Any): void => {
-    if (volume.volumeId === volumeId(pet())) {
-      window.clearTimeout(timer);
-      document.querySelector(`[data-viewportid="${MIP}"]`)?.setAttribute(HELD, '');
+    if (volume.metadata.Modality === 'PT') {
+      wait(true);
     }
   };
-  const completed = (id: string): void => {
-    if (id === volumeId(pet())) {
-      timer = window.setTimeout(drawMip, MAP_MS);
+  const completed = (volumeId: string): void => {
+    if (core().cache.getVolume(volumeId)?.metadata.Modality === 'PT') {
+      wait(false);
+      core().getEnabledElementByViewportId(MIP)?.viewport.render();
     }
   };
   const end = onVolumes(added, completed);
   return () => {
     end();
-    window.clearTimeout(timer);
     sheet.remove();
   };
-}
-
-/** Draws the MIP if it is held back. */
-export function drawMip(): void {
-  const held = document.querySelector(`[${HELD}]`);
-  if (held) {
-    held.removeAttribute(HELD);
-    core().getEnabledElementByViewportId(MIP)?.viewport.render();
-  }
 }
 
 /**

@@ -2,7 +2,7 @@
 import { chosenPet } from './arrival';
 import { enlargeByDoubleClick } from './enlarge';
 import { keepOpacity, registerColours } from './fusion';
-import { drawSparingly, holdMip, loadPetFirst, volumeId } from './loading';
+import { awaitPetForMip, drawSparingly, loadPetFirst, volumeId } from './loading';
 import { type Any, tools } from './ohif';
 import { PET_STAGE, PET_WINDOW, PROTOCOL, ROLE } from './protocol';
 import { type Series, chooseCt, choosePet, windowOfTracer } from './series';
@@ -63,7 +63,7 @@ async function modeFactory({ loadModules }: { loadModules: (names: string[]) => 
         }
       });
       this._unsubscriptions.push(unsubscribe, changed.unsubscribe);
-      this._unsubscriptions.push(drawSparingly(), holdMip(shownPet), keepOpacity(), enlargeByDoubleClick(services));
+      this._unsubscriptions.push(drawSparingly(), awaitPetForMip(), keepOpacity(), enlargeByDoubleClick(services));
       loadPetFirst(hangingProtocolService, shownPet);
       hangingProtocolService.addCustomAttribute(ROLE, 'PET or CT of the layout', (series: Series) => {
         const pet = shownPet();

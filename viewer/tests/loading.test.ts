@@ -1,11 +1,11 @@
 import { afterEach, expect, it, vi } from 'vitest';
-import { drawMip, drawSparingly, holdMip, loadPetFirst } from '../src/loading';
+import { awaitPetForMip, drawSparingly, loadPetFirst } from '../src/loading';
 
 const Events = { VOLUME_CACHE_VOLUME_ADDED: 'added', IMAGE_VOLUME_LOADING_COMPLETED: 'completed' };
 const eventTarget = new EventTarget();
 const tell = (name: string, detail: object) => eventTarget.dispatchEvent(Object.assign(new Event(name), { detail }));
-const add = (volumeId: string) => tell('added', { volume: { volume: { volumeId, loadStatus: { loaded: false } } } });
-const volume = (series: string) => `cornerstoneStreamingImageVolume:${series}`;
+const add = (volumeId: string, Modality: string) =>
+  tell('added', { volume: { volume: { volumeId, loadStatus: { loaded: false }, metadata: { Modality } } } });
 
 afterEach(() => {
   vi.unstubAllGlobals();
@@ -30,8 +30,8 @@ it('viewports are drawn now and then while their volumes load, at once when one 
   };
   const drawn = () => renderViewports.mock.calls.map(([ids]) => ids.join(' '));
   const stop = drawSparingly();
-  add('ct');
-  add('pet');
+  add('ct', 'CT');
+  add('pet', 'PT');
   pass(200);
   expect(drawn()).toEqual(['ct pet']);
   pass(300);
@@ -50,48 +50,40 @@ it('viewports are drawn now and then while their volumes load, at once when one 
   stop();
 });
 
-it('the MIP is drawn once the map of lesions is there, or some time after the PET', () => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+it('the MIP is drawn once the PET is complete', () => {
   const render = vi.fn();
+  const toggleAttribute = vi.fn();
   const remove = vi.fn();
-  const mip = new Set<string>();
-  const element = { setAttribute: (name: string) => mip.add(name), removeAttribute: (name: string) => mip.delete(name) };
+  const getVolume = (id: string) => ({ metadata: { Modality: id === 'pet' ? 'PT' : 'CT' } });
   const getEnabledElementByViewportId = () => ({ viewport: { render } });
-  const cornerstone = { Enums: { Events }, eventTarget, getEnabledElementByViewportId };
-  vi.stubGlobal('window', { cornerstone, setTimeout, clearTimeout });
+  vi.stubGlobal('window', { cornerstone: { Enums: { Events }, eventTarget, cache: { getVolume }, getEnabledElementByViewportId } });
   vi.stubGlobal('document', {
     head: { appendChild: (sheet: object) => sheet },
     createElement: () => ({ remove }),
-    querySelector: (selector: string) => (selector.includes('mip') || mip.size ? element : null),
+    querySelector: () => ({ toggleAttribute }),
   });
-  const stop = holdMip(() => ({ displaySetInstanceUID: 'pet' }));
-  add(volume('other'));
-  tell('completed', { volumeId: volume('other') });
-  vi.advanceTimersByTime(60_000);
-  expect(mip.size).toBe(0);
-  add(volume('pet'));
-  expect(mip.size).toBe(1);
-  tell('completed', { volumeId: volume('pet') });
-  expect(mip.size).toBe(1);
-  drawMip();
-  expect(mip.size).toBe(0);
-  vi.advanceTimersByTime(60_000);
+  const held = () => toggleAttribute.mock.lastCall?.[1];
+  const stop = awaitPetForMip();
+  add('ct', 'CT');
+  expect(held()).toBeUndefined();
+  add('pet', 'PT');
+  expect(held()).toBe(true);
+  tell('completed', { volumeId: 'ct' });
+  expect(held()).toBe(true);
+  expect(render).not.toHaveBeenCalled();
+  tell('completed', { volumeId: 'pet' });
+  expect(held()).toBe(false);
   expect(render).toHaveBeenCalledOnce();
-  add(volume('pet'));
-  tell('completed', { volumeId: volume('pet') });
-  vi.advanceTimersByTime(60_000);
-  expect(mip.size).toBe(0);
-  expect(render).toHaveBeenCalledTimes(2);
   stop();
   expect(remove).toHaveBeenCalledOnce();
-  add(volume('pet'));
-  expect(mip.size).toBe(0);
+  add('pet', 'PT');
+  expect(held()).toBe(false);
 });
 
 it('images of the PET are asked for before those of the CT, in their order', () => {
   const asked = ['ct1', 'pet1', 'ct2', 'pet2'].map((name) => ({
     name,
-    additionalDetails: { volumeId: volume(name.slice(0, -1)) },
+    additionalDetails: { volumeId: `cornerstoneStreamingImageVolume:${name.slice(0, -1)}` },
   }));
   const prefetch: Record<string, typeof asked> = {};
   type Strategy = (layout: { complete: boolean }) => unknown;
