@@ -380,7 +380,7 @@ def test_outlines_on_the_mip_have_the_colour_of_their_lesion(site: Site, study: 
         panel = LesionsPanel(page, site.url, study.study)
         panel.run("relative")
         panel.wait_for_lesions(3)
-        page.wait_for_timeout(2000)
+        page.wait_for_timeout(10_000)  # cornerstone draws the MIP again when nothing else is to do
         picture, box = panel.picture("mip"), page.locator('[data-viewportid="mip"]').first.bounding_box()
         for number, _, suv_max, *_ in panel.rows():
             ball = next(centre for centre, value in BALLS.items() if value == suv_max)
