@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
@@ -140,7 +141,9 @@ def input_sha256(study: Path) -> str:
     """Identity of a study's files without reading them: their names, sizes and times of change."""
     digest = hashlib.sha256()
     for path in sorted(study.rglob("*")):
-        if path.is_file():
+        with contextlib.suppress(OSError):  # gone meanwhile, or not to be looked at: reading will say so
+            if not path.is_file():
+                continue
             about = path.stat()
             digest.update(
                 f"{path.relative_to(study)}\0{about.st_size}\0{about.st_mtime_ns}\0".encode(errors="surrogateescape")

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from petlesion.batch import BatchResult, frequent_warnings, process_batch
-from petlesion.batch_tasks import BatchOptions, Task, run_in_processes
+from petlesion.batch_tasks import BatchOptions, Task, input_sha256, run_in_processes
 from petlesion.cli import run as command_line
 from petlesion.errors import ExitCode, ModelError, UsageError
 from petlesion.pipeline import OutputOptions
@@ -89,6 +89,20 @@ def test_study_whose_files_have_changed_is_done_again(studies: Path, tmp_path: P
     assert Report.from_json((out / "a" / "report.json").read_text()).totals.n_lesions == 0
     (out / "summary.json").unlink()
     assert process_batch(studies, out, OPTIONS).kept == 0, "nobody knows what the results were made from"
+
+
+def test_file_that_cannot_be_looked_at_ends_no_batch(studies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known, is_file = input_sha256(studies / "a"), Path.is_file
+
+    def refused(path: Path) -> bool:
+        if path.name == "refused":
+            raise PermissionError(path)
+        return is_file(path)
+
+    (studies / "a" / "refused").write_text("")
+    assert input_sha256(studies / "a") != known
+    monkeypatch.setattr(Path, "is_file", refused)
+    assert input_sha256(studies / "a") == known
 
 
 def test_other_folders_of_workers_do_not_matter(studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
