@@ -53,9 +53,15 @@ def case_facts(folder: Path) -> CaseFacts:
         return CaseFacts()
     try:
         record = dict(json.loads(path.read_text(encoding="utf-8")))
-        patient_id, tracer = record.get("patient_id"), record.get("tracer")
-        return CaseFacts(
-            None if patient_id is None else str(patient_id), None if tracer is None else TracerName(tracer), path.name
-        )
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UsageError(f"{path.name} cannot be read", where=path.parent, remedy="correct or remove it") from error
+    patient_id, tracer = record.get("patient_id"), record.get("tracer")
+    if tracer is not None and tracer not in list(TracerName):
+        raise UsageError(
+            f"{path.name} names the tracer {str(tracer)[:40]!r}, which is not known",
+            where=path.parent,
+            remedy=f"correct it to one of {', '.join(TracerName)}",
+        )
+    return CaseFacts(
+        None if patient_id is None else str(patient_id), None if tracer is None else TracerName(tracer), path.name
+    )

@@ -194,6 +194,11 @@ def test_nifti_study_takes_the_tracer_of_its_case(tmp_path: Path, name: str) -> 
     assert given.tracer.name is TracerName.F18_FDG
     assert "The tracer is 18F-FDG, as asked for." in given.selection
     (folder / name).write_text('{"tracer": "water"}')
+    with pytest.raises(
+        UsageError, match=r"\.json names the tracer 'water', which is not known.*correct it to one of .*f18-fdg"
+    ):
+        read_study(folder)
+    (folder / name).write_text("[1")
     with pytest.raises(UsageError, match=r"\.json cannot be read .*correct or remove it"):
         read_study(folder)
 

@@ -48,6 +48,8 @@ def verified_model(models: Path, name: str, expected_sha256: str | None = None) 
     """
     from petlesion.networks.registry import Registry
 
+    if not models.is_dir():
+        raise ModelError("the folder of models does not exist", where=models, remedy="correct its name, or mount it")
     version = Registry.of(models, name).current()
     version.verify()
     if expected_sha256 is not None and version.sha256 != expected_sha256.lower():

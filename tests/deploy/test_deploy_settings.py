@@ -70,7 +70,7 @@ def test_a_folder_of_models_that_is_named_must_be_there(
         monkeypatch.setenv(how, named)
     paths = parse_paths(["-m", named] if how == "-m" else [])
     assert paths.arguments()[-2:] == ["-m", named], "the process that runs the graph must know of it"
-    with pytest.raises(ModelError, match="no model is in service"):
+    with pytest.raises(ModelError, match="folder of models does not exist"):
         load_settings().segment_options(paths.models)
 
 

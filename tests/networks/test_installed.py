@@ -91,6 +91,11 @@ def test_an_exported_model_begins_a_folder_of_versions(tmp_path: Path) -> None:
     assert registry.rollback().version == 0
 
 
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="folder of models does not exist"):
+        verified_model(tmp_path / "mistyped", "unet")
+
+
 def test_a_missing_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no model is in service"):
         verified_model(tmp_path, "unet")
