@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from petlesion.case_files import SIMULATED_TRUTH
 from petlesion.child_threads import threads_of_children
 from petlesion.errors import OutputError, UsageError
 from petlesion.phantom.acquisition import PROTOCOLS, Acquisition, draw_acquisition
@@ -38,7 +39,6 @@ FOLLOW_UP_AFTER = timedelta(days=90)
 
 _FIRST_DAY = datetime(2000, 1, 1, 9)
 _PARTIAL = ".partial-"
-_TRUTH = "truth/truth.json"
 _COHORT_SCANNER = {
     Cohort.S1_LIVER: ScannerName.GE_DISCOVERY_STE_256,
     Cohort.S2: ScannerName.SIEMENS_BIOGRAPH_FINE,
@@ -223,7 +223,7 @@ def _finished(options: SimulateOptions, seed: int, out: Path) -> bool:
 
 def _is_complete(options: SimulateOptions, name: str, out: Path) -> bool:
     """Whether a scan is there, which must then be whole and of these options."""
-    path = out / name / _TRUTH
+    path = out / name / SIMULATED_TRUTH
     if not (out / name).exists():
         return False
     if not path.exists():
@@ -332,7 +332,7 @@ def _write_visit(
     from petlesion.phantom.truth_files import write_truth
 
     if _is_complete(options, patient.patient_id, out):
-        return _manifest_line(out / patient.patient_id / _TRUTH)
+        return _manifest_line(out / patient.patient_id / SIMULATED_TRUTH)
     scan = scan_patient(patient, options, visit)
     record = {**patient.parameters, **scan.record, "folder": patient.patient_id, **(changes or {})}
     partial = out / f"{_PARTIAL}{patient.patient_id}"
@@ -393,7 +393,7 @@ def _manifest_line(path: Path) -> dict[str, Any]:
 
 def _write_manifest(out: Path) -> Path:
     """List all patients of the folder, those of earlier runs too."""
-    lines = [json.dumps(_manifest_line(path)) + "\n" for path in sorted(out.glob(f"*/{_TRUTH}"))]
+    lines = [json.dumps(_manifest_line(path)) + "\n" for path in sorted(out.glob(f"*/{SIMULATED_TRUTH}"))]
     manifest = out / MANIFEST
     partial = manifest.with_suffix(".partial")
     partial.write_text("".join(lines), encoding="utf-8")

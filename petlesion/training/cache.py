@@ -26,7 +26,7 @@ from petlesion.networks.model_config import LESION, ModelConfig
 from petlesion.networks.sampling import canonical, sample, sample_labels
 from petlesion.progress import Progress, silent
 from petlesion.tracers import TracerName
-from petlesion.training.cases import Case, read_case
+from petlesion.training.cases import Case, file_sha256, read_case
 from petlesion.volume import Volume
 
 VERSION: Final = 4
@@ -160,7 +160,7 @@ def _read_index(folder: Path) -> dict[str, Any] | None:
         index = dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):  # of a run that a power cut ended
         return None
-    hashes = {name: _file_sha256(folder / f"{name}.npy") for name in ARRAYS if (folder / f"{name}.npy").is_file()}
+    hashes = {name: file_sha256(folder / f"{name}.npy") for name in ARRAYS if (folder / f"{name}.npy").is_file()}
     return index if hashes == index.get("sha256") else None
 
 
@@ -190,7 +190,7 @@ def _write(case: Case, config: ModelConfig, folder: Path) -> dict[str, Any]:
             "known": list(labelled.known),
             "content_sha256": case.content_sha256(),
             "shape": list(sampled.suv.shape),
-            "sha256": {name: _file_sha256(staging / f"{name}.npy") for name in ARRAYS},
+            "sha256": {name: file_sha256(staging / f"{name}.npy") for name in ARRAYS},
         }
         (staging / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
         staging.rename(folder)
@@ -220,8 +220,3 @@ def _listed_by_lesion(mask: NDArray[np.bool_]) -> NDArray[np.int16]:
         corner = np.array([axis.start for axis in box], dtype=np.int16)
         found.append(np.column_stack([rows + corner, np.full(len(rows), number, dtype=np.int16)]))
     return np.concatenate(found)
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

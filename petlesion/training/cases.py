@@ -25,18 +25,6 @@ from petlesion.tracers import TracerName
 from petlesion.training.config import CohortConfig
 from petlesion.volume import Volume
 
-__all__ = [
-    "CASE_FILE",
-    "LESION_FILES",
-    "PET_FILE",
-    "Case",
-    "LabelledStudy",
-    "find_cases",
-    "lesion_mask",
-    "patient_name",
-    "read_case",
-]
-
 PET_FILE: Final = "pet.nii.gz"
 LESION_FILES: Final = ("lesions.nii.gz", "lesions.nii", "gtv.nii.gz", "gtv.nii")
 """Names of a label volume whose positive values are tumour."""
@@ -79,12 +67,12 @@ class Case:
         """Hash over all its files."""
         digest = hashlib.sha256()
         for path in self.files:
-            digest.update(bytes.fromhex(_file_sha256(path)))
+            digest.update(bytes.fromhex(file_sha256(path)))
         return digest.hexdigest()
 
     def pet_sha256(self) -> str:
         """Hash of its PET alone, whatever its label is."""
-        return _file_sha256(self.folder / PET_FILE)
+        return file_sha256(self.folder / PET_FILE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +189,8 @@ def _case(folder: Path, cohort: CohortConfig) -> Case:
     )
 
 
-def _file_sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Hash of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -13,11 +13,12 @@ from pathlib import Path
 from lib.datastore.dicomweb import ArchiveError
 from lib.datastore.labels import LabelVersion
 from lib.datastore.stores import Stores
+from petlesion.case_files import CASE_FILE
 from petlesion.durable import write_durably
 from petlesion.errors import OutputError, PetlesionError
 from petlesion.nifti import read_image, write_image, write_labels
 from petlesion.study import PetCt
-from petlesion.training.cases import CASE_FILE, patient_name
+from petlesion.training.cases import patient_name
 
 
 def case_name(image_id: str) -> str:
