@@ -134,12 +134,12 @@ def segment(
     mirror: Annotated[
         bool,
         typer.Option(
-            "--mirror", help="unet, nnunet: average mirror images; twice the time. Worse with the network that ships."
+            "--mirror", help="unet, nnunet: average mirror images; twice the time. Worse where it was measured."
         ),
     ] = False,
     refine: Annotated[
         bool,
-        typer.Option("--refine", help="unet: redraw lesions at the threshold. Worse with the network that ships."),
+        typer.Option("--refine", help="unet: redraw lesions at the threshold. Worse where it was measured."),
     ] = False,
     maps: Annotated[
         bool, typer.Option("--maps", help="unet, nnunet: write probability.nii.gz (unet: and entropy).")
