@@ -21,6 +21,8 @@ from petlesion.reader import read_study
 from petlesion.server.viewer import ohif_folder
 from petlesion.volume import Grid, Volume
 
+MIP_LOOKS = 30
+"""Seconds in which the MIP must have drawn the lesions."""
 GRID = Grid.from_geometry((30, 31, 29), (4.0, 5.0, 5.0), origin_mm=(-70.0, -75.0, 10.0))
 """29 × 31 pixels are no multiple of 8: the frames of a binary SEG then begin within a byte."""
 BALLS = {(6, 16, 9): 12.0, (14, 15, 19): 9.0, (23, 12, 14): 15.0}
@@ -380,17 +382,26 @@ def test_outlines_on_the_mip_have_the_colour_of_their_lesion(site: Site, study: 
         panel = LesionsPanel(page, site.url, study.study)
         panel.run("relative")
         panel.wait_for_lesions(3)
-        page.wait_for_timeout(10_000)  # cornerstone draws the MIP again when nothing else is to do
-        picture, box = panel.picture("mip"), page.locator('[data-viewportid="mip"]').first.bounding_box()
-        for number, _, suv_max, *_ in panel.rows():
+        box = page.locator('[data-viewportid="mip"]').first.bounding_box()
+
+        def own_share(number: float, suv_max: float, picture: NDArray[np.integer]) -> float:
+            """Share of the outline around a lesion that has its colour; 0 where there is none."""
             ball = next(centre for centre, value in BALLS.items() if value == suv_max)
             across, down = panel.canvas(tuple(map(float, GRID.to_world(np.array(ball)))), "mip")
             x, y = round(across - box["x"]), round(down - box["y"])
             around = picture[y - 30 : y + 30, x - 30 : x + 30]
             outline = around[np.ptp(around, axis=-1) > 60]
             own = np.argmin(np.linalg.norm(outline[:, np.newaxis] - COLOURS, axis=-1), axis=-1) == number - 1
-            assert len(outline) > 20
-            assert np.mean(own) > 0.95
+            return float(np.mean(own)) if len(outline) > 20 else 0.0
+
+        shares: list[float] = []
+        for _ in range(MIP_LOOKS):  # cornerstone draws the MIP last, when nothing else is to be done
+            page.wait_for_timeout(1000)
+            picture = panel.picture("mip")
+            shares = [own_share(number, suv_max, picture) for number, _, suv_max, *_ in panel.rows()]
+            if min(shares) > 0.95:
+                break
+        assert min(shares) > 0.95
 
 
 def test_window_and_brush_go_by_the_suv_of_the_server(site: Site, study: SmallStudy) -> None:
