@@ -333,7 +333,7 @@ def test_help_shows_examples(petlesion: Petlesion) -> None:
 
 @pytest.mark.parametrize(
     ("option", "words"),
-    [("point", "LPS mm"), ("liver_sphere", "LPS mm"), ("mirror", "Worse with"), ("refine", "Worse with")],
+    [("point", "LPS mm"), ("liver_sphere", "LPS mm"), ("mirror", "Worse where"), ("refine", "Worse where")],
 )
 def test_help_says_what_a_number_means_and_what_does_harm(option: str, words: str) -> None:
     segment = vars(typer.main.get_command(app))["commands"]["segment"]
