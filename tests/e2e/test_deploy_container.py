@@ -152,7 +152,9 @@ def test_stop_ends_within_five_seconds_and_leaves_nothing(shared_data: Path, out
     assert started.returncode == 0, started.stderr
     name = started.stdout.strip()
     try:
+        deadline = time.monotonic() + 120
         while "graph starts" not in podman("logs", name).stdout:
+            assert time.monotonic() < deadline, podman("logs", name).stdout
             time.sleep(0.2)
         asked = time.monotonic()
         podman("kill", "--signal", "TERM", name)

@@ -7,12 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
 import pytest
 from annotation_server import REPOSITORY, free_port
+
+READY_S = 450
+"""Time until the command is ready: more than it gives its servers before it says that one does not answer."""
 
 
 def heed_interrupts() -> None:
@@ -37,13 +41,15 @@ def serving(
         preexec_fn=heed_interrupts,
     )
     printed: list[str] = []
+    too_late = threading.Timer(READY_S, process.kill)  # which ends the loop over its lines
+    too_late.start()
     try:
         for line in process.stdout:
             printed.append(line.rstrip())
             if line.startswith("Stop with"):
                 break
-        else:
-            pytest.fail("\n".join(printed))
+        too_late.cancel()
+        assert any(line.startswith("Stop with") for line in printed), "\n".join(printed)
         rows = [line.split("  ", 1) for line in printed if "  " in line]
         yield process, {name: value.strip() for name, value in rows}
     finally:
