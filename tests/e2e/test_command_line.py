@@ -154,7 +154,8 @@ def test_suv_volume_and_its_record(petlesion: Petlesion, shared_data: Path, tmp_
         assert f"{name} {record['suv'][key]:.6g} {unit}" in printed
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.name)
+# One for each code: test_reader.py has them all.
+@pytest.mark.parametrize("damage", {damage.code: damage for damage in DAMAGES}.values(), ids=lambda damage: damage.name)
 def test_damaged_study_is_one_line_and_a_code(
     petlesion: Petlesion, shared_data: Path, tmp_path: Path, damage: Damage
 ) -> None:
