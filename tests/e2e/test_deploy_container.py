@@ -6,14 +6,13 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
 from annotation_server import write_network
 from map_image import CONFINED, IMAGE, MODELS_IN_IMAGE, need_image, podman, readable_by_all, run_arguments, run_image
 from packaging.utils import canonicalize_name
-from pydicom import Dataset, dcmread
+from pydicom import dcmread
 
 import petlesion
 from petlesion.cli import run as command_line
@@ -73,28 +72,9 @@ def test_simulated_whole_body_study_without_options(tmp_path: Path, out: Path) -
     assert dcmread(out / "sr.dcm").StudyInstanceUID == dcmread(next(study.rglob("*.dcm"))).StudyInstanceUID
 
 
-def _edit_pet(study: Path, change: Callable[[Dataset], None]) -> None:
-    for path in study.rglob("*.dcm"):
-        header = dcmread(path)
-        if header.Modality == "PT":
-            change(header)
-            header.save_as(path)
-
-
 def _remove_slice(study: Path) -> None:
     slices = [path for path in study.rglob("*.dcm") if dcmread(path, stop_before_pixels=True).Modality == "PT"]
     sorted(slices, key=lambda path: float(dcmread(path).ImagePositionPatient[2]))[len(slices) // 2].unlink()
-
-
-def _remove_modality(study: Path, modality: str) -> None:
-    for path in study.rglob("*.dcm"):
-        if dcmread(path, stop_before_pixels=True).Modality == modality:
-            path.unlink()
-
-
-def _remove_all(study: Path) -> None:
-    for path in study.rglob("*.dcm"):
-        path.write_text("no image")
 
 
 def _unchanged(study: Path) -> None:
@@ -115,17 +95,11 @@ def test_models_that_the_user_may_not_read_have_their_code(
     ("code", "prepare", "options"),
     [
         (ExitCode.USAGE, _unchanged, {"METHOD": "magic"}),
-        (ExitCode.NO_DICOM, _remove_all, {}),
-        (ExitCode.NO_PET, partial(_remove_modality, modality="PT"), {}),
-        (ExitCode.NO_SUV, partial(_edit_pet, change=lambda header: setattr(header, "Units", "CNTS")), {}),
         (ExitCode.GEOMETRY, _remove_slice, {}),
-        (ExitCode.MODEL, _unchanged, {"MODEL": "nowhere"}),
         (ExitCode.MODEL, _unchanged, {"MODEL_SHA256": "0" * 64}),
-        (ExitCode.SEGMENTATION, _unchanged, {"TIMEOUT": "0.5"}),
-        (ExitCode.OUTPUT, lambda study: (study.parent / "out" / "sr.dcm").write_text("earlier"), {}),
     ],
 )
-def test_each_exit_code_reaches_the_caller(
+def test_exit_codes_reach_the_caller(
     shared_data: Path,
     tmp_path: Path,
     out: Path,
@@ -143,7 +117,7 @@ def test_each_exit_code_reaches_the_caller(
     assert result.returncode == code, result.stdout + result.stderr
     assert json.loads(result.stdout.splitlines()[-1])["exit_code"] == code
     assert result.stderr == ""
-    assert not [path for path in out.glob("**/*.dcm") if path.read_text() != "earlier"]
+    assert not list(out.glob("**/*.dcm"))
 
 
 def test_stop_ends_within_five_seconds_and_leaves_nothing(shared_data: Path, out: Path) -> None:
