@@ -36,26 +36,34 @@ def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    with running_orthanc(tmp_path_factory.mktemp("orthanc"), StableAge=1) as running:
+        yield running
+
+
 @pytest.fixture
-def orthanc(tmp_path: Path) -> Iterator[Orthanc]:
-    """Two stable studies, FIRST and SECOND; FIRST has a series without Modality."""
-    for name in ("FIRST", "SECOND"):
+def orthanc(server: Orthanc, tmp_path: Path) -> Iterator[Orthanc]:
+    """Two stable studies, FIRST and SECOND, of this test alone; FIRST has a series without Modality."""
+    first, second = (f"{name}-{tmp_path.name}" for name in ("FIRST", "SECOND"))
+    for name in (first, second):
         write_small_study(tmp_path / "studies", name)
     header = ct_header()
-    header.PatientID = header.PatientName = "FIRST"
-    header.StudyInstanceUID = derived_uid("study", "FIRST")
+    header.PatientID = header.PatientName = first
+    header.StudyInstanceUID = derived_uid("study", first)
     images = Volume(pattern(axial_grid()), axial_grid())
-    for path in write_series(tmp_path / "studies" / "FIRST", images, header, name="nameless"):
+    for path in write_series(tmp_path / "studies" / first, images, header, name=f"nameless-{first}"):
         instance = dcmread(path)
         del instance.Modality
         instance.save_as(path)
-    with running_orthanc(tmp_path / "orthanc", StableAge=1) as running:
-        running.store(tmp_path / "studies")
-        deadline = time.monotonic() + 60
-        while not all(study["IsStable"] for study in studies(running)):
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        yield running
+    server.store(tmp_path / "studies")
+    deadline = time.monotonic() + 60
+    while not all(study["IsStable"] for study in studies(server)):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    yield server
+    for study in studies(server):
+        requests.delete(f"{server.url}/studies/{study['ID']}", timeout=30).raise_for_status()
 
 
 def studies(orthanc: Orthanc) -> list[dict[str, Any]]:
