@@ -31,6 +31,11 @@ class MutationKind(StrEnum):
     DUPLICATED = "files duplicated"
     MIXED = "series mixed"
 
+    @property
+    def edits_headers(self) -> bool:
+        """Whether SUV may be others, with a remark on them; of the other kinds what is read at all is as before."""
+        return self in (MutationKind.REMOVED, MutationKind.RETYPED, MutationKind.SWAPPED, MutationKind.FLIPPED)
+
 
 @dataclass(frozen=True)
 class Mutation:
