@@ -15,37 +15,39 @@ from lib.datastore.labels import LabelStore
 
 from petlesion.nifti import write_labels
 
-ANSWER_S = 0.5
-"""Longest wait for what is not an inference."""
+INFERENCES = 24
 
 
 def test_parallel_inferences_queue_and_info_answers(site: Site) -> None:
     image = site.studies["anna"].pet
-    delays: list[float] = []
     done = threading.Event()
 
-    def ask() -> None:
+    def ask() -> list[float]:
+        delays = []
         while not done.is_set():
             for path in ("info/", "ohif/", "proxy/dicom/qido/studies"):
                 began = time.monotonic()
-                assert requests.get(f"{site.url}/{path}", timeout=30).ok
+                assert requests.get(f"{site.url}/{path}", timeout=120).ok, path
                 delays.append(time.monotonic() - began)
             time.sleep(0.02)
+        return delays
 
     def run(_: int) -> int:
         data = {"params": json.dumps({"split_touching": True})}
         query = {"image": image, "output": "json"}
-        return requests.post(f"{site.url}/infer/gradient", params=query, data=data, timeout=120).status_code
+        return requests.post(f"{site.url}/infer/gradient", params=query, data=data, timeout=300).status_code
 
-    asking = threading.Thread(target=ask)
-    asking.start()
-    with ThreadPoolExecutor(8) as clients:
-        statuses = list(clients.map(run, range(8)))
-    done.set()
-    asking.join()
-    assert statuses == [200] * 8
+    with ThreadPoolExecutor(1 + INFERENCES) as clients:
+        asking = clients.submit(ask)
+        began = time.monotonic()
+        try:
+            statuses = list(clients.map(run, range(INFERENCES)))
+        finally:
+            done.set()
+        seconds, delays = time.monotonic() - began, asking.result()
+    assert statuses == [200] * INFERENCES
     assert len(delays) > 10
-    assert float(np.median(delays)) < ANSWER_S
+    assert max(delays) < seconds / 4, "who waits for an inference waits for nearly all, which were asked for at once"
 
 
 def test_label_reaches_an_archive_that_was_away(site: Site, tmp_path: Path) -> None:
