@@ -29,10 +29,12 @@ WATCH_S = 30
 
 
 @pytest.fixture
-def client(site: Site) -> Any:
+def client(site: Site, tmp_path: Path) -> Any:
     from monailabel.client import MONAILabelClient
 
-    return MONAILabelClient(site.url)
+    results = tmp_path / "client"
+    results.mkdir()
+    return MONAILabelClient(site.url, str(results))
 
 
 def hot() -> np.ndarray:
