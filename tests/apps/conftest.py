@@ -10,13 +10,20 @@ from annotation_server import Site, running_orthanc, running_server, write_small
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Iterator[Site]:
-    """Servers with small studies (`anna` to `erna`, `no-weight`), and the three real ones of sts_dicom."""
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Servers with small studies (`anna` to `erna`, `no-weight`)."""
     folder = tmp_path_factory.mktemp("site")
     studies = {name: write_small_study(folder / "dicom", name) for name in ("anna", "ben", "carl", "dora", "erna")}
     studies["no-weight"] = write_small_study(folder / "dicom", "no-weight", PatientWeight=None)
     with running_orthanc(folder / "orthanc") as orthanc:
         orthanc.store(folder / "dicom")
-        orthanc.store(shared_data / "sts_dicom")
         with running_server(folder, orthanc.dicomweb, retrain_after="0") as server:
             yield Site(orthanc, server, studies)
+
+
+@pytest.fixture(scope="session")
+def real_patient(site: Site, shared_data: Path) -> Path:
+    """A real study, which is stored on the servers, too."""
+    folder = shared_data / "sts_dicom" / "STS_024"
+    site.orthanc.store(folder)
+    return folder

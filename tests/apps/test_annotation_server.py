@@ -241,8 +241,8 @@ def test_segmentation_that_others_store_becomes_a_label(site: Site, tmp_path: Pa
     assert site.orthanc.segmentations(study.study) == [seg.SOPInstanceUID]
 
 
-def test_real_study_comes_back_voxel_identical(site: Site, client: Any, tmp_path: Path, shared_data: Path) -> None:
-    pet = read_dicom(scan(shared_data / "sts_dicom" / "STS_024"))
+def test_real_study_comes_back_voxel_identical(site: Site, client: Any, tmp_path: Path, real_patient: Path) -> None:
+    pet = read_dicom(scan(real_patient))
     image = pet.pet_series_instance_uid
     file, result = client.infer("relative", image, {"fraction": 0.41})
     assert result["study"]["tracer"] == "f18-fdg"

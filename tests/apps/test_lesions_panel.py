@@ -145,10 +145,10 @@ def test_from_opening_a_study_to_its_stored_label_and_back(
 
 
 def test_real_patient_with_the_network_that_ships(
-    site: Site, shipped_network: None, shared_data: Path, tmp_path: Path
+    site: Site, shipped_network: None, real_patient: Path, tmp_path: Path
 ) -> None:
     """Pixels of this PET are SUV already, and dates in its header that do not fit keep OHIF from computing it."""
-    study = read_study(shared_data / "sts_dicom" / "STS_024")
+    study = read_study(real_patient)
     with browser_page() as page:
         panel = LesionsPanel(page, site.url, study.study_instance_uid)
         assert "No SUV" not in panel.note
