@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Final
 
-import petlesion
+from petlesion.data_files import places
 from petlesion.errors import ModelError
 
 MODELS_VARIABLE: Final = "PETLESION_MODELS"
 """Environment variable that names a folder with a folder a model, instead of the places below."""
-_PLACES: Final = (
-    Path(petlesion.__file__).parents[1] / "apps" / "petlesion" / "model",
-    Path(sys.prefix) / "share" / "petlesion" / "model",
-)
+_PLACES: Final = places("apps/petlesion/model", "model")
 """The annotation server's models where the package lies in its repository; else what its wheel brought along."""
 
 

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import sys
-import sysconfig
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -16,8 +15,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import petlesion
 from petlesion.console import Display
+from petlesion.data_files import places
 from petlesion.durable import write_durably
 from petlesion.errors import UsageError
 from petlesion.networks.installed import models_folder
@@ -112,8 +111,7 @@ def app_folder() -> Path:
     UsageError
         If it is in neither.
     """
-    tree = Path(petlesion.__file__).resolve().parents[1] / "apps" / "petlesion"
-    installed = Path(sysconfig.get_path("data")) / "share" / "petlesion" / "app"
+    tree, installed = places("apps/petlesion", "app")
     for folder in (tree, installed):
         if (folder / "main.py").is_file():
             return folder

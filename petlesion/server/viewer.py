@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from importlib.resources import files
 from pathlib import Path
 
-import petlesion
+from petlesion.data_files import places
 
 VARIABLE = "PETLESION_OHIF"
 """Environment variable: the folder that `make viewer` wrote, where it is not found by itself."""
@@ -23,10 +22,8 @@ def ohif_folder() -> Path | None:
     Path or None
         None where there is none: `make viewer` has not been run.
     """
-    tree = Path(petlesion.__file__).resolve().parents[1] / "build" / "ohif"
-    installed = Path(sys.prefix) / "share" / "petlesion" / "ohif"
     named = os.environ.get(VARIABLE)
-    candidates = [Path(named)] if named else [tree, installed]
+    candidates = (Path(named),) if named else places("build/ohif", "ohif")
     return next((folder.resolve() for folder in candidates if (folder / "index.html").is_file()), None)
 
 
