@@ -1,4 +1,4 @@
-"""What a case on disk says beside its images: whose they are, and the tracer, which NIfTI files do not name."""
+"""Files of a case on disk: its images, and what says whose they are and the tracer, which NIfTI files do not name."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from petlesion.errors import UsageError
+from petlesion.nifti import SUFFIXES
 from petlesion.tracers import TracerName
 
+PET, CT = "pet", "ct"
+"""Names of the images, SUVbw and HU, without their endings."""
 SIMULATED_TRUTH: Final = "truth/truth.json"
 """Truth of a simulated patient (`petlesion simulate`); goes before `CASE_FILE`."""
 CASE_FILE: Final = "case.json"
@@ -33,6 +36,11 @@ class CaseFacts:
     patient_id: str | None = None
     tracer: TracerName | None = None
     file: str = ""
+
+
+def image_file(folder: Path, name: str) -> Path | None:
+    """File of an image, `PET` or `CT`: of the endings of NIfTI the first that exists; None where there is none."""
+    return next((path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()), None)
 
 
 def case_facts(folder: Path) -> CaseFacts:

@@ -15,6 +15,8 @@ from petlesion.volume import Grid, Volume
 if TYPE_CHECKING:
     from nibabel import Nifti1Image
 
+SUFFIXES = (".nii.gz", ".nii")
+"""Endings of the names of NIfTI files."""
 _LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _MM_PER_UNIT = {"mm": 1.0, "meter": 1000.0, "micron": 0.001, "unknown": 1.0}
 _SCANNER_CODE = 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from petlesion.case_files import case_facts
+from petlesion.case_files import CT, PET, case_facts, image_file
 from petlesion.dicom.reader import AUTOMATIC, SeriesChoice, given_tracer, read_dicom
 from petlesion.dicom.scan import scan
 from petlesion.dicom.suv import NO_OVERRIDES, SuvOverrides
@@ -21,8 +21,6 @@ from petlesion.study import NO_CT_HU, Patient, PetCt, short_ct
 from petlesion.tracers import TRACERS, TracerName
 from petlesion.volume import Volume
 
-NIFTI_SUFFIXES = (".nii.gz", ".nii")
-"""Endings of `pet` and `ct`; the first that exists is read."""
 BQML_ABOVE = 1000.0
 """A PET with higher values than this draws a warning: SUVbw stays below even in the bladder, Bq/mL does not."""
 
@@ -72,7 +70,7 @@ def read_study(
     Traceback (most recent call last):
     petlesion.errors.UsageError: no study in nowhere, which does not exist; give a folder of DICOM files, or ...
     """
-    pet_file = _nifti_file(folder, "pet")
+    pet_file = image_file(folder, PET)
     if pet_file is None:
         index = scan(folder, progress)
         return read_dicom(index, tracer=tracer, overrides=overrides, choice=choice, ct=ct, progress=progress)
@@ -86,13 +84,7 @@ def read_study(
     if tracer is None:
         facts = case_facts(folder)
         tracer, named_by = facts.tracer, facts.file
-    return read_nifti(pet_file, _nifti_file(folder, "ct") if ct else None, tracer, named_by)
-
-
-def _nifti_file(folder: Path, name: str) -> Path | None:
-    return next(
-        (folder / f"{name}{suffix}" for suffix in NIFTI_SUFFIXES if (folder / f"{name}{suffix}").is_file()), None
-    )
+    return read_nifti(pet_file, image_file(folder, CT) if ct else None, tracer, named_by)
 
 
 def read_nifti(

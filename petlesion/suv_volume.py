@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from petlesion.errors import OutputError, SuvError
-from petlesion.nifti import write_image
+from petlesion.nifti import SUFFIXES, write_image
 from petlesion.output import reason
 from petlesion.study import PetCt
 from petlesion.suv_scale import SuvScale
@@ -49,7 +49,7 @@ def write_volume(volume: Volume, path: Path, *, overwrite: bool = False) -> None
     OutputError
         If the file exists already and `overwrite` is False, does not end with .nii or .nii.gz, or cannot be written.
     """
-    if not path.name.endswith((".nii", ".nii.gz")):
+    if not path.name.endswith(SUFFIXES):
         raise OutputError(f"{path.name} is no NIfTI name", remedy="end it with .nii.gz")
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists already", remedy="give another file, or replace it with --overwrite")

@@ -10,21 +10,19 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from petlesion.case_files import case_facts
+from petlesion.case_files import PET, case_facts, image_file
 from petlesion.errors import UsageError
 from petlesion.evaluate.lesions import LesionMatching, as_instances, match_lesions
 from petlesion.evaluate.rating import Rating, rate
 from petlesion.evaluate.surface import surface_dice
 from petlesion.evaluate.voxels import VoxelScores, voxel_scores
-from petlesion.nifti import read_image, read_labels
+from petlesion.nifti import SUFFIXES, read_image, read_labels
 from petlesion.resample import Interpolation, lies_apart, resample
 from petlesion.tracers import TracerName
 from petlesion.volume import Grid, Volume
 
 MASK_NAMES: Final = ("lesions.nii.gz", "lesions.nii", "truth/lesions.nii.gz", "gtv.nii.gz", "gtv.nii", "seg.dcm")
 """Where the mask of a case's folder may lie; the first that exists is read."""
-SUFFIXES: Final = (".nii.gz", ".nii")
-PET = "pet.nii.gz"
 
 
 @dataclass(frozen=True)
@@ -195,8 +193,9 @@ def _read(name: str, folder: Path, studies: Path) -> Volume | None:
 
 def _suv(study: Path, grid: Grid) -> NDArray[np.float32] | None:
     """PET of a case on the grid of its truth; None where the folder holds no PET, NIfTI or DICOM."""
-    if (study / PET).is_file():
-        return resample(read_image(study / PET), grid).array
+    pet = image_file(study, PET)
+    if pet is not None:
+        return resample(read_image(pet), grid).array
     if not (study / "seg.dcm").is_file():
         return None
     from petlesion.reader import read_study

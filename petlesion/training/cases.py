@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from petlesion.case_files import CASE_FILE, SIMULATED_TRUTH, case_facts
+from petlesion.case_files import CASE_FILE, CT, PET, SIMULATED_TRUTH, case_facts, image_file
 from petlesion.errors import UsageError
 from petlesion.networks.model_config import BACKGROUND, LESION, PHYSIOLOGICAL, organ_classes
 from petlesion.nifti import read_labels
@@ -25,7 +25,6 @@ from petlesion.tracers import TracerName
 from petlesion.training.config import CohortConfig
 from petlesion.volume import Volume
 
-PET_FILE: Final = "pet.nii.gz"
 LESION_FILES: Final = ("lesions.nii.gz", "lesions.nii", "gtv.nii.gz", "gtv.nii")
 """Names of a label volume whose positive values are tumour."""
 ORGAN_FILE = "organs.nii.gz"
@@ -42,7 +41,7 @@ class Case:
     patient_id
         Decides the split. Cases that do not say are patients of their own.
     folder, files
-        What it is made of.
+        What it is made of, the PET first.
     tracer
         Given or read.
     weight, mirror, suv_gamma_range
@@ -59,6 +58,11 @@ class Case:
     suv_gamma_range: float = 1.0
 
     @property
+    def pet_file(self) -> Path:
+        """SUVbw."""
+        return self.files[0]
+
+    @property
     def simulated(self) -> bool:
         """Whether it carries the truth of the simulator."""
         return (self.folder / SIMULATED_TRUTH).is_file()
@@ -72,7 +76,7 @@ class Case:
 
     def pet_sha256(self) -> str:
         """Hash of its PET alone, whatever its label is."""
-        return file_sha256(self.folder / PET_FILE)
+        return file_sha256(self.pet_file)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +118,7 @@ def find_cases(cohorts: Iterable[CohortConfig]) -> list[Case]:
     for cohort in cohorts:
         if not cohort.folder.is_dir():
             raise UsageError(f"cohort {cohort.folder} does not exist", remedy="correct cohorts: in the configuration")
-        found = [_case(path, cohort) for path in sorted(cohort.folder.iterdir()) if (path / PET_FILE).is_file()]
+        found = [_case(path, cohort) for path in sorted(cohort.folder.iterdir()) if image_file(path, PET)]
         if not found:
             raise UsageError(
                 f"cohort {cohort.folder} holds no case", remedy="give a folder of folders with pet.nii.gz and lesions"
@@ -158,7 +162,7 @@ def read_case(case: Case, class_names: Sequence[str]) -> LabelledStudy:
 
 def _case(folder: Path, cohort: CohortConfig) -> Case:
     truth = folder / SIMULATED_TRUTH
-    images = [path for name in (PET_FILE, "ct.nii.gz") if (path := folder / name).is_file()]
+    images = [path for name in (PET, CT) if (path := image_file(folder, name))]
     if truth.is_file():
         _truth(truth)  # a damaged one is refused now, and not once a training runs
         images += [truth, *(folder / "truth" / name for name in ("lesions.nii.gz", ORGAN_FILE))]

@@ -82,7 +82,7 @@ def _patch(found: Fingerprint, spacing_mm: Sequence[float], architecture: Archit
 def _geometry(case: Case) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     import nibabel as nib
 
-    path = case.folder / "pet.nii.gz"
+    path = case.pet_file
     try:
         image: Any = nib.load(path)
     except (OSError, ValueError, nib.filebasedimages.ImageFileError) as error:

@@ -10,7 +10,7 @@ from petlesion.errors import UsageError
 from petlesion.evaluate.cohort import CohortTable, by_tracer, evaluate_folders, tabulate
 from petlesion.evaluate.patients import Rules
 from petlesion.evaluate.rating import Rating
-from petlesion.nifti import write_image, write_labels
+from petlesion.nifti import read_image, write_image, write_labels
 from petlesion.volume import Grid, Volume
 
 GRID = Grid.from_geometry((6, 10, 10), (5.0, 5.0, 4.0))  # 0.1 mL a voxel
@@ -100,6 +100,15 @@ def test_cohort_counted_by_hand(tmp_path: Path) -> None:
     assert table.tlu is not None
     assert table.tlu.bias == pytest.approx(2 * (2.2 - 2.7 + 0.0 - 0.9) / 3)
     assert table.ratings == {1: 1, 2: 0, 3: 1, 4: 0, 5: 1}
+
+
+def test_uptake_is_that_of_a_pet_that_is_not_compressed(tmp_path: Path) -> None:
+    predictions, truth = write_cohort(tmp_path)
+    packed = table_of(predictions, truth)
+    for pet in truth.glob("*/pet.nii.gz"):
+        write_image(read_image(pet), pet.with_suffix(""))
+        pet.unlink()
+    assert table_of(predictions, truth) == packed
 
 
 def test_without_confidences_there_is_no_average_precision(tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ pytest.importorskip("yaml", reason="needs PyYAML (pip install petlesion[network]
 
 from petlesion.errors import UsageError
 from petlesion.networks.model_config import CLASS_NAMES, ArchitectureConfig, ModelConfig
-from petlesion.nifti import read_image, read_labels, write_labels
+from petlesion.nifti import read_image, read_labels, write_image, write_labels
 from petlesion.tracers import TracerName
 from petlesion.training.cache import data_sha256, prepare
 from petlesion.training.cases import Case, LabelledStudy, find_cases, read_case
 from petlesion.training.config import CohortConfig, TrainConfig
 from petlesion.training.plan import Fingerprint, fingerprint, plan
-from petlesion.volume import Grid
+from petlesion.volume import Grid, Volume
 
 CONFIG = ModelConfig(architecture=ArchitectureConfig(filters=(4, 8, 8)), patch=(16, 16, 16))
 FDG = TracerName.F18_FDG
@@ -78,6 +78,21 @@ def test_patients_are_told_by_their_id_and_cases_by_their_content(tmp_path: Path
     before = second.content_sha256()
     write_labels(np.zeros(SHAPE, dtype=np.uint8), GRID, tmp_path / "b" / "lesions.nii.gz")
     assert second.content_sha256() != before
+
+
+def test_images_that_are_not_compressed_belong_to_a_case(tmp_path: Path) -> None:
+    write_case(tmp_path / "a", 0)
+    for name in ("pet", "ct"):
+        packed = tmp_path / "a" / f"{name}.nii.gz"
+        write_image(read_image(packed), tmp_path / "a" / f"{name}.nii")
+        packed.unlink()
+    (case,) = find_cases([cohort(tmp_path)])
+    assert [path.name for path in case.files] == ["pet.nii", "ct.nii", "lesions.nii.gz"]
+    assert fingerprint([case]).spacing_mm == (4.0, 4.0, 4.0)
+    before = case.content_sha256(), case.pet_sha256()
+    write_image(Volume(np.zeros(SHAPE, dtype=np.int16), GRID), tmp_path / "a" / "ct.nii")
+    assert case.content_sha256() != before[0]
+    assert case.pet_sha256() == before[1]
 
 
 def test_refuses_cohorts_that_cannot_be_trained_on(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from petlesion.dicom.series import stack_slices
 from petlesion.dicom.suv import suv_conversion
 from petlesion.dicom.tracer import identify_tracer
 from petlesion.errors import GeometryError, NoDicomError, PetlesionError
+from petlesion.nifti import SUFFIXES
 from petlesion.reader import read_nifti
 from petlesion.study import PetCt
 from petlesion.tracers import TracerName
@@ -32,8 +33,7 @@ CT_FOLDER = "ct"
 """Sub-folder of CTs, named like their PETs."""
 LABEL_FOLDER = Path("labels", "final")
 """Sub-folder in which other programs leave labels, named like their PETs; MONAI Label's own local store does."""
-NIFTI_ENDINGS = (".nii.gz", ".nii")
-LABEL_ENDINGS = (*NIFTI_ENDINGS, ".nrrd")
+LABEL_ENDINGS = (*SUFFIXES, ".nrrd")
 VOLUME_COUNTS = ("NumberOfTimeSlices", "NumberOfTimeSlots", "NumberOfRRIntervals")
 """How many volumes a dynamic or gated series is of (DICOM PS3.3, C.8.9.1)."""
 
@@ -154,7 +154,7 @@ class LocalFolder:
     def _nifti_files(self) -> dict[str, Path]:
         files = {}
         for path in sorted(self.folder.iterdir()):
-            ending = next((ending for ending in NIFTI_ENDINGS if path.name.endswith(ending)), None)
+            ending = next((ending for ending in SUFFIXES if path.name.endswith(ending)), None)
             if ending is None or not path.is_file():
                 continue
             image_id = path.name.removesuffix(ending)
@@ -183,7 +183,7 @@ class LocalFolder:
         return (path, *(each for each in others if each is not None and each.is_file()))
 
     def _nifti_ct(self, image_id: str) -> Path | None:
-        candidates = (self.folder / CT_FOLDER / f"{image_id}{ending}" for ending in NIFTI_ENDINGS)
+        candidates = (self.folder / CT_FOLDER / f"{image_id}{ending}" for ending in SUFFIXES)
         return next((path for path in candidates if path.is_file()), None)
 
     def _dicom_tree(self) -> dict[str, str]:

@@ -20,10 +20,10 @@ from lib.datastore.image_copies import ARCHIVE, ImageCopies
 from lib.datastore.image_ids import UnknownImageError, UnknownLabelError, checked_id
 from lib.datastore.image_notes import ImageNotes
 from lib.datastore.labels import FINAL, LabelVersion
-from lib.datastore.local import CT_FOLDER, NIFTI_ENDINGS, LocalFolder
+from lib.datastore.local import CT_FOLDER, LocalFolder
 from lib.datastore.uploads import read_image_upload
 from petlesion.errors import UsageError
-from petlesion.nifti import write_image
+from petlesion.nifti import SUFFIXES, write_image
 
 
 class PetCtDatastore(Datastore):  # type: ignore[misc]
@@ -271,10 +271,10 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
         objects = {}
         for case in self.cases.cases():
             labels = {
-                tag: {"ext": NIFTI_ENDINGS[0], "info": _label_info(label)}
+                tag: {"ext": SUFFIXES[0], "info": _label_info(label)}
                 for tag, label in self.labels.current_by_tag(case.image_id).items()
             }
-            image = {"ext": NIFTI_ENDINGS[0], "info": {**self._notes.read(case.image_id), **asdict(case)}}
+            image = {"ext": SUFFIXES[0], "info": {**self._notes.read(case.image_id), **asdict(case)}}
             objects[case.image_id] = {"image": image, "labels": labels}
         return {"name": self._name, "description": self._description, "objects": objects}
 
