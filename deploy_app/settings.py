@@ -23,7 +23,7 @@ from yaml import YAMLError
 from petlesion.dicom.seg_type import SegType
 from petlesion.errors import ModelError, UsageError
 from petlesion.networks.installed import MODELS_VARIABLE, models_folder, verified_model
-from petlesion.segment.options import MethodName, SegmentOptions
+from petlesion.segment.options import FIXED_SUV, FRACTION, MIN_VOLUME_ML, MethodName, SegmentOptions
 from petlesion.server.viewer import VARIABLE as OHIF_VARIABLE
 from petlesion.tracers import TracerName
 
@@ -74,10 +74,10 @@ class Settings(BaseSettings):
 
     method: MethodName | None = Field(default=None, description="How lesions are found")
     tracer: TracerName | None = Field(default=None, description="Tracer, where headers are silent or wrong")
-    suv: float = Field(default=3.0, gt=0, description="`fixed`: SUVbw from which a voxel counts")
-    fraction: float = Field(default=0.41, gt=0, lt=1, description="`relative`: share of each SUVmax")
+    suv: float = Field(default=FIXED_SUV, gt=0, description="`fixed`: SUVbw from which a voxel counts")
+    fraction: float = Field(default=FRACTION, gt=0, lt=1, description="`relative`: share of each SUVmax")
     incremental: bool = Field(default=False, description="`relative`: a region for every peak")
-    min_volume: float = Field(default=0.1, ge=0, description="Smaller regions are removed, mL")
+    min_volume: float = Field(default=MIN_VOLUME_ML, ge=0, description="Smaller regions are removed, mL")
     split: bool = Field(default=False, description="Split touching lesions")
     model: str = Field(
         default="unet", pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", description="`unet`: folder below MODELS"

@@ -21,7 +21,7 @@ from petlesion.errors import ExitCode
 from petlesion.phantom.cohort import Cohort
 from petlesion.phantom.scanner import ScannerName, Vendor
 from petlesion.report import ReferenceOrgan, Report
-from petlesion.segment.options import NetworkOptions, SegmentOptions
+from petlesion.segment.options import FIXED_SUV, FRACTION, MIN_VOLUME_ML, NetworkOptions, SegmentOptions
 from petlesion.suv_scale import SuvScale
 from petlesion.tracers import TracerName
 
@@ -145,11 +145,11 @@ def segment(
         bool, typer.Option("--maps", help="unet, nnunet: write probability.nii.gz (unet: and entropy).")
     ] = False,
     tracer: option.Tracer = None,
-    suv: Annotated[float, typer.Option(min=0.0, help="fixed: SUVbw from which a voxel counts.")] = 3.0,
-    fraction: Annotated[float, typer.Option(min=0.01, max=1.0, help="relative: share of each SUVmax.")] = 0.41,
+    suv: option.Suv = FIXED_SUV,
+    fraction: option.Fraction = FRACTION,
     incremental: Annotated[bool, typer.Option("--incremental", help="relative: a region for every peak.")] = False,
-    min_volume: Annotated[float, typer.Option(metavar="ML", min=0.0, help="Smaller regions are removed.")] = 0.1,
-    split: Annotated[bool, typer.Option("--split", help="Split touching lesions (h-maxima watershed).")] = False,
+    min_volume: option.MinVolume = MIN_VOLUME_ML,
+    split: option.Split = False,
     point: Annotated[str | None, typer.Option(metavar="X,Y,Z", help="Grow one lesion from here (LPS mm).")] = None,
     liver_sphere: Annotated[
         str | None, typer.Option(metavar="X,Y,Z", help="Centre of the liver reference (LPS mm).")

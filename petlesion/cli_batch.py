@@ -12,7 +12,7 @@ import typer
 from petlesion import cli_options as option
 from petlesion.console import display, print_table
 from petlesion.dicom.seg_type import SegType
-from petlesion.segment.options import SegmentOptions
+from petlesion.segment.options import FIXED_SUV, FRACTION, MIN_VOLUME_ML, SegmentOptions
 
 if TYPE_CHECKING:
     from petlesion.batch import BatchResult
@@ -31,10 +31,10 @@ def batch(
         typer.Option(metavar="FOLDER", help="unet: instead of the installed model. nnunet: its trained model."),
     ] = None,
     tracer: option.Tracer = None,
-    suv: Annotated[float, typer.Option(min=0.0, help="fixed: SUVbw from which a voxel counts.")] = 3.0,
-    fraction: Annotated[float, typer.Option(min=0.01, max=1.0, help="relative: share of each SUVmax.")] = 0.41,
-    min_volume: Annotated[float, typer.Option(metavar="ML", min=0.0, help="Smaller regions are removed.")] = 0.1,
-    split: Annotated[bool, typer.Option("--split", help="Split touching lesions (h-maxima watershed).")] = False,
+    suv: option.Suv = FIXED_SUV,
+    fraction: option.Fraction = FRACTION,
+    min_volume: option.MinVolume = MIN_VOLUME_ML,
+    split: option.Split = False,
     seg_type: option.SegTypeOption = SegType.BINARY,
     nifti: option.Nifti = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Studies at a time on this machine.")] = 1,

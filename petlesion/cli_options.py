@@ -52,6 +52,10 @@ InjectionTime = Annotated[
         help="Injection by the scanner's clock, where the header is wrong.",
     ),
 ]
+Suv = Annotated[float, typer.Option(min=0.0, help="fixed: SUVbw from which a voxel counts.")]
+Fraction = Annotated[float, typer.Option(min=0.01, max=1.0, help="relative: share of each SUVmax.")]
+MinVolume = Annotated[float, typer.Option(metavar="ML", min=0.0, help="Smaller regions are removed.")]
+Split = Annotated[bool, typer.Option("--split", help="Split touching lesions (h-maxima watershed).")]
 SegTypeOption = Annotated[SegType, typer.Option("--seg-type", help="Kind of the segmentation object.")]
 Nifti = Annotated[bool, typer.Option("--nifti", help="Write lesions.nii.gz as well (uint16, one integer a lesion).")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")]

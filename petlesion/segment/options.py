@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from petlesion.organs import Organs
     from petlesion.report import Reference
 
+FIXED_SUV = 3.0
+"""Threshold of `fixed`, SUVbw; a voxel at it belongs to the lesion."""
+FRACTION = 0.41
+"""Of each maximum, for `relative`: EANM 2.0 guideline (Boellaard et al., EJNMMI 2015)."""
 MIN_VOLUME_ML = 0.1
 """Smaller lesions are removed (Carlsen et al., EJNMMI Res 2022)."""
 
@@ -104,8 +108,8 @@ class SegmentOptions:
     """
 
     method: MethodName = MethodName.PERCIST
-    suv: float = 3.0
-    fraction: float = 0.41
+    suv: float = FIXED_SUV
+    fraction: float = FRACTION
     incremental: bool = False
     min_suv_max: float = 1.0
     min_volume_ml: float = MIN_VOLUME_ML

@@ -11,24 +11,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from petlesion.errors import UsageError
-from petlesion.segment.options import MethodName, SegmentOptions
+from petlesion.segment.options import FIXED_SUV, FRACTION, MIN_VOLUME_ML, MethodName, SegmentOptions
 from petlesion.tracers import TracerName
 
 FROM_HEADER = "as the image says"
 """Tracer option that leaves the tracer as it was read."""
 Config = Mapping[str, Any]
 
-_ANY = {"instances": False, "min_volume_ml": 0.1, "tracer": [FROM_HEADER, *map(str, TracerName)]}
+_ANY = {"instances": False, "min_volume_ml": MIN_VOLUME_ML, "tracer": [FROM_HEADER, *map(str, TracerName)]}
 _THRESHOLD = _ANY | {"split_touching": False}
 CONFIGS: Mapping[str, Config] = {
     "percist": _THRESHOLD,
-    "fixed": _THRESHOLD | {"suv": 3.0},
-    "relative": _THRESHOLD | {"fraction": 0.41, "incremental": False},
+    "fixed": _THRESHOLD | {"suv": FIXED_SUV},
+    "relative": _THRESHOLD | {"fraction": FRACTION, "incremental": False},
     "gradient": _THRESHOLD,
     "click": {
         "boundary": ["gradient", "relative", "fixed", "percist", "unet"],
-        "suv": 3.0,
-        "fraction": 0.41,
+        "suv": FIXED_SUV,
+        "fraction": FRACTION,
         "tracer": [FROM_HEADER, *map(str, TracerName)],
     },
     "unet": _ANY | {"device": ["auto", "cpu", "cuda"], "refine": False, "mirror": False},
@@ -101,8 +101,8 @@ class Parameters:
         given = self._config
         return SegmentOptions(
             method=method,
-            suv=self.number("suv", 0.1, 100) if "suv" in given else 3.0,
-            fraction=self.number("fraction", 0.05, 0.95) if "fraction" in given else 0.41,
+            suv=self.number("suv", 0.1, 100) if "suv" in given else FIXED_SUV,
+            fraction=self.number("fraction", 0.05, 0.95) if "fraction" in given else FRACTION,
             incremental="incremental" in given and self.flag("incremental"),
             min_volume_ml=self.number("min_volume_ml", 0, 1000) if "min_volume_ml" in given else 0.0,
             split_touching="split_touching" in given and self.flag("split_touching"),
