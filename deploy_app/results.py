@@ -14,15 +14,13 @@ from typing import Any, Final
 from logs import Log, safe_summary
 from messages import Failure, Job, exit_code_of
 from petlesion.errors import ExitCode, OutputError
-from petlesion.output import REPORT, RESULT_NAMES
+from petlesion.output import REPORT, RESULT_NAMES, STAGING_PREFIX
 from petlesion.report import Report
 
 METADATA: Final = "metadata.json"
 """Read by the MONAI Deploy Workflow Manager for its conditions."""
 RESULT: Final = "result.json"
 """Read and archived by mercure; it writes the content to its own log, so that no identifier may stand in it."""
-STAGING_PREFIX: Final = ".petlesion-"
-"""Of the folders that `petlesion.output.staged_results` writes in."""
 
 
 class EarlierResultsError(OutputError):

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from petlesion.errors import OutputError, UsageError
 from petlesion.lesions import ENTROPY_MAP, PROBABILITY_MAP
@@ -19,6 +20,8 @@ RESULT_NAMES = (
     *MAP_NAMES,
 )
 """Every file name a result folder may hold; contracts with scripts and containers."""
+STAGING_PREFIX: Final = ".petlesion-"
+"""Of the folders that results are written in before they are moved; a process that is killed leaves them."""
 
 
 @contextlib.contextmanager
@@ -50,7 +53,7 @@ def staged_results(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
     try:
         _refuse_existing_results(out, overwrite)
         out.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".petlesion-", dir=out))
+        staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=out))
     except OSError as error:
         _remove_created(out, first_created)
         raise _not_written(out, error) from error

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from petlesion.errors import OutputError, SuvError
 from petlesion.nifti import SUFFIXES, write_image
-from petlesion.output import reason
+from petlesion.output import STAGING_PREFIX, reason
 from petlesion.study import PetCt
 from petlesion.suv_scale import SuvScale
 from petlesion.volume import Volume
@@ -55,7 +55,7 @@ def write_volume(volume: Volume, path: Path, *, overwrite: bool = False) -> None
         raise OutputError(f"{path} exists already", remedy="give another file, or replace it with --overwrite")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".petlesion-", dir=path.parent) as staging:
+        with tempfile.TemporaryDirectory(prefix=STAGING_PREFIX, dir=path.parent) as staging:
             write_image(volume, Path(staging) / path.name)
             (Path(staging) / path.name).replace(path)
     except OSError as error:

@@ -12,7 +12,6 @@ from messages import Failure, Job, study_jobs
 from results import (
     METADATA,
     RESULT,
-    STAGING_PREFIX,
     check_output,
     error_outcome,
     failed_outcome,
@@ -23,7 +22,7 @@ from results import (
 )
 
 from petlesion.errors import ExitCode, OutputError, SuvError
-from petlesion.output import REPORT, RESULT_NAMES, staged_results
+from petlesion.output import REPORT, RESULT_NAMES, STAGING_PREFIX, staged_results
 
 SECRET = "DOE^JANE"
 NO_SUV = SuvError(f"no weight of {SECRET}", where="/in/x.dcm", remedy="give it")
