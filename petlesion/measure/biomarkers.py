@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from petlesion.identifiers import derived_uid
 from petlesion.lesions import Lesions
-from petlesion.measure.peak import sphere_means
+from petlesion.measure.peak import suv_peak
 from petlesion.report import LesionRecord, MethodRecord, Report, StudyRecord, Totals
 from petlesion.study import PetCt
 from petlesion.volume import Volume
@@ -98,7 +98,7 @@ def _measure_lesion(
         suv_mean=suv_mean,
         suv_min=float(values.min()),
         suv_sd=float(values.std()),
-        suv_peak=float(sphere_means(pet, voxels).max()),
+        suv_peak=suv_peak(pet, voxels),
         tlu=suv_mean * volume_ml,
         centroid_mm=(float(x), float(y), float(z)),
         location=lesions.locations.get(number),

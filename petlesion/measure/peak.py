@@ -17,18 +17,18 @@ _CHUNK = 1 << 15
 """Voxels summed at a time: index and sum stay in the processor's cache, and memory stays constant."""
 
 
-def suv_peak(pet: Volume, mask: NDArray[np.bool_]) -> float:
-    """Largest mean over a 1 cm³ sphere centred on a voxel of the mask (IBSI global intensity peak, 0F91).
+def suv_peak(pet: Volume, voxels: NDArray[np.integer[Any]]) -> float:
+    """Largest mean over a 1 cm³ sphere centred on a voxel of a lesion (IBSI global intensity peak, 0F91).
 
-    The sphere may leave the mask; it holds the voxels whose centres lie within `PEAK_RADIUS_MM` of its centre. Where
+    The sphere may leave the lesion; it holds the voxels whose centres lie within `PEAK_RADIUS_MM` of its centre. Where
     it leaves the image, only voxels inside the image count.
 
     Parameters
     ----------
     pet
         SUVbw, (z, y, x).
-    mask
-        (z, y, x) on the same grid, at least one voxel.
+    voxels
+        (n, 3) indices along (z, y, x) of the lesion's voxels, at least one.
 
     Returns
     -------
@@ -38,9 +38,9 @@ def suv_peak(pet: Volume, mask: NDArray[np.bool_]) -> float:
     Raises
     ------
     ValueError
-        If the mask is empty or has another shape than the image.
+        If there is no voxel.
     """
-    return float(sphere_means(pet, _voxels(pet, mask)).max())
+    return float(sphere_means(pet, voxels).max())
 
 
 def sphere_offsets(grid: Grid, radius_mm: float = PEAK_RADIUS_MM) -> NDArray[np.intp]:
@@ -131,12 +131,3 @@ def _means_at_border(
         sums[inside] += flat[voxels[inside] @ strides]
         counts += inside
     return sums / counts
-
-
-def _voxels(pet: Volume, mask: NDArray[np.bool_]) -> NDArray[np.intp]:
-    if mask.shape != pet.array.shape:
-        raise ValueError(f"mask of shape {mask.shape} on an image of shape {pet.array.shape}")
-    voxels = np.argwhere(mask)
-    if not len(voxels):
-        raise ValueError("mask is empty; SUVpeak needs at least one voxel")
-    return voxels

@@ -34,7 +34,7 @@ def test_radius_is_that_of_one_cubic_centimetre() -> None:
 
 def test_ibsi_phantom_peak(shared_data: Path) -> None:
     pet, mask = ibsi_phantom(shared_data)
-    assert round(suv_peak(pet, mask), 1) == 3.1
+    assert round(suv_peak(pet, np.argwhere(mask)), 1) == 3.1
 
 
 def test_offsets_on_a_2_mm_grid() -> None:
@@ -50,7 +50,7 @@ def test_offsets_on_a_2_mm_grid() -> None:
 def test_sphere_smaller_than_a_voxel_is_the_voxel() -> None:
     array = np.arange(27, dtype=np.float32).reshape(3, 3, 3)
     pet = Volume(array, Grid.from_geometry((3, 3, 3), (7.0, 7.0, 7.0)))
-    assert suv_peak(pet, array < 20) == 19.0
+    assert suv_peak(pet, np.argwhere(array < 20)) == 19.0
 
 
 def test_voxels_outside_the_lesion_count_and_outside_the_image_do_not() -> None:
@@ -59,7 +59,7 @@ def test_voxels_outside_the_lesion_count_and_outside_the_image_do_not() -> None:
     pet = Volume(array, Grid.from_geometry((1, 1, 5), (4.0, 4.0, 4.0)))
     mask = np.zeros(array.shape, dtype=bool)
     mask[0, 0, 0] = True
-    assert suv_peak(pet, mask) == 6.0
+    assert suv_peak(pet, np.argwhere(mask)) == 6.0
 
 
 def test_many_voxels_are_summed_in_parts() -> None:
@@ -71,12 +71,10 @@ def test_many_voxels_are_summed_in_parts() -> None:
         assert means[index] == pytest.approx(brute_force_mean(pet, voxels[index], PEAK_RADIUS_MM), rel=1e-12)
 
 
-def test_empty_mask_and_other_shape_are_refused() -> None:
+def test_no_voxel_is_refused() -> None:
     pet = Volume(np.ones((2, 2, 2), dtype=np.float32), Grid.from_geometry((2, 2, 2), (1, 1, 1)))
-    with pytest.raises(ValueError, match="empty"):
-        suv_peak(pet, np.zeros((2, 2, 2), dtype=bool))
-    with pytest.raises(ValueError, match="shape"):
-        suv_peak(pet, np.ones((2, 2, 3), dtype=bool))
+    with pytest.raises(ValueError, match="zero-size"):
+        suv_peak(pet, np.empty((0, 3), dtype=np.intp))
 
 
 @settings(derandomize=True, deadline=None, max_examples=50)
