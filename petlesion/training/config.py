@@ -211,6 +211,8 @@ class RunConfig(_Data):
         Processes that load patches.
     processes
         Processes that compute, each with a batch of its own; None: one a GPU, and one without a GPU.
+    tracking
+        Where curves go.
     """
 
     steps: Count = 2000
@@ -286,11 +288,6 @@ class TrainConfig(_Data):
                 raise ValueError("init_share says nothing without init")
             ModelConfig.model_validate(self.model)
         return self
-
-    @property
-    def planned_model(self) -> ModelConfig:
-        """Model configuration with defaults where the file says nothing."""
-        return ModelConfig.model_validate(self.model)
 
     def recipe_sha256(self) -> str:
         """Identity of all that decides the weights; a checkpoint is resumed only by the same recipe."""

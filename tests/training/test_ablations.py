@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from petlesion.networks.model_config import CLASS_NAMES, PHYSIOLOGICAL, Norm
+from petlesion.networks.model_config import CLASS_NAMES, PHYSIOLOGICAL, ModelConfig, Norm
 from petlesion.training.config import load_config
 
 RECIPES = Path(__file__).parents[2] / "benchmarks" / "ablations"
@@ -26,11 +26,12 @@ CHANNELS = ("suv", "ratio", "ct", "soft-tissue", "tracer", "z-score")
 )
 def test_recipe_leaves_out_what_it_is_named_for(name: str, channels: tuple[str, ...], classes: tuple[str, ...]) -> None:
     complete, recipe = load_config(RECIPES / "complete.yaml"), load_config(RECIPES / f"{name}.yaml")
-    assert recipe.planned_model.channels == channels
-    assert recipe.planned_model.classes == classes
-    assert recipe.planned_model.architecture.norm == (Norm.INSTANCE if name == "plain" else Norm.GROUP)
+    whole, model = (ModelConfig.model_validate(config.model) for config in (complete, recipe))
+    assert model.channels == channels
+    assert model.classes == classes
+    assert model.architecture.norm == (Norm.INSTANCE if name == "plain" else Norm.GROUP)
     same = {"channels": True, "classes": True, "architecture": {"norm"}}
-    assert recipe.planned_model.model_dump(exclude=same) == complete.planned_model.model_dump(exclude=same)
+    assert model.model_dump(exclude=same) == whole.model_dump(exclude=same)
     assert recipe.model_dump(exclude={"model", "out"}) == complete.model_dump(exclude={"model", "out"})
 
 

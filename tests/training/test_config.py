@@ -9,7 +9,7 @@ from training_cases import write_config
 pytest.importorskip("yaml", reason="needs PyYAML (pip install petlesion[network])")
 
 from petlesion.errors import ExitCode, UsageError
-from petlesion.networks.model_config import CLASS_NAMES
+from petlesion.networks.model_config import CLASS_NAMES, ModelConfig
 from petlesion.training.config import Profile, load_config
 
 
@@ -26,8 +26,9 @@ def test_profiles_are_complete_and_can_be_overridden(tmp_path: Path, profile: Pr
     config = load_config(path)
     assert config.run.steps == 7
     assert config.run.max_minutes is not None
-    assert config.planned_model.patch == (32, 32, 32)
-    assert config.planned_model.classes == CLASS_NAMES
+    model = ModelConfig.model_validate(config.model)
+    assert model.patch == (32, 32, 32)
+    assert model.classes == CLASS_NAMES
 
 
 def test_a_profile_trains_on_from_a_model(tmp_path: Path) -> None:
