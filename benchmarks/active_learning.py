@@ -25,7 +25,8 @@ from petlesion.console import print_rows
 from petlesion.networks.model_folder import Model, load_model
 from petlesion.reader import read_study
 from petlesion.report import Reference
-from petlesion.segment.network import NetworkOptions, segment_by_network
+from petlesion.segment.network import segment_by_network
+from petlesion.segment.options import NetworkOptions
 from petlesion.segment.reference import find_reference
 from petlesion.segment.uncertainty import study_uncertainty
 from petlesion.study import PetCt

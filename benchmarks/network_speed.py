@@ -26,7 +26,8 @@ from petlesion.networks.model_folder import Model, load_model
 from petlesion.networks.unet import build_unet, network_cost
 from petlesion.report import SuvRecord
 from petlesion.segment.computing import choose_device
-from petlesion.segment.network import NetworkOptions, segment_by_network
+from petlesion.segment.network import segment_by_network
+from petlesion.segment.options import NetworkOptions
 from petlesion.segment.windows import autocast_dtype
 from petlesion.study import Patient, PetCt
 from petlesion.tracers import TRACERS, TracerName

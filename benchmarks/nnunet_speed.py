@@ -37,7 +37,8 @@ from petlesion.networks.sampling import canonical, cut, sample
 from petlesion.nifti import read_labels
 from petlesion.reader import read_study
 from petlesion.resample import Interpolation, resample
-from petlesion.segment.network import NetworkOptions, NetworkResult, number_lesions, segment_by_network
+from petlesion.segment.network import NetworkResult, number_lesions, segment_by_network
+from petlesion.segment.options import NetworkOptions
 from petlesion.study import NO_CT_HU, PetCt
 from petlesion.tracers import TracerName
 from petlesion.volume import Grid

@@ -13,7 +13,8 @@ from petlesion.measure.biomarkers import measure
 from petlesion.output import REPORT, reason, staged_results
 from petlesion.progress import Progress, silent
 from petlesion.report import Report
-from petlesion.segment.methods import SegmentOptions, segment
+from petlesion.segment.methods import segment
+from petlesion.segment.options import SegmentOptions
 from petlesion.study import PetCt
 
 Step = Callable[[str], None]

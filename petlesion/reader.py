@@ -10,7 +10,7 @@ import numpy as np
 from petlesion.case_files import CT, PET, case_facts, image_file
 from petlesion.dicom.reader import AUTOMATIC, SeriesChoice, given_tracer, read_dicom
 from petlesion.dicom.scan import scan
-from petlesion.dicom.suv import NO_OVERRIDES, SuvOverrides
+from petlesion.dicom.suv_overrides import NO_OVERRIDES, SuvOverrides
 from petlesion.errors import SuvError, UsageError
 from petlesion.identifiers import derived_uid
 from petlesion.nifti import read_image

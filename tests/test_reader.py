@@ -15,7 +15,7 @@ from pydicom import dcmread
 from pydicom.uid import ImplicitVRLittleEndian
 
 from petlesion.dicom.reader import SeriesChoice
-from petlesion.dicom.suv import SuvOverrides
+from petlesion.dicom.suv_overrides import SuvOverrides
 from petlesion.errors import NoDicomError, PetlesionError, SuvError, UsageError
 from petlesion.nifti import read_image, write_image
 from petlesion.reader import read_study

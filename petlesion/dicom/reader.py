@@ -16,7 +16,8 @@ from petlesion.dicom.pixels import read_volume
 from petlesion.dicom.scan import DicomIndex, Series
 from petlesion.dicom.selection import choose_ct, choose_pet
 from petlesion.dicom.series import Stack, is_complete, require_ends, stack_slices
-from petlesion.dicom.suv import NO_OVERRIDES, SuvOverrides, suv_conversion
+from petlesion.dicom.suv import suv_conversion
+from petlesion.dicom.suv_overrides import NO_OVERRIDES, SuvOverrides
 from petlesion.dicom.tracer import TracerIdentification, identify_tracer
 from petlesion.errors import GeometryError, NoPetError, SuvError, UsageError
 from petlesion.progress import Progress, silent

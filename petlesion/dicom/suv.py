@@ -23,7 +23,7 @@ from petlesion.dicom.attributes import (
     shown,
     text,
 )
-from petlesion.dicom.body_measures import patient_weight_kg, suv_scale_factor
+from petlesion.dicom.body_measures import patient_weight_kg
 from petlesion.dicom.corrections import DecayCorrection, check_corrections
 from petlesion.dicom.decay import decay
 from petlesion.dicom.injection import REMEDY as INJECTION_REMEDY
@@ -31,20 +31,9 @@ from petlesion.dicom.injection import InjectionSearch
 from petlesion.dicom.radiopharmaceutical import administered_dose_bq, half_life_s, read_radiopharmaceutical
 from petlesion.dicom.reference_time import read_frames, start_reference_times, uncorrected_reference_times
 from petlesion.dicom.suv_overrides import NO_OVERRIDES, SuvOverrides
-from petlesion.dicom.units import PHILIPS_PET_CREATOR, Units, activity_factors, read_units, suv_factors
+from petlesion.dicom.units import Units, activity_factors, read_units, suv_factors
 from petlesion.errors import SuvError
 from petlesion.report import SuvRecord
-from petlesion.suv_scale import SuvScale
-
-__all__ = [
-    "NO_OVERRIDES",
-    "PHILIPS_PET_CREATOR",
-    "SuvConversion",
-    "SuvOverrides",
-    "SuvScale",
-    "suv_conversion",
-    "suv_scale_factor",
-]
 
 ENHANCED_PET = frozenset({"1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.128.1"})
 """SOP classes of multi-frame PET, whose attributes are in functional groups."""

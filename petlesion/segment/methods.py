@@ -24,9 +24,7 @@ from petlesion.segment.click import Grown, check_point, grow_at_threshold, grow_
 from petlesion.segment.coarse import refine
 from petlesion.segment.components import label_components, number_by_volume
 from petlesion.segment.gradient import gradient_edges
-from petlesion.segment.options import MethodName as MethodName
-from petlesion.segment.options import NetworkOptions
-from petlesion.segment.options import SegmentOptions as SegmentOptions
+from petlesion.segment.options import MethodName, NetworkOptions, SegmentOptions
 from petlesion.segment.organ_search import Scene
 from petlesion.segment.peaks import split_lesions
 from petlesion.segment.reference import find_reference

@@ -28,7 +28,7 @@ from petlesion.segment.body import remove_outside
 from petlesion.segment.coarse import refine
 from petlesion.segment.components import grow_box, label_components, margin_voxels
 from petlesion.segment.computing import attempts, capped_threads, choose_device, is_memory_error
-from petlesion.segment.options import NetworkOptions as NetworkOptions
+from petlesion.segment.options import NetworkOptions
 from petlesion.segment.organ_search import Scene
 from petlesion.segment.peaks import split_lesions
 from petlesion.segment.reference import find_reference

@@ -14,7 +14,8 @@ from petlesion.lesions import CONNECTIVITY, Lesions
 from petlesion.report import MethodRecord, Review, Sphere
 from petlesion.segment.click import REACH_MM, check_point
 from petlesion.segment.components import label_components, number_by_volume
-from petlesion.segment.methods import SegmentOptions, segment
+from petlesion.segment.methods import segment
+from petlesion.segment.options import SegmentOptions
 from petlesion.segment.spheres import voxels_in
 from petlesion.study import PetCt
 

@@ -9,7 +9,8 @@ from petlesion.evaluate.voxels import VoxelScores, voxel_scores
 from petlesion.networks.model_folder import Model
 from petlesion.progress import Progress, silent
 from petlesion.reader import read_study
-from petlesion.segment.network import NetworkOptions, segment_by_network
+from petlesion.segment.network import segment_by_network
+from petlesion.segment.options import NetworkOptions
 from petlesion.segment.reference import find_reference
 from petlesion.training.cases import Case, lesion_mask
 from petlesion.training.gate import HeldOutCase

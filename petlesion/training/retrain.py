@@ -25,7 +25,7 @@ from petlesion.durable import exclusive, write_durably
 from petlesion.errors import PetlesionError, SegmentationError, UsageError
 from petlesion.networks.model_folder import CARD, load_model, model_identity
 from petlesion.networks.registry import Registry, Version
-from petlesion.segment.network import NetworkOptions
+from petlesion.segment.options import NetworkOptions
 from petlesion.training.cases import Case, find_cases, patient_name
 from petlesion.training.config import CohortConfig, SplitConfig, read_yaml
 from petlesion.training.gate import judge

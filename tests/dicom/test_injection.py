@@ -10,7 +10,8 @@ import pytest
 from pydicom import Dataset
 from pydicom.tag import Tag
 
-from petlesion.dicom.suv import SuvOverrides, suv_conversion
+from petlesion.dicom.suv import suv_conversion
+from petlesion.dicom.suv_overrides import SuvOverrides
 from petlesion.errors import SuvError
 from petlesion.report import SuvRecord
 

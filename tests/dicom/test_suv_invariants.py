@@ -14,8 +14,11 @@ from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
-from petlesion.dicom.suv import SuvOverrides, SuvScale, suv_conversion, suv_scale_factor
+from petlesion.dicom.body_measures import suv_scale_factor
+from petlesion.dicom.suv import suv_conversion
+from petlesion.dicom.suv_overrides import SuvOverrides
 from petlesion.errors import SuvError
+from petlesion.suv_scale import SuvScale
 
 MakePetHeader = Callable[..., Dataset]
 

@@ -13,8 +13,8 @@ from petlesion.networks.model_folder import CARD, FILES, load_model
 from petlesion.nifti import read_labels
 from petlesion.phantom.simulate import SimulateOptions, simulate_cohort
 from petlesion.reader import read_study
-from petlesion.segment.methods import MethodName, default_method, segment
-from petlesion.segment.options import SegmentOptions
+from petlesion.segment.methods import default_method, segment
+from petlesion.segment.options import MethodName, SegmentOptions
 from petlesion.tracers import TracerName
 
 FOLDER = Path(petlesion.__file__).parents[1] / "apps" / "petlesion" / "model" / "unet"

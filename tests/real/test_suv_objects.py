@@ -23,10 +23,13 @@ from pydicom.tag import Tag
 from skimage.draw import polygon2mask
 
 from petlesion.dicom.attributes import number
+from petlesion.dicom.body_measures import suv_scale_factor
 from petlesion.dicom.decay import average_count_rate_time_s
-from petlesion.dicom.suv import SuvConversion, SuvOverrides, SuvScale, suv_conversion, suv_scale_factor
+from petlesion.dicom.suv import SuvConversion, suv_conversion
+from petlesion.dicom.suv_overrides import SuvOverrides
 from petlesion.dicom.tracer import identify_tracer
 from petlesion.errors import SuvError
+from petlesion.suv_scale import SuvScale
 from petlesion.tracers import TracerName
 
 HALF_LIFE = 6586.2

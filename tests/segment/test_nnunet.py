@@ -18,8 +18,8 @@ torch = pytest.importorskip("torch", reason="needs PyTorch (pip install petlesio
 from petlesion.errors import ModelError, NoCtError  # noqa: E402
 from petlesion.networks.nnunet_folder import load_nnunet, nnunet_identity  # noqa: E402
 from petlesion.networks.sampling import canonical  # noqa: E402
-from petlesion.segment.methods import MethodName, SegmentOptions, segment  # noqa: E402
-from petlesion.segment.options import NetworkOptions  # noqa: E402
+from petlesion.segment.methods import segment  # noqa: E402
+from petlesion.segment.options import MethodName, NetworkOptions, SegmentOptions  # noqa: E402
 from petlesion.volume import Volume  # noqa: E402
 
 TOOLS = Path(__file__).parents[2] / "build" / "nnunet"

@@ -11,7 +11,8 @@ import pytest
 from petlesion.errors import SegmentationError, UsageError
 from petlesion.lesions import Lesions
 from petlesion.report import MethodRecord, Review, SuvRecord
-from petlesion.segment.methods import MethodName, SegmentOptions, segment
+from petlesion.segment.methods import segment
+from petlesion.segment.options import MethodName, SegmentOptions
 from petlesion.segment.points import choose_at_points, grow_at_points
 from petlesion.study import Patient, PetCt
 from petlesion.tracers import TRACERS, TracerName

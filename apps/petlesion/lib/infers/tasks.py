@@ -21,8 +21,9 @@ from petlesion.measure.biomarkers import measure
 from petlesion.networks.model_folder import FILES, Model
 from petlesion.networks.registry import CURRENT, Registry, Version
 from petlesion.report import Reference
-from petlesion.segment.methods import MethodName, segment
-from petlesion.segment.network import NetworkOptions, load_models, segment_by_network
+from petlesion.segment.methods import segment
+from petlesion.segment.network import load_models, segment_by_network
+from petlesion.segment.options import MethodName, NetworkOptions
 from petlesion.segment.points import Point, choose_at_points, grow_at_points
 from petlesion.segment.reference import find_reference
 from petlesion.study import PetCt

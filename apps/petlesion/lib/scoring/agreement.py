@@ -17,8 +17,8 @@ from petlesion.errors import PetlesionError
 from petlesion.evaluate.lesions import as_instances, match_lesions
 from petlesion.evaluate.voxels import voxel_scores
 from petlesion.networks.registry import Registry
-from petlesion.segment.methods import MethodName, segment
-from petlesion.segment.options import SegmentOptions
+from petlesion.segment.methods import segment
+from petlesion.segment.options import MethodName, SegmentOptions
 from petlesion.study import PetCt
 from petlesion.training.cases import patient_name
 from petlesion.training.split import position

@@ -17,7 +17,8 @@ from lib.scoring.scores import Scores
 from petlesion.errors import PetlesionError
 from petlesion.networks.model_folder import load_model
 from petlesion.networks.registry import Registry
-from petlesion.segment.network import NetworkOptions, segment_by_network
+from petlesion.segment.network import segment_by_network
+from petlesion.segment.options import NetworkOptions
 from petlesion.segment.uncertainty import study_uncertainty
 
 logger = logging.getLogger(__name__)
