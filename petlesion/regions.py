@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from petlesion.errors import UsageError
 from petlesion.lesions import LABEL_DTYPE
-from petlesion.volume import Grid
+from petlesion.volume import Box, Grid
 
 VOLUME_TOLERANCE = 0.2
 """A region whose volume changes on its way to the PET grid by more than this fraction, and more than a voxel a slice,
@@ -42,7 +42,7 @@ class Region:
     file_ml: float | None = None
 
     @property
-    def box(self) -> tuple[slice, slice, slice]:
+    def box(self) -> Box:
         """Where the region lies in the grid."""
         z, y, x = (slice(start, start + size) for start, size in zip(self.corner, self.mask.shape, strict=True))
         return z, y, x

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from petlesion.volume import Grid, Volume
+from petlesion.volume import Box, Grid, Volume
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -109,7 +109,7 @@ def set_geometry(target: SimpleITK.Image | SimpleITK.ResampleImageFilter, grid: 
         getattr(target, name)(value)
 
 
-def _box_around(part: Grid, source: Grid) -> tuple[slice, slice, slice] | None:
+def _box_around(part: Grid, source: Grid) -> Box | None:
     """Voxels of `source` that interpolation at the centres of `part` can touch; None if there are none."""
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in part.shape])).reshape(3, -1).T
     index = source.to_index(part.to_world(corners))

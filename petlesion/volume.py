@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 GRID_TOLERANCE_MM = 0.1
 """Two grids are the same when no corner differs by more than this (other vendors' SEGs are off by 0.05 mm)."""
+Box = tuple[slice, slice, slice]
+"""A box of voxels (z, y, x); both ends of its slices are given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +109,8 @@ class Grid:
         index = self.to_index(point_mm)
         return bool(np.all(index >= -0.5) and np.all(index < np.array(self.shape) - 0.5))
 
-    def part(self, box: tuple[slice, slice, slice]) -> Grid:
-        """Grid of a box of voxels; both ends of its slices are given."""
+    def part(self, box: Box) -> Grid:
+        """Grid of a box of its voxels."""
         affine = self.affine.copy()
         affine[:3, 3] = self.to_world([axis.start for axis in box])
         z, y, x = (axis.stop - axis.start for axis in box)

@@ -10,10 +10,7 @@ from numpy.typing import NDArray
 from petlesion.orientation import Orientation
 from petlesion.resample import Interpolation, resample
 from petlesion.study import NO_CT_HU
-from petlesion.volume import Grid, Volume
-
-Box = tuple[slice, slice, slice]
-"""A box of voxels (z, y, x)."""
+from petlesion.volume import Box, Grid, Volume
 
 
 @dataclass(frozen=True, eq=False)

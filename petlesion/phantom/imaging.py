@@ -131,7 +131,7 @@ def _slabs(scene: Scene, scanner: Scanner, acquisition: Acquisition, pet_grid: G
     """Cut to the body, blur and breathe along z."""
     body = scene.activity_suv.any(axis=0)
     rows, columns = (_around(body.any(axis=axis), scene.grid.spacing_mm[2 - axis]) for axis in (1, 0))
-    fine = _part(scene.grid, (slice(0, scene.grid.shape[0]), rows, columns))
+    fine = scene.grid.part((slice(0, scene.grid.shape[0]), rows, columns))
     activity, ct = scene.activity_suv[:, rows, columns], scene.ct_hu[:, rows, columns]
     source, target = voxel_edges(fine, 0), voxel_edges(pet_grid, 0)
     # With resolution recovery the axial blur belongs to the model as well and is applied there.
@@ -167,12 +167,6 @@ def _around(occupied: NDArray[np.bool_], step_mm: float) -> slice:
     return slice(max(int(where[0]) - margin, 0), min(int(where[-1]) + margin + 1, occupied.size))
 
 
-def _part(grid: Grid, block: tuple[slice, slice, slice]) -> Grid:
-    """Grid of a block of another."""
-    shape = (block[0].stop - block[0].start, block[1].stop - block[1].start, block[2].stop - block[2].start)
-    return Grid.from_geometry(shape, grid.spacing_mm, grid.to_world([part.start for part in block]))
-
-
 def _image_grid(pet_grid: Grid, fine: Grid) -> tuple[Grid, tuple[int, int]]:
     """Part of the PET grid that covers the fine one, and its first row and column."""
     low = np.floor(pet_grid.to_index(fine.to_world((0, 0, 0))))[1:].astype(int)
@@ -180,7 +174,7 @@ def _image_grid(pet_grid: Grid, fine: Grid) -> tuple[Grid, tuple[int, int]]:
     low = np.maximum(low, 0)
     high = np.minimum(high, np.array(pet_grid.shape[1:]) - 1)
     block = (slice(0, pet_grid.shape[0]), slice(low[0], high[0] + 1), slice(low[1], high[1] + 1))
-    return _part(pet_grid, block), (int(low[0]), int(low[1]))
+    return pet_grid.part(block), (int(low[0]), int(low[1]))
 
 
 def _unmodelled_fwhm(scanner: Scanner, acquisition: Acquisition) -> float:

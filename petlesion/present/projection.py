@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from petlesion.lesions import Lesions
-from petlesion.volume import Grid, Volume
+from petlesion.volume import Box, Grid, Volume
 
 ANTERIOR_DEG = 0.0
 """Seen from the front: the patient's right is on the left of the image."""
@@ -192,9 +192,7 @@ def _project_resampled(
     return Projection(image, (float(spacing[0]), float(spacing[2])), (float(u), float(v)), angle_deg)
 
 
-def _contours(
-    mask: NDArray[np.bool_], box: tuple[slice, slice, slice], grid: Grid, angle_deg: float
-) -> tuple[NDArray[np.float64], ...]:
+def _contours(mask: NDArray[np.bool_], box: Box, grid: Grid, angle_deg: float) -> tuple[NDArray[np.float64], ...]:
     from skimage.measure import find_contours
 
     padded = np.pad(mask, 1).astype(np.uint8)

@@ -12,11 +12,11 @@ from petlesion.errors import SegmentationError, UsageError
 from petlesion.lesions import CONNECTIVITY
 from petlesion.report import Sphere
 from petlesion.segment.basins import Basins
-from petlesion.segment.components import Box, goes_on_beyond, grow_box, margin_voxels
+from petlesion.segment.components import goes_on_beyond, grow_box, margin_voxels
 from petlesion.segment.gradient import CROP_MARGINS_MM, gradient_edges
 from petlesion.segment.peaks import PROMINENCE
 from petlesion.segment.spheres import voxels_in
-from petlesion.volume import Volume
+from petlesion.volume import Box, Volume
 
 REACH_MM = 8.0
 """A click takes the hottest voxel within this distance: a hand is not exact, mm."""

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from petlesion.errors import SegmentationError
 from petlesion.lesions import CONNECTIVITY, LABEL_DTYPE
+from petlesion.volume import Box
 
 SLAB_VOXELS = 2**22
 """Voxels handled at a time where numpy would widen a temporary to 64 bits."""
@@ -78,10 +79,6 @@ def _slabs(shape: tuple[int, ...]) -> Iterator[slice]:
     thickness = max(1, SLAB_VOXELS // max(1, shape[1] * shape[2]))
     for start in range(0, shape[0], thickness):
         yield slice(start, start + thickness)
-
-
-Box = tuple[slice, slice, slice]
-"""A box of voxels (z, y, x)."""
 
 
 def grow_box(box: Box, margin: tuple[int, ...], shape: tuple[int, ...]) -> Box:

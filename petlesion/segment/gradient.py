@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from petlesion.segment.components import Box, goes_on_beyond, grow_box, margin_voxels
+from petlesion.segment.components import goes_on_beyond, grow_box, margin_voxels
 from petlesion.segment.peaks import PROMINENCE, prominent_peaks
+from petlesion.volume import Box
 
 CROP_MARGINS_MM = (25.0, 50.0, 100.0)
 """Surroundings looked at beyond the detected region, mm: the next ones where the lesion goes on beyond the first, as

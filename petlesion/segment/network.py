@@ -18,7 +18,7 @@ from petlesion.lesions import Lesions
 from petlesion.networks.inputs import tracer_code
 from petlesion.networks.model_config import InputChannel, ModelConfig, organ_classes
 from petlesion.networks.model_folder import Model, load_model
-from petlesion.networks.sampling import Box, Sampled, canonical, cut, sample
+from petlesion.networks.sampling import Sampled, canonical, cut, sample
 from petlesion.organs import Organs
 from petlesion.orientation import Orientation
 from petlesion.progress import Progress, silent
@@ -35,7 +35,7 @@ from petlesion.segment.reference import find_reference
 from petlesion.segment.refinement import AVID_CLASSES, refine_to_threshold
 from petlesion.segment.windows import BACKGROUND_MARGIN, Prediction, Subject, predict
 from petlesion.study import NO_CT_HU, PetCt
-from petlesion.volume import Grid, Volume
+from petlesion.volume import Box, Grid, Volume
 
 BODY_MARGIN_MM = 16.0
 """Air around the body that the network still sees."""

@@ -10,8 +10,8 @@ from scipy import ndimage
 
 from petlesion.report import Sphere
 from petlesion.segment.coarse import Coarse
-from petlesion.segment.components import Box, grow_box, margin_voxels
-from petlesion.volume import Grid, Volume
+from petlesion.segment.components import grow_box, margin_voxels
+from petlesion.volume import Box, Grid, Volume
 
 SPHERE_GRID_MM = 4.0
 """Voxel edge on which spheres are placed, mm: the resolution of PET."""
