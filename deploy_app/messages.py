@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from petlesion.dicom.scan import DicomIndex
 from petlesion.errors import ExitCode, PetlesionError
 
 T = TypeVar("T")
@@ -60,14 +59,6 @@ class Message(Generic[T]):
 
     job: Job
     value: T | Failure
-
-
-@dataclass(frozen=True, eq=False)
-class SelectedSeries:
-    """Images of one study, and which of its PETs is measured."""
-
-    index: DicomIndex
-    pet_series_instance_uid: str
 
 
 def study_jobs(study_uids: tuple[str, ...], out: Path) -> tuple[Job, ...]:
