@@ -164,23 +164,6 @@ _PRESETS = (
         osem=OsemSettings(3, 21, psf=True, post_fwhm_mm=(4.0, 4.0, 4.0)),
     ),
     Scanner(
-        name=ScannerName.SIEMENS_BIOGRAPH_FINE,
-        vendor=Vendor.SIEMENS,
-        model="Biograph64_mCT",
-        matrix=400,
-        spacing_mm=(3.0, 2.03642, 2.03642),
-        fwhm_mm=4.6,
-        sensitivity_cps_kbq=9.7,
-        axial_fov_mm=218.0,
-        bed_step_mm=124.0,
-        scatter_fraction=0.33,
-        randoms_fraction=0.5,
-        tof_gain=1.6,
-        bed_time=1.0,
-        bin_mm=3.0,
-        osem=OsemSettings(3, 21, psf=True, post_fwhm_mm=(3.0, 3.0, 3.0)),
-    ),
-    Scanner(
         name=ScannerName.PHILIPS_GEMINI_TF,
         vendor=Vendor.PHILIPS,
         model="GEMINI TF TOF 64",
@@ -199,8 +182,15 @@ _PRESETS = (
     ),
 )
 _STE, _MCT = _PRESETS[:2]
-# Wehrend et al. filter areas of up to 20 pixels on lesions of four slices: their pixels must be near 2.7 mm.
 _VARIANTS = (
+    replace(
+        _MCT,
+        name=ScannerName.SIEMENS_BIOGRAPH_FINE,
+        matrix=400,
+        spacing_mm=(3.0, 2.03642, 2.03642),
+        osem=OsemSettings(3, 21, psf=True, post_fwhm_mm=(3.0, 3.0, 3.0)),
+    ),
+    # Wehrend et al. filter areas of up to 20 pixels on lesions of four slices: their pixels must be near 2.7 mm.
     replace(_STE, name=ScannerName.GE_DISCOVERY_STE_256, matrix=256, spacing_mm=(3.27, 2.734375, 2.734375)),
     replace(_MCT, name=ScannerName.EARL1, osem=OsemSettings(3, 21, psf=False, post_fwhm_mm=(6.5, 6.5, 6.5))),
     replace(_MCT, name=ScannerName.PSF, osem=OsemSettings(4, 21, psf=True, post_fwhm_mm=(3.0, 3.0, 3.0))),
