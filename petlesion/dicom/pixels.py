@@ -64,7 +64,7 @@ def stored_values(instance: Instance) -> NDArray[Any]:
     """Pixel values of one image as they are stored, (rows, columns); integers but for floating-point pixel data.
 
     Uncompressed values are read from where the header ends, without parsing the file again; everything else is
-    decoded by pydicom with python-gdcm and pyjpegls.
+    decoded by pydicom with python-gdcm, pyjpegls and pylibjpeg-openjpeg.
 
     Raises
     ------
