@@ -17,6 +17,7 @@ from petlesion.evaluate.rating import Rating, rate
 from petlesion.evaluate.surface import surface_dice
 from petlesion.evaluate.voxels import VoxelScores, voxel_scores
 from petlesion.nifti import SUFFIXES, read_image, read_labels
+from petlesion.output import REPORT
 from petlesion.resample import Interpolation, lies_apart, resample
 from petlesion.tracers import TracerName
 from petlesion.volume import Grid, Volume
@@ -115,15 +116,19 @@ def evaluate_case(name: str, predictions: Path, truth: Path, rules: Rules) -> Pa
     """
     true = _read(name, truth, truth)
     if true is None:
-        raise UsageError(f"case {name} has no mask", where=truth, remedy=f"add one of {', '.join(MASK_NAMES)}")
+        raise UsageError(
+            f"case {name} has no mask",
+            where=truth,
+            remedy=f"add one of {', '.join(MASK_NAMES)}; where there is no lesion, one of zeros",
+        )
     predicted = _read(name, predictions, truth)
-    report = predictions / name / "report.json"
+    report = predictions / name / REPORT
     if predicted is None:
         if not report.is_file():
             raise UsageError(f"case {name} has no prediction", where=predictions, remedy="segment it, or leave it out")
         if _confidences(report):
             raise UsageError(
-                f"case {name} lists lesions in report.json and has no mask",
+                f"case {name} lists lesions in {REPORT} and has no mask",
                 where=predictions,
                 remedy="copy its mask too",
             )
@@ -158,7 +163,7 @@ def evaluate_case(name: str, predictions: Path, truth: Path, rules: Rules) -> Pa
 
 
 def find_cases(folder: Path) -> list[str]:
-    """Names of the cases in a folder of truth.
+    """Names of the cases in a folder of truth, those of results without a mask among them.
 
     Raises
     ------
@@ -168,7 +173,8 @@ def find_cases(folder: Path) -> list[str]:
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder", remedy="give a folder of cases with --truth")
     named = {path.name.removesuffix(suffix) for suffix in SUFFIXES for path in folder.glob(f"*{suffix}")}
-    held = {path.name for path in folder.iterdir() if path.is_dir() and _mask_file(folder, path.name)}
+    held = {path.parent.name for path in folder.glob(f"*/{REPORT}")}
+    held |= {path.name for path in folder.iterdir() if path.is_dir() and _mask_file(folder, path.name)}
     return sorted(held | named)
 
 

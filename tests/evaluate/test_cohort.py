@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +163,16 @@ def test_refuses_what_cannot_be_compared(tmp_path: Path) -> None:
         evaluate_folders(predictions, tmp_path / "empty")
     with pytest.raises(UsageError, match="no folder"):
         evaluate_folders(predictions, tmp_path / "missing")
+
+
+def test_true_control_without_a_mask_is_not_passed_over(tmp_path: Path) -> None:
+    """A reviewed result without lesions holds no mask: left out, its false positives would count nowhere."""
+    predictions, truth = write_cohort(tmp_path)
+    shutil.rmtree(truth / "control")
+    (truth / "control").mkdir()
+    (truth / "control" / "report.json").write_text('{"lesions": []}')
+    with pytest.raises(UsageError, match=r"case control has no mask.*zeros"):
+        evaluate_folders(predictions, truth)
 
 
 def test_tracers_apart_from_truth_or_report(tmp_path: Path) -> None:
