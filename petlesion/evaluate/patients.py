@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -156,8 +157,8 @@ def evaluate_case(name: str, predictions: Path, truth: Path, rules: Rules) -> Pa
         false=len(matching.false),
         lesion_f1=matching.f1,
         rating=rate(match_lesions(labels, true_labels)),
-        predicted_uptake=None if suv is None else _uptake(suv, mask, voxel_ml),
-        true_uptake=None if suv is None else _uptake(suv, true_mask, voxel_ml),
+        predicted_uptake=None if suv is None else _uptake(name, suv, mask, voxel_ml),
+        true_uptake=None if suv is None else _uptake(name, suv, true_mask, voxel_ml),
         candidates=_candidates(report, labels, matching),
     )
 
@@ -209,8 +210,13 @@ def _suv(study: Path, grid: Grid) -> NDArray[np.float32] | None:
     return resample(read_study(study, ct=False).pet, grid).array
 
 
-def _uptake(suv: NDArray[np.float32], mask: NDArray[np.bool_], voxel_ml: float) -> Uptake:
+def _uptake(case: str, suv: NDArray[np.float32], mask: NDArray[np.bool_], voxel_ml: float) -> Uptake:
     total = float(suv[mask].sum(dtype=np.float64))
+    if not np.isfinite(total):
+        raise UsageError(
+            f"the PET of case {case} is not finite (NaN or infinity) under a mask",
+            remedy="repair the image, or take it away: then uptake is left out",
+        )
     count = int(np.count_nonzero(mask))
     return Uptake(total / count if count else None, total * voxel_ml)
 
@@ -250,6 +256,11 @@ def _confidences(report: Path) -> dict[int, float | None]:
     """Confidence of every lesion of a `report.json` by its number."""
     try:
         rows = {int(lesion["id"]): lesion["confidence"] for lesion in _json(report)["lesions"]}
-        return {number: None if value is None else float(value) for number, value in rows.items()}
+        confidences = {number: None if value is None else float(value) for number, value in rows.items()}
+        if not all(value is None or math.isfinite(value) for value in confidences.values()):
+            raise ValueError("a confidence is not finite")
     except (KeyError, TypeError, ValueError) as error:
-        raise UsageError("report.json lists no lesions", where=report.parent, remedy="make it again") from error
+        raise UsageError(
+            f"{REPORT} does not list lesions with their confidence", where=report.parent, remedy="make it again"
+        ) from error
+    return confidences

@@ -175,6 +175,18 @@ def test_true_control_without_a_mask_is_not_passed_over(tmp_path: Path) -> None:
         evaluate_folders(predictions, truth)
 
 
+def test_pet_must_be_finite_under_masks(tmp_path: Path) -> None:
+    predictions, truth = write_cohort(tmp_path)
+    pet = np.full(GRID.shape, 2.0, dtype=np.float32)
+    pet[5, 5, 5] = np.nan
+    write_image(Volume(pet, GRID), truth / "one" / "pet.nii.gz")
+    assert table_of(predictions, truth).tlu is not None
+    pet[1, 1, 1] = np.inf
+    write_image(Volume(pet, GRID), truth / "one" / "pet.nii.gz")
+    with pytest.raises(UsageError, match="not finite"):
+        evaluate_folders(predictions, truth)
+
+
 def test_tracers_apart_from_truth_or_report(tmp_path: Path) -> None:
     predictions, truth = write_cohort(tmp_path)
     rows = evaluate_folders(predictions, truth)
@@ -205,7 +217,9 @@ def test_tracers_apart_from_truth_or_report(tmp_path: Path) -> None:
     assert tables["ga68-psma11"].ttv is None
 
 
-@pytest.mark.parametrize("content", ["{", '{"lesions": [{"id": 1}]}', '{"lesions": 3}', "[]"])
+@pytest.mark.parametrize(
+    "content", ["{", '{"lesions": [{"id": 1}]}', '{"lesions": [{"id": 1, "confidence": NaN}]}', '{"lesions": 3}', "[]"]
+)
 def test_damaged_report_is_named(tmp_path: Path, content: str) -> None:
     predictions, truth = write_cohort(tmp_path)
     (predictions / "one" / "report.json").write_text(content)
