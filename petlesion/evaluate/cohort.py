@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from petlesion.errors import UsageError
 from petlesion.evaluate.agreement import Agreement, agreement
-from petlesion.evaluate.figures import FIGURES, Figure
+from petlesion.evaluate.figures import FIGURES, PATIENT_SHARES, Figure, is_right
 from petlesion.evaluate.patients import PatientRow, Rules, evaluate_case, find_cases
 from petlesion.evaluate.rating import Rating
-from petlesion.evaluate.resampling import Interval, patient_interval
+from petlesion.evaluate.resampling import Interval, patient_interval, share_interval
 from petlesion.progress import Progress, silent
 
 
 @dataclass(frozen=True)
 class CohortTable:
-    """All rows, and figures of the cohort with 95 % bootstrap intervals over patients.
+    """All rows, and figures of the cohort with 95 % intervals.
 
     Attributes
     ----------
@@ -29,7 +29,8 @@ class CohortTable:
     rows
         By name.
     figures
-        Name of `figures.FIGURES` → estimate and interval; what is not defined for the cohort is left out.
+        Name of `figures.FIGURES` → estimate and interval, by resampling patients, of the share of patients who are
+        called right by Wilson's score; what is not defined for the cohort is left out.
     ttv, tlu
         Agreement of volume and uptake; None with fewer than two patients, or without PET.
     ratings
@@ -95,11 +96,7 @@ def tabulate(rows: Sequence[PatientRow], rules: Rules) -> CohortTable:
     return CohortTable(
         rules=rules,
         rows=tuple(rows),
-        figures={
-            name: patient_interval(over(rows, figure), len(rows))
-            for name, figure in FIGURES.items()
-            if np.isfinite(figure(rows))
-        },
+        figures={name: _interval(name, figure, rows) for name, figure in FIGURES.items() if np.isfinite(figure(rows))},
         ttv=_agreement([(row.voxels.predicted_ml, row.voxels.truth_ml) for row in rows]),
         tlu=_agreement(uptakes),
         ratings={int(rating): ratings.count(rating) for rating in Rating},
@@ -117,6 +114,13 @@ def by_tracer(rows: Sequence[PatientRow], rules: Rules) -> dict[str, CohortTable
 def over(rows: Sequence[PatientRow], figure: Figure) -> Callable[[NDArray[np.intp]], float]:
     """The figure as a function of the patients that were drawn."""
     return lambda drawn: figure([rows[n] for n in drawn])
+
+
+def _interval(name: str, figure: Figure, rows: Sequence[PatientRow]) -> Interval:
+    if name not in PATIENT_SHARES:
+        return patient_interval(over(rows, figure), len(rows))
+    among = PATIENT_SHARES[name](rows)
+    return share_interval(sum(map(is_right, among)), len(among))
 
 
 def _agreement(pairs: Sequence[tuple[float, float]]) -> Agreement | None:

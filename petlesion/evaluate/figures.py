@@ -74,9 +74,13 @@ def _cleared(rows: Sequence[PatientRow]) -> list[PatientRow]:
     return [row for row in rows if row.voxels.predicted_ml == 0]
 
 
-def _right(rows: Sequence[PatientRow]) -> float:
-    """Share of patients in whom disease is predicted if and only if there is some."""
-    return _ratio(sum((row.voxels.predicted_ml > 0) == (row.voxels.truth_ml > 0) for row in rows), len(rows))
+def is_right(row: PatientRow) -> bool:
+    """Whether disease is predicted in a patient if and only if there is some."""
+    return (row.voxels.predicted_ml > 0) == (row.voxels.truth_ml > 0)
+
+
+def _share_right(among: Callable[[Sequence[PatientRow]], Sequence[PatientRow]]) -> Figure:
+    return lambda rows: _ratio(sum(map(is_right, among(rows))), len(among(rows)))
 
 
 def _ratio(part: float, whole: float) -> float:
@@ -87,6 +91,14 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else UNDEFINED
 
 
+PATIENT_SHARES: Final[dict[str, Callable[[Sequence[PatientRow]], Sequence[PatientRow]]]] = {
+    "patient_accuracy": lambda rows: rows,
+    "patient_sensitivity": _diseased,
+    "patient_specificity": _healthy,
+    "patient_ppv": _called,
+    "patient_npv": _cleared,
+}
+"""Figures that are the share of patients who are called right (`is_right`), and among whom."""
 FIGURES: Final[dict[str, Figure]] = {
     "dice": lambda rows: _mean([row.voxels.dice or 0.0 for row in _diseased(rows)]),
     "iou": lambda rows: _mean([row.voxels.iou or 0.0 for row in _diseased(rows)]),
@@ -106,11 +118,7 @@ FIGURES: Final[dict[str, Figure]] = {
     ),
     "lesion_ppv": lambda rows: _ratio(sum(row.found for row in rows), sum(row.found + row.false for row in rows)),
     "lesion_average_precision": lesion_average_precision,
-    "patient_accuracy": _right,
-    "patient_sensitivity": lambda rows: _right(_diseased(rows)),
-    "patient_specificity": lambda rows: _right(_healthy(rows)),
-    "patient_ppv": lambda rows: _right(_called(rows)),
-    "patient_npv": lambda rows: _right(_cleared(rows)),
+    **{name: _share_right(among) for name, among in PATIENT_SHARES.items()},
 }
 """All figures by name.
 

@@ -1,4 +1,4 @@
-"""Uncertainty of cohort figures by resampling patients."""
+"""Uncertainty of cohort figures: by resampling patients, and of shares of patients by Wilson's score."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 RESAMPLES = 2000
 """Number of bootstrap resamples (as published for S3)."""
@@ -14,7 +15,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and its two-sided percentile bootstrap interval."""
+    """An estimate and its two-sided interval."""
 
     estimate: float
     lower: float
@@ -64,3 +65,21 @@ def patient_interval(
     tail = 100 * (1 - level) / 2
     lower, upper = np.nanpercentile(values, [tail, 100 - tail])
     return Interval(float(statistic(np.arange(n_patients))), float(lower), float(upper))
+
+
+def share_interval(part: int, whole: int, *, level: float = 0.95) -> Interval:
+    """Wilson's score interval of a share of patients (Brown, Cai and DasGupta, Stat Sci 2001).
+
+    Where all patients or none count, resamples are all alike: their interval has no width, however few patients there
+    are, and this one has.
+
+    Parameters
+    ----------
+    part, whole
+        Patients who count, and all of them, at least one.
+    level
+        Coverage of the interval.
+    """
+    found = stats.binomtest(part, whole).proportion_ci(level, method="wilson")
+    share = part / whole
+    return Interval(share, min(share, float(found.low)), max(share, float(found.high)))

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from petlesion.evaluate.agreement import agreement
-from petlesion.evaluate.resampling import patient_interval
+from petlesion.evaluate.resampling import patient_interval, share_interval
 
 
 def test_constant_offset_is_all_bias() -> None:
@@ -48,3 +48,13 @@ def test_undefined_resamples_are_left_out_and_seed_repeats() -> None:
     )
     assert first == second
     assert (first.lower, first.upper) == (1.0, 1.0)
+
+
+def test_share_of_patients_by_hand_and_with_width_at_its_ends() -> None:
+    """Newcombe, Stat Med 1998: Wilson's score for 81 of 263, 15 of 148, 0 of 20 and 1 of 29."""
+    for part, whole, lower, upper in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (1, 29, 0.0061, 0.1718)):
+        found = share_interval(part, whole)
+        assert (found.lower, found.upper) == pytest.approx((lower, upper), abs=5e-5)
+    none, all_ = share_interval(0, 20), share_interval(20, 20)
+    assert (none.estimate, none.lower, all_.estimate, all_.upper) == (0.0, 0.0, 1.0, 1.0)
+    assert (none.upper, 1 - all_.lower) == pytest.approx((0.1611, 0.1611), abs=5e-5)

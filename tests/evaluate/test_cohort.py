@@ -96,6 +96,7 @@ def test_cohort_counted_by_hand(tmp_path: Path) -> None:
         }
     )
     assert all(interval.lower <= interval.estimate <= interval.upper for interval in table.figures.values())
+    assert table.figures["patient_specificity"].lower < 0.3  # of a single control
     assert table.ttv is not None
     assert table.ttv.bias == pytest.approx((2.2 - 2.7 + 0.0 - 0.9) / 3)
     assert table.tlu is not None
