@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -114,11 +114,10 @@ def write_ct(study: SimulatedStudy, folder: Path, vendor: Vendor) -> None:
 
 def patient_module(study: SimulatedStudy) -> Dataset:
     """Patient module: names that nobody takes for a person's."""
-    born = date(study.injected_at.year - study.age_years, 1, 1)
     header = Dataset()
     header.PatientName = f"{FAMILY_NAME}^{study.patient_id.upper()}"
     header.PatientID = study.patient_id
-    header.PatientBirthDate = born.strftime("%Y%m%d")
+    header.PatientBirthDate = study.born.strftime("%Y%m%d")
     header.PatientSex = study.sex
     header.PatientComments = "Simulated by petlesion; not a person"
     header.PatientAge = f"{study.age_years:03d}Y"

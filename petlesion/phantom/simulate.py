@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -364,15 +364,16 @@ def _write_dicom(
     from petlesion.phantom.truth_files import truth_segmentation
 
     anatomy, scanner = patient.anatomy, options.chosen_scanner()
+    first = _FIRST_DAY + timedelta(days=patient.seed % 3650)
     study = SimulatedStudy(
         patient_id=_visits(options, patient.seed)[0],
         timepoint=visit,
         simulation=options.image_identity(),
         sex=anatomy.sex.value,
-        age_years=anatomy.age_years,
+        born=date(first.year - anatomy.age_years, 1, 1),
         height_m=anatomy.height_m,
         weight_kg=anatomy.weight_kg,
-        injected_at=_FIRST_DAY + timedelta(days=patient.seed % 3650) + visit * FOLLOW_UP_AFTER,
+        injected_at=first + visit * FOLLOW_UP_AFTER,
         tracer=patient.tracer,
         acquisition=scan.acquisition,
         scanner=scanner,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 
@@ -26,7 +26,7 @@ class SimulatedStudy:
         0 for the first study of the patient, 1 for the follow-up.
     simulation
         What else the images depend on: the same patient, simulated or scanned otherwise, is another study.
-    sex, age_years, height_m, weight_kg
+    sex, born, height_m, weight_kg
         Patient module.
     injected_at
         Time of the injection.
@@ -42,7 +42,7 @@ class SimulatedStudy:
     timepoint: int = 0
     simulation: str = ""
     sex: str = "F"
-    age_years: int = 60
+    born: date = date(1940, 1, 1)
     height_m: float = 1.7
     weight_kg: float = 70.0
     injected_at: datetime = datetime(2000, 1, 1, 9)
@@ -51,6 +51,11 @@ class SimulatedStudy:
     scanner: Scanner
     pet: Volume
     ct: Volume
+
+    @property
+    def age_years(self) -> int:
+        """Age at this study; everybody's birthday is 1 January."""
+        return self.injected_at.year - self.born.year
 
     @property
     def scan_start(self) -> datetime:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,7 @@ def simulated_study(scanner: ScannerName, tracer: TracerName) -> SimulatedStudy:
         patient_id="simulated-1",
         timepoint=0,
         sex="F",
-        age_years=61,
+        born=date(1939, 1, 1),
         height_m=1.68,
         weight_kg=71.5,
         injected_at=datetime(2000, 3, 4, 23, 30),  # the scan begins after midnight

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +64,7 @@ def results(
         patient_id=patient.patient_id,
         timepoint=0,
         sex=patient.anatomy.sex.value,
-        age_years=patient.anatomy.age_years,
+        born=date(2000 - patient.anatomy.age_years, 1, 1),
         height_m=patient.anatomy.height_m,
         weight_kg=patient.anatomy.weight_kg,
         injected_at=datetime(2000, 1, 1, 9),

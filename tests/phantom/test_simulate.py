@@ -132,12 +132,14 @@ def test_images_do_not_depend_on_what_is_written_beside_them(option: str) -> Non
 
 
 def test_follow_up_is_a_second_study_of_the_patient(tmp_path: Path) -> None:
-    rows = simulate_seed(replace(COARSE, followup=True, dicom=True), 5, tmp_path)
+    rows = simulate_seed(replace(COARSE, followup=True, dicom=True), 300, tmp_path)  # in another year than the first
     first, second = (
         pydicom.dcmread(tmp_path / row["folder"] / "dicom" / "PT" / "0001.dcm", stop_before_pixels=True) for row in rows
     )
     assert first.PatientID == second.PatientID == rows[0]["folder"]
-    assert first.StudyDate < second.StudyDate
+    assert first.StudyDate[:4] < second.StudyDate[:4]
+    assert first.PatientBirthDate == second.PatientBirthDate
+    assert int(first.PatientAge[:3]) + 1 == int(second.PatientAge[:3])
     assert first.StudyInstanceUID != second.StudyInstanceUID
     ids = {lesion["id"] for lesion in rows[0]["lesions"]}
     assert {change["baseline_id"] for change in rows[1]["changes"]} - {None} == ids
