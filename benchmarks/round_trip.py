@@ -5,8 +5,8 @@ the edge of uptake (`--method gradient`). A lesion is found when the largest reg
 larger than twice its volume plus 2 mL: regions that swallow an organ beside it tell nothing about it, and count as
 merged. Lesions whose true SUV is below the patient's threshold (from the liver) cannot be found, and are counted apart
 as below; the rest is missed. Ratios are measured over true: median, and 10th to 90th percentile, by true volume. The
-true SUV is the mean of the living part before the scanner; SUVmax comes near it where the lesion is larger than twice
-the resolution.
+true SUV is the mean over the lesion, a cold core included, before the scanner; SUVmax comes near it where the lesion is
+larger than twice the resolution.
 """
 
 from __future__ import annotations

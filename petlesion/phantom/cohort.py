@@ -12,7 +12,7 @@ class Cohort(StrEnum):
     """Presets, after the published systems (docs/simulated-patients.md)."""
 
     DEFAULT = "default"
-    """Everything: any region, any burden, one patient in five without disease."""
+    """Everything: any region, any burden, one patient in five (PSMA: three in ten) without disease."""
     S1_LIVER = "s1-liver"
     """125 studies of which 57 have 4.0 ± 2.75 (fewer than 10) separate liver lesions; no disease elsewhere counts."""
     S2 = "s2"
