@@ -5,8 +5,8 @@
 Draws controls (no disease), blurs their true activity like a scanner (Gaussian, without noise) and measures each organ
 as a reader does: SUVmax is the highest voxel, SUVmean the mean of the voxels above half of that, of the inner part of a
 large organ or the whole of a small one. Prints a row for each organ with a published value; fails when a mean over
-patients lies more than one published SD from the published mean. `--figure` draws maximum intensity projections of two
-scanned patients a tracer beside the same rows.
+patients lies more than one SD from the published mean (an estimate where the source prints none). `--figure` draws
+maximum intensity projections of two scanned patients a tracer beside the same rows.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Row:
 
     @property
     def off(self) -> float:
-        """Difference of the means in published SDs."""
+        """Difference of the means in SDs of what is published."""
         return (self.mean - self.published.mean) / self.published.sd
 
 

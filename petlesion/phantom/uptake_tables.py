@@ -27,7 +27,7 @@ class Published:
     measure
         "SUVmean" or "SUVmax".
     mean, sd
-        Over patients. An SD that was not printed is estimated (see `source`).
+        Over patients. What was not printed is estimated (see `source`).
     source
         Author, journal, year.
     checked
@@ -117,7 +117,10 @@ MARROW = (L.L3,)
 
 _KUYUMCU = "Kuyumcu et al., Ann Nucl Med 2013, mean of SUVmax in 120 patients; SD estimated as 30 %"
 _PRASAD = "Prasad and Baum, Q J Nucl Med Mol Imaging 2010, 68Ga-DOTANOC, 89 patients"
-_MORADI = "Moradi et al., Clin Nucl Med 2016, class of SUVmax (mild 2-3.5, moderate 3.5-7, high > 7), 104 patients"
+_MORADI = (
+    "Moradi et al., Clin Nucl Med 2016, 104 patients: class of SUVmax (mild 2-3.5, moderate 3.5-7, high > 7), "
+    "mean and SD estimated within it"
+)
 _GAFITA = "Gafita et al., J Nucl Med 2022, 406 patients, median SUVmean; SD from the interquartile range / 1.35"
 _KIRCHNER = "Kirchner et al., Clin Nucl Med 2017, SUVmax in 55 men"
 _KURASH = "Muchnik Kurash et al., Sci Rep 2020, average SUVmean in 80 scans; SD estimated as 30 %"
