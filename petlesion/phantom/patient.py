@@ -38,7 +38,7 @@ class SimulatedPatient:
     Attributes
     ----------
     patient_id
-        Made from tracer, cohort and seed.
+        Made from tracer, cohort and seed; the same at all visits, so that no split puts them on both sides.
     seed
         The seed that gives this patient again.
     options
@@ -176,7 +176,7 @@ def image_patient(
     organ_suv: dict[Label, float] = {
         label: uptake.of(label) for label in Label if label not in (Label.AIR, Label.TABLE)
     }
-    name = f"{tracer.value}-{options.cohort.value}-{seed:06d}" + (f"-visit{visit}" if visit else "")
+    name = f"{tracer.value}-{options.cohort.value}-{seed:06d}"
     return SimulatedPatient(
         patient_id=name,
         seed=seed,

@@ -331,11 +331,12 @@ def _write_visit(
     from petlesion.nifti import write_image
     from petlesion.phantom.truth_files import write_truth
 
-    if _is_complete(options, patient.patient_id, out):
-        return _manifest_line(out / patient.patient_id / SIMULATED_TRUTH)
+    name = _visits(options, patient.seed)[visit]
+    if _is_complete(options, name, out):
+        return _manifest_line(out / name / SIMULATED_TRUTH)
     scan = scan_patient(patient, options, visit)
-    record = {**patient.parameters, **scan.record, "folder": patient.patient_id, **(changes or {})}
-    partial = out / f"{_PARTIAL}{patient.patient_id}"
+    record = {**patient.parameters, **scan.record, "folder": name, **(changes or {})}
+    partial = out / f"{_PARTIAL}{name}"
     partial.mkdir()
     try:
         write_image(scan.pet, partial / "pet.nii.gz")
@@ -343,7 +344,7 @@ def _write_visit(
         lesions = write_truth(patient, scan.pet.grid, record, partial / "truth")
         if options.dicom:
             _write_dicom(patient, visit, scan, lesions, options, partial / "dicom")
-        partial.rename(out / patient.patient_id)
+        partial.rename(out / name)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -366,7 +367,7 @@ def _write_dicom(
     anatomy, scanner = patient.anatomy, options.chosen_scanner()
     first = _FIRST_DAY + timedelta(days=patient.seed % 3650)
     study = SimulatedStudy(
-        patient_id=_visits(options, patient.seed)[0],
+        patient_id=patient.patient_id,
         timepoint=visit,
         simulation=options.image_identity(),
         sex=anatomy.sex.value,

@@ -13,6 +13,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from petlesion.case_files import case_facts
 from petlesion.errors import OutputError, UsageError
 from petlesion.nifti import read_image, read_labels
 from petlesion.phantom import simulate
@@ -137,6 +138,7 @@ def test_follow_up_is_a_second_study_of_the_patient(tmp_path: Path) -> None:
         pydicom.dcmread(tmp_path / row["folder"] / "dicom" / "PT" / "0001.dcm", stop_before_pixels=True) for row in rows
     )
     assert first.PatientID == second.PatientID == rows[0]["folder"]
+    assert [case_facts(tmp_path / row["folder"]).patient_id for row in rows] == [first.PatientID] * 2
     assert first.StudyDate[:4] < second.StudyDate[:4]
     assert first.PatientBirthDate == second.PatientBirthDate
     assert int(first.PatientAge[:3]) + 1 == int(second.PatientAge[:3])
