@@ -78,16 +78,21 @@ def evaluate(
 
 def _without_rows(table: CohortTable) -> dict[str, Any]:
     document = asdict(table)
-    document["patients"] = len(document.pop("rows"))
+    document["patients"] = len({row["patient"] for row in document.pop("rows")})
     return document
 
 
 def _summary(table: CohortTable) -> list[tuple[str, str]]:
-    rows = [("patients", str(len(table.rows)))]
+    rows = [("patients", _patients(table))]
     rows += [(name, _shown(figure)) for name, figure in table.figures.items()]
     rows += _agreement("TTV, mL", table.ttv) + _agreement("TLU, g", table.tlu)
     rows.append(("rating", ", ".join(f"{rating}: {count}" for rating, count in sorted(table.ratings.items()))))
     return rows
+
+
+def _patients(table: CohortTable) -> str:
+    patients, cases = len({row.patient for row in table.rows}), len(table.rows)
+    return str(patients) if patients == cases else f"{patients}, with {cases} cases"
 
 
 def _agreement(name: str, found: Agreement | None) -> list[tuple[str, str]]:
@@ -104,7 +109,7 @@ def _agreement(name: str, found: Agreement | None) -> list[tuple[str, str]]:
 
 def _print_tracers(tracers: Mapping[str, CohortTable]) -> None:
     names = list(dict.fromkeys(name for table in tracers.values() for name in table.figures))
-    rows = [["patients", *(str(len(table.rows)) for table in tracers.values())]]
+    rows = [["patients", *map(_patients, tracers.values())]]
     for name in names:
         cells = [_shown(table.figures[name]) if name in table.figures else "-" for table in tracers.values()]
         rows.append([name, *cells])

@@ -30,7 +30,7 @@ class CohortTable:
         By name.
     figures
         Name of `figures.FIGURES` → estimate and interval, by resampling patients, of the share of patients who are
-        called right by Wilson's score; what is not defined for the cohort is left out.
+        called right by Wilson's score if each has one case; what is not defined for the cohort is left out.
     ttv, tlu
         Agreement of volume and uptake; None with fewer than two patients, or without PET.
     ratings
@@ -111,14 +111,23 @@ def by_tracer(rows: Sequence[PatientRow], rules: Rules) -> dict[str, CohortTable
     return {str(tracer): tabulate([row for row in rows if row.tracer is tracer], rules) for tracer in tracers}
 
 
-def over(rows: Sequence[PatientRow], figure: Figure) -> Callable[[NDArray[np.intp]], float]:
-    """The figure as a function of the patients that were drawn."""
-    return lambda drawn: figure([rows[n] for n in drawn])
+def of_patients(rows: Sequence[PatientRow]) -> list[list[PatientRow]]:
+    """All cases of each patient: scans of one patient are no independent draws."""
+    patients: dict[str, list[PatientRow]] = {}
+    for row in rows:
+        patients.setdefault(row.patient, []).append(row)
+    return list(patients.values())
+
+
+def over(patients: Sequence[Sequence[PatientRow]], figure: Figure) -> Callable[[NDArray[np.intp]], float]:
+    """The figure as a function of the patients that were drawn, each with all his cases."""
+    return lambda drawn: figure([row for n in drawn for row in patients[n]])
 
 
 def _interval(name: str, figure: Figure, rows: Sequence[PatientRow]) -> Interval:
-    if name not in PATIENT_SHARES:
-        return patient_interval(over(rows, figure), len(rows))
+    patients = of_patients(rows)
+    if name not in PATIENT_SHARES or len(patients) < len(rows):
+        return patient_interval(over(patients, figure), len(patients))
     among = PATIENT_SHARES[name](rows)
     return share_interval(sum(map(is_right, among)), len(among))
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from petlesion.errors import UsageError
-from petlesion.evaluate.cohort import over
+from petlesion.evaluate.cohort import of_patients, over
 from petlesion.evaluate.figures import FIGURES
 from petlesion.evaluate.patients import PatientRow
 from petlesion.evaluate.resampling import RESAMPLES, Interval, patient_interval
@@ -69,12 +69,12 @@ def compare(first: Sequence[PatientRow], second: Sequence[PatientRow], *, seed: 
     Raises
     ------
     UsageError
-        If the cases differ, or there are fewer than two.
+        If the cases differ, or are of fewer than two patients.
     """
     if [row.case for row in first] != [row.case for row in second]:
         raise UsageError("the two methods were not evaluated on the same cases", remedy="give the same truth for both")
-    if len(first) < 2:
-        raise UsageError("a paired comparison needs two cases or more", remedy="add cases, or leave out --against")
+    if len(of_patients(first)) < 2:
+        raise UsageError("a paired comparison needs two patients or more", remedy="add some, or leave out --against")
     names = [name for name in COMPARED if np.isfinite(FIGURES[name](first)) and np.isfinite(FIGURES[name](second))]
     return {name: _difference(name, first, second, len(names), seed) for name in names}
 
@@ -82,15 +82,15 @@ def compare(first: Sequence[PatientRow], second: Sequence[PatientRow], *, seed: 
 def _difference(
     name: str, first: Sequence[PatientRow], second: Sequence[PatientRow], tests: int, seed: int
 ) -> Difference:
-    figure, count = FIGURES[name], len(first)
-    both = [*first, *second]
-    of_first, of_second, of_both = over(first, figure), over(second, figure), over(both, figure)
+    figure, one, other = FIGURES[name], of_patients(first), of_patients(second)
+    count = len(one)
+    of_first, of_second, of_both = over(one, figure), over(other, figure), over([*one, *other], figure)
 
     def difference(drawn: NDArray[np.intp]) -> float:
         return of_first(drawn) - of_second(drawn)
 
-    def swapped(one: NDArray[np.intp], other: NDArray[np.intp]) -> float:
-        return of_both(one) - of_both(other)
+    def swapped(drawn: NDArray[np.intp], against: NDArray[np.intp]) -> float:
+        return of_both(drawn) - of_both(against)
 
     test = stats.permutation_test(
         (np.arange(count), np.arange(count) + count),

@@ -1,4 +1,4 @@
-"""One patient: a predicted mask against the true one, from files of any kind."""
+"""One case of a patient: a predicted mask against the true one, from files of any kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from petlesion.case_files import PET, case_facts, image_file
+from petlesion.case_files import PET, CaseFacts, case_facts, image_file
 from petlesion.errors import UsageError
 from petlesion.evaluate.lesions import LesionMatching, as_instances, match_lesions
 from petlesion.evaluate.rating import Rating, rate
@@ -53,12 +53,14 @@ class Uptake:
 
 @dataclass(frozen=True)
 class PatientRow:
-    """One patient.
+    """One case: a scan of a patient.
 
     Attributes
     ----------
     case
         Name.
+    patient
+        Whose, as the simulator's truth or `case.json` says; the case itself where neither does.
     tracer
         As truth or report name it; None where neither does.
     voxels
@@ -78,6 +80,7 @@ class PatientRow:
     """
 
     case: str
+    patient: str
     tracer: TracerName | None
     voxels: VoxelScores
     surface_dice: float | None
@@ -146,10 +149,11 @@ def evaluate_case(name: str, predictions: Path, truth: Path, rules: Rules) -> Pa
     mask, true_mask = labels > 0, true_labels > 0
     matching = match_lesions(labels, true_labels, min_iou=rules.min_iou)
     suv = _suv(truth / name, true.grid)
-    voxel_ml = true.grid.voxel_ml
+    voxel_ml, facts = true.grid.voxel_ml, case_facts(truth / name)
     return PatientRow(
         case=name,
-        tracer=_tracer(truth / name, report),
+        patient=facts.patient_id or name,
+        tracer=_tracer(facts, report),
         voxels=voxel_scores(mask, true_mask, voxel_ml),
         surface_dice=surface_dice(mask, true_mask, true.grid.spacing_mm, rules.surface_tolerance_mm),
         found=len(matching.matches),
@@ -221,9 +225,9 @@ def _uptake(case: str, suv: NDArray[np.float32], mask: NDArray[np.bool_], voxel_
     return Uptake(total / count if count else None, total * voxel_ml)
 
 
-def _tracer(study: Path, report: Path) -> TracerName | None:
+def _tracer(facts: CaseFacts, report: Path) -> TracerName | None:
     """From the simulator's truth or `case.json`, else from the report of the prediction; None where it is unknown."""
-    named: Any = case_facts(study).tracer
+    named: Any = facts.tracer
     if named in (None, TracerName.UNKNOWN) and report.is_file():
         document = _json(report)
         said = document.get("study") if isinstance(document, dict) else None

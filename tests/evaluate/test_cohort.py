@@ -218,6 +218,19 @@ def test_tracers_apart_from_truth_or_report(tmp_path: Path) -> None:
     assert tables["ga68-psma11"].ttv is None
 
 
+def test_cases_of_one_patient_are_drawn_together(tmp_path: Path) -> None:
+    predictions, truth = write_cohort(tmp_path)
+    apart = table_of(predictions, truth)
+    assert [row.patient for row in apart.rows] == ["control", "missed", "one"]
+    for case in ("one", "missed"):
+        (truth / case / "case.json").write_text(json.dumps({"patient_id": "a"}))
+    together = table_of(predictions, truth)
+    assert [row.patient for row in together.rows] == ["control", "a", "a"]
+    dice = together.figures["dice"]  # of the one patient with lesions
+    assert dice.estimate == dice.lower == dice.upper == apart.figures["dice"].estimate
+    assert apart.figures["dice"].lower == 0.0
+
+
 @pytest.mark.parametrize(
     "content", ["{", '{"lesions": [{"id": 1}]}', '{"lesions": [{"id": 1, "confidence": NaN}]}', '{"lesions": 3}', "[]"]
 )

@@ -21,6 +21,7 @@ def row(case: str, hits: int, *, found: int = 1, missed: int = 0) -> PatientRow:
     predicted = np.arange(10).reshape(1, 1, 10) < hits
     return PatientRow(
         case=case,
+        patient=case,
         tracer=None,
         voxels=voxel_scores(predicted, truth, 1.0),
         surface_dice=None,
@@ -73,6 +74,17 @@ def test_figure_over_all_lesions_is_compared_too() -> None:
     assert found.p_value == pytest.approx(2 / 2**8)
 
 
+def test_scans_of_one_patient_are_swapped_and_drawn_together() -> None:
+    """Two scans of each of four patients say no more of the p value than one."""
+    worse, better = (
+        [replace(each, patient=str(n % 4)) for n, each in enumerate(cohort(hits * 2))]
+        for hits in ([4, 5, 6, 7], [5, 6, 7, 8])
+    )
+    assert compare(better, worse)["ttv_absolute_error_ml"].p_value == pytest.approx(2 / 2**4)
+    with pytest.raises(UsageError, match="two patients"):
+        compare(*([replace(each, patient="a") for each in rows] for rows in (better, worse)))
+
+
 def test_undefined_figures_are_left_out() -> None:
     assert "lesion_average_precision" not in compare(cohort([1, 2]), cohort([2, 3]))
     assert set(COMPARED) <= set(FIGURES)
@@ -82,5 +94,5 @@ def test_other_cases_and_single_cases_are_refused() -> None:
     rows = cohort([1, 2])
     with pytest.raises(UsageError, match="same cases"):
         compare(rows, [rows[0], replace(rows[1], case="other")])
-    with pytest.raises(UsageError, match="two cases"):
+    with pytest.raises(UsageError, match="two patients"):
         compare(rows[:1], rows[:1])

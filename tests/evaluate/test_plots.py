@@ -19,6 +19,7 @@ def row(predicted: int, truth: int, rating: Rating = Rating.PERFECT) -> PatientR
     line = np.arange(10).reshape(1, 1, 10)
     return PatientRow(
         case=f"{predicted}-{truth}",
+        patient=f"{predicted}-{truth}",
         tracer=None,
         voxels=voxel_scores(line < predicted, line < truth, 1.0),
         surface_dice=None,
