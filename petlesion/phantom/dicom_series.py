@@ -40,7 +40,8 @@ def write_study(study: SimulatedStudy, folder: Path, vendor: Vendor, *, extra_se
     vendor
         How headers are written.
     extra_series
-        Also write a PET without attenuation correction (`NAC/`), a CT scout (`SCOUT/`) and a screen save (`SC/`).
+        Also write a PET of the same pixels whose header says that attenuation is not corrected (`NAC/`), a CT scout
+        (`SCOUT/`) and a screen save (`SC/`).
 
     Returns
     -------

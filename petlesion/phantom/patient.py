@@ -83,7 +83,7 @@ class SimulatedPatient:
         """Truth on the grid of a scanner: (z, y, x) uint16, ids of `lesion_table`.
 
         Made from the lesions' own fine shapes, not by resampling `lesions`. A lesion too small to fill half of any
-        voxel keeps the one voxel that it fills most.
+        voxel keeps the one voxel that it fills most, unless another one fills more of that.
         """
         return paint_instances([lesion.shape for lesion in self.lesion_table], grid)
 
