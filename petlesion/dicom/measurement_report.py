@@ -60,6 +60,11 @@ _REVIEW = {
     Review.FILTERED: "By a network: physiological uptake may be among them, lesions may be missing. Not reviewed.",
     Review.REVIEWED: "Lesions drawn or accepted by a person.",
 }
+_NONE = {
+    Review.CANDIDATES: "No lesion was found. By an algorithm: lesions may be missing. Not reviewed.",
+    Review.FILTERED: "No lesion was found. By a network: lesions may be missing. Not reviewed.",
+    Review.REVIEWED: "No lesion was found.",
+}
 
 
 def build_measurement_report(study: PetCt, report: Report, segmentation: Dataset | None) -> Dataset:
@@ -293,7 +298,7 @@ def _remarks(report: Report) -> Dataset:
         TextContentItem,
     )
 
-    comments = ["No lesion was found."] if not report.lesions else [_REVIEW[report.review]]
+    comments = [(_REVIEW if report.lesions else _NONE)[report.review]]
     comments += [
         f"{lesion_name(lesion, report.review)}: {lesion.location}"
         for lesion in report.lesions

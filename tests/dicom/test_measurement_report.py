@@ -193,7 +193,6 @@ def test_no_lesion_is_said_so() -> None:
         ("Metabolic Volume",): (0, "ml"),
         ("Total Lesion Glycolysis",): (0, "g"),
     }
-    assert comments(document) == ["No lesion was found."]
     assert len(parsed(document).content.get_volumetric_roi_measurement_groups()) == 0
     assert "CodingSchemeIdentificationSequence" not in document
 
@@ -218,3 +217,10 @@ def test_lesions_need_their_segmentation() -> None:
     _, report = make_lesions(STUDY, TWO_BALLS)
     with pytest.raises(ValueError, match="2 lesions need the segmentation object"):
         build_measurement_report(STUDY, report, None)
+
+
+@pytest.mark.parametrize("review", list(Review))
+def test_no_lesion_of_an_algorithm_is_not_said_to_be_reviewed(review: Review) -> None:
+    (comment,) = comments(build(labels=np.zeros(GRID.shape), review=review)[0])
+    assert comment.startswith("No lesion was found.")
+    assert ("lesions may be missing. Not reviewed." in comment) == (review is not Review.REVIEWED)
