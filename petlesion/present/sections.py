@@ -12,6 +12,7 @@ from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.platypus import CondPageBreak, KeepTogether, Paragraph, Table, TableStyle
 
+from petlesion.dicom.attributes import parse_date, values
 from petlesion.present.figure import LESION_COLOR, MOST_NUMBERED, REFERENCE_COLOR
 from petlesion.present.text import BOLD, REGULAR, markup, person_name
 from petlesion.report import LesionRecord, Reference, ReferenceOrgan, Report, Review
@@ -220,11 +221,8 @@ def _definitions(report: Report) -> str:
 
 def study_date(study: PetCt) -> str:
     """Date of the study as year-month-day, or nothing."""
-    digits = _header(study, "StudyDate")
-    try:
-        return datetime.strptime(digits, "%Y%m%d").date().isoformat()
-    except ValueError:
-        return ""
+    day = parse_date(_header(study, "StudyDate"))
+    return "" if day is None else day.isoformat()
 
 
 def _body(patient: Patient) -> list[tuple[str, str]]:
@@ -243,10 +241,8 @@ def _day(day: date | None) -> str:
 
 
 def _header(study: PetCt, keyword: str) -> str:
-    """An attribute of the first PET slice as text, empty where there is none."""
-    if study.source is None:
-        return ""
-    return str(study.source.pet_headers[0].get(keyword) or "")
+    """An attribute of the first PET slice as text, empty where there is none; people write backslashes into it."""
+    return "" if study.source is None else "\\".join(values(study.source.pet_headers[0], keyword))
 
 
 def _scanner(study: PetCt) -> str:

@@ -105,6 +105,14 @@ def test_page_one_names_patient_study_warnings_and_totals(tmp_path: Path) -> Non
     assert f"{totals.n_lesions} {totals.ttv_ml:.1f} {totals.tlu:.1f} {totals.suv_max:.2f}" in page
 
 
+def test_descriptions_with_a_backslash_are_printed_as_they_were_written(tmp_path: Path) -> None:
+    study = make_study()
+    study.source.pet_headers[0].SeriesDescription = "PET\\WB 3D"
+    write(tmp_path / "report.pdf", study, make_lesions(0))
+    (page,) = pages(tmp_path / "report.pdf")
+    assert "PET\\WB 3D" in page
+
+
 def test_the_head_of_a_page_cuts_a_long_name_and_neither_date_nor_id(tmp_path: Path) -> None:
     study = make_study()
     study = replace(study, patient=replace(study.patient, name="Wolfeschlegelsteinhausenbergerdorff^Hubert Blaine" * 2))
