@@ -26,10 +26,11 @@ COLUMNS = (
     "centroid_z_mm",
     "method",
     "weights_sha256",
+    "review",
 )
 """Header of `lesions.csv`: the keys of `report.json` with their units (SUVbw in g/mL, TLU in g, LPS in mm).
 
-`confidence` is defined at `petlesion.report.LesionRecord`.
+`confidence` is defined at `petlesion.report.LesionRecord`, `review` at `petlesion.report.Review`.
 """
 
 NO_LESION = "none"
@@ -41,9 +42,10 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 def write_lesions_csv(report: Report, path: Path) -> None:
     """Write the lesions of a report as CSV (RFC 4180, UTF-8, decimal point).
 
-    Every row names the study and what found the lesion, so that files of many patients can be appended to one table.
-    There is no row of totals; they are in `report.json`. A study without lesions has one row, whose `id` is "none" and
-    whose measurements are empty: it does not vanish from such a table, and no empty file is mistaken for a result.
+    Every row names the study, what found the lesion and whether a person has looked, so that files of many patients can
+    be appended to one table. There is no row of totals; they are in `report.json`. A study without lesions has one row,
+    whose `id` is "none" and whose measurements are empty: it does not vanish from such a table, and no empty file is
+    mistaken for a result.
 
     Parameters
     ----------
@@ -53,7 +55,7 @@ def write_lesions_csv(report: Report, path: Path) -> None:
         File to write; an existing one is replaced.
     """
     study = (report.study.study_instance_uid, report.study.pet_series_instance_uid)
-    method = (report.method.name, report.method.weights_sha256 or "")
+    method = (report.method.name, report.method.weights_sha256 or "", str(report.review))
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)

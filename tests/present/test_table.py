@@ -54,7 +54,7 @@ def test_rows_hold_the_report(tmp_path: Path) -> None:
         *("1.2", "1.2.3", "1", "2.25.1", "Leber, Segment Ⅷ", "0.5000"),
         *("12.3457", "20.0000", "10.0000", "5.0000", "2.5000", "15.0000", "123.4568"),
         *("-1.00", "2.00", "1234.50"),
-        *("fixed", ""),
+        *("fixed", "", "candidates"),
     ]
     assert (second["id"], second["location"], second["confidence"]) == ("2", "", "")
 
@@ -67,6 +67,7 @@ def test_no_lesion_is_one_row_that_says_none(tmp_path: Path) -> None:
         "pet_series_instance_uid": "1.2.3",
         "id": "none",
         "method": "fixed",
+        "review": "candidates",
     }
 
 
