@@ -11,8 +11,6 @@ import { texts } from './texts';
 import { isInHand } from './tools';
 
 export class Finder {
-  /** Centre of the reference sphere that the annotator has placed. */
-  private sphere?: Vector;
   /** Takes the spheres away that are drawn. */
   private undraw = () => {};
 
@@ -30,8 +28,8 @@ export class Finder {
 
   /** Runs a model; what it finds takes the place of what was drawn, for which it asks first. */
   async run(model: string): Promise<void> {
-    const options = this.store.state.options[model] ?? {};
     await this.open.attempts.make(model, async () => {
+      const options = this.store.state.options[model] ?? {}; // as they are when it is tried again
       const { edits } = this.lesions;
       if (!this.mayReplace()) {
         return;
@@ -92,8 +90,8 @@ export class Finder {
       return;
     }
     const voxel = toVoxel(grid, world).map(Math.round);
-    const options = this.store.state.options.click ?? {};
     await attempts.make(texts.tool.click, async () => {
+      const options = this.store.state.options.click ?? {};
       const { label, result } = await server.infer('click', image, { ...options, ...this.said, foreground: [voxel] });
       const [map, found] = await this.open.whileOpen(Promise.all([this.lesions.labelmap(), decode(label)]));
       const [free] = freeValues(map);
@@ -121,16 +119,21 @@ export class Finder {
   async place(world: Vector): Promise<void> {
     await this.open.attempts.make(texts.tool.reference, async () => {
       this.refer(await this.open.whileOpen(server.reference(this.open.image, world)));
-      this.sphere = world;
-      this.store.set({ note: texts.placed, cut: true });
+      this.store.set({ sphere: world, note: texts.placed, cut: true });
     });
     this.refer(this.store.state.reference); // back, where it could not be placed
   }
 
+  /** Lets models and clicks look for the reference again, in the place of the one that the annotator has placed. */
+  unplace(): void {
+    this.store.set({ sphere: undefined, note: texts.unplaced });
+    this.refer();
+  }
+
   /** What the annotator says of the case, and all models go by. */
   private get said(): { liver_sphere_mm?: Vector; tracer?: string } {
-    const { otherTracer } = this.store.state;
-    return { ...(this.sphere && { liver_sphere_mm: this.sphere }), ...(otherTracer && { tracer: otherTracer }) };
+    const { otherTracer, sphere } = this.store.state;
+    return { ...(sphere && { liver_sphere_mm: sphere }), ...(otherTracer && { tracer: otherTracer }) };
   }
 
   /** Shows a reference; its spheres can be dragged, though not while something else takes time. */

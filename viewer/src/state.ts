@@ -1,4 +1,5 @@
 /** What the panel shows, and a store that tells React of changes. */
+import type { Vector } from './nrrd';
 import type { Order } from './order';
 import type { Info, Lesion, OptionValue, Reference, Reservation } from './server';
 import type { Tool } from './tools';
@@ -39,6 +40,8 @@ export interface State {
   order: Order;
   measuring: boolean;
   reference?: Reference;
+  /** Centre of the reference sphere that the annotator has placed: models go by it, and look for none. */
+  sphere?: Vector;
   /** Whether lesions end at the threshold of the reference; a network is only shown it. */
   cut: boolean;
   active: number;

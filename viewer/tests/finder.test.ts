@@ -79,6 +79,33 @@ it('a click that grows a lesion no longer says that there was nothing to add', a
   await end();
 });
 
+it('a reference that was placed goes with each Run, until the annotator leaves it to the models again', async () => {
+  const { server, open, store, finder, casework, end } = opened();
+  await casework.begin();
+  await finder.place([1, 2, 3]);
+  await finder.run('fixed');
+  expect(server.params.liver_sphere_mm).toEqual([1, 2, 3]);
+  const shown = vi.spyOn(open.viewports, 'reference');
+  finder.unplace();
+  expect(shown.mock.lastCall![0]).toEqual([]);
+  expect(store.state).toMatchObject({ reference: undefined, sphere: undefined, note: texts.unplaced });
+  await finder.run('fixed');
+  expect(server.params).not.toHaveProperty('liver_sphere_mm');
+  await end();
+});
+
+it('a Run that is tried again goes by the options as they are then', async () => {
+  const { server, store, finder, casework, end } = opened();
+  await casework.begin();
+  server.away = ['/infer'];
+  await finder.run('fixed');
+  server.away = [];
+  store.set({ options: { fixed: { suv: 4 } } });
+  await store.state.problems[0]!.retry!();
+  expect(server.params.suv).toBe(4);
+  await end();
+});
+
 describe('a case that is left while the server works', () => {
   const asks: Record<string, (finder: Finder) => Promise<void>> = {
     model: (finder) => finder.run('fixed'),

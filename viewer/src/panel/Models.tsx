@@ -36,6 +36,11 @@ export function Models() {
           {texts.reference(state.reference.organ, state.reference.mean, state.reference.threshold, state.cut)}
         </p>
       )}
+      {state.sphere && (
+        <button title={texts.unplaceHint} disabled={Boolean(busy)} onClick={() => finder.unplace()}>
+          {texts.unplace}
+        </button>
+      )}
     </section>
   );
 }
