@@ -61,11 +61,19 @@ function best<S extends Series>(series: readonly S[], rank: (each: S) => number)
   return [...series].sort((a, b) => rank(b) - rank(a) || size(b) - size(a))[0];
 }
 
+/** Somatostatin and PSMA tracers by name and trade name, as the server knows them (petlesion/dicom/tracer.py). */
+const HOT = new RegExp(
+  [
+    'psma|dota|dotreotide|octreotate|gozetotide|hbed|piflufolastat|dcf[ _-]*pyl',
+    'netspot|detectnet|somakit|illuccix|locametz|gozellix|pylarify|pylclari|radelumin',
+  ].join('|'),
+);
+
 /** Upper end of the PET window to begin with: somatostatin and PSMA tracers are far hotter than FDG. */
 export function windowOfTracer(pet: Series | undefined): number {
   const text = JSON.stringify(pet?.instances?.[0]?.RadiopharmaceuticalInformationSequence ?? '').toLowerCase();
   if (/fdg|fluorodeoxyglucose|fludeoxyglucose/.test(text)) {
     return 5;
   }
-  return /psma|dota|piflufolastat|dcfpyl/.test(text) ? 15 : 10;
+  return HOT.test(text) ? 15 : 10;
 }

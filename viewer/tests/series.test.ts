@@ -77,6 +77,9 @@ describe('the window to begin with', () => {
     expect(upper('FDG -- fluorodeoxyglucose')).toBe(5);
     expect(upper('Ga-68 DOTATATE')).toBe(15);
     expect(upper('F-18 PSMA-1007')).toBe(15);
+    for (const name of ['Ga-68 edotreotide', 'oxodotreotide', 'NETSPOT', 'Locametz', 'F18 DCF-PyL', 'Ga-68 HBED-CC']) {
+      expect(upper(name), name).toBe(15);
+    }
     expect(upper('NaF')).toBe(10);
     expect(windowOfTracer(undefined)).toBe(10);
   });
