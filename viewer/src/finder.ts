@@ -44,8 +44,8 @@ export class Finder {
       // More cannot be told apart in the map: the server says what they have become.
       const apart = lesions.length <= MAX_LESIONS;
       await this.load(label, apart ? lesions : undefined, known);
-      const said = [texts.found(lesions.length, model), ...(apart ? [] : [texts.asOne]), ...result.warnings];
-      this.store.set({ preLabel: model, note: said.join(' '), cut: result.threshold_suv !== null });
+      const warnings = [...(apart ? [] : [texts.asOne]), ...result.warnings, ...result.suv.warnings];
+      this.store.set({ preLabel: model, note: [texts.found(lesions.length, model), ...warnings].join(' '), cut: result.threshold_suv !== null });
       this.refer(result.reference);
     });
   }

@@ -54,8 +54,8 @@ export interface Measured {
   totals: { n_lesions: number; ttv_ml: number; tlu: number; suv_max: number | null; suv_peak: number | null };
   reference: Reference;
   warnings: string[];
-  /** Multiplies the rescaled values of the PET; null where it differs between slices. */
-  suv: { factor: number | null };
+  /** The factor multiplies the rescaled values of the PET; null where it differs between slices. */
+  suv: { factor: number | null; warnings: string[] };
   threshold_suv: number | null;
   method: { name: string; version: string; weights_sha256: string | null };
   grid?: { shape: [number, number, number]; affine: number[][] };

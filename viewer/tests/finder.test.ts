@@ -67,6 +67,15 @@ describe('a Run', () => {
   });
 });
 
+it('a Run says what was assumed for the SUV that it lists', async () => {
+  const { server, store, finder, casework, end } = opened();
+  await casework.begin();
+  server.suvWarnings = ['An administered activity of 10 MBq is implausible, but used.'];
+  await finder.run('fixed');
+  expect(store.state.note).toContain(server.suvWarnings[0]);
+  await end();
+});
+
 it('a click that grows a lesion no longer says that there was nothing to add', async () => {
   const { store, editor, finder, casework, end } = opened();
   await casework.begin();

@@ -44,6 +44,8 @@ export class Server {
   /** What the model `fixed` says. */
   lesions: object[] = [{ id: 1, ...FOUND }];
   tracer = 'f18-fdg';
+  /** What was assumed about the header. */
+  suvWarnings: string[] = [];
   /** SUV at which it cuts. */
   threshold: number | null = null;
   /** Called before a label is stored. */
@@ -96,7 +98,8 @@ export class Server {
 
   private async found(label: Uint8Array, lesions: object[]): Promise<Response> {
     const body = new FormData();
-    const said = { lesions, reference: { spheres: [] }, warnings: [], threshold_suv: this.threshold };
+    const suv = { factor: this.factor, warnings: this.suvWarnings };
+    const said = { lesions, reference: { spheres: [] }, warnings: [], suv, threshold_suv: this.threshold };
     body.set('params', JSON.stringify(said));
     body.set('image', await this.file(label));
     return new Response(body);
