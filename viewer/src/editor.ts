@@ -48,10 +48,11 @@ export class Editor {
     }
   }
 
+  /** What a model says of the parts, such as its probability, holds of none for the whole. */
   merge(values: readonly number[]): void {
     const [first, ...others] = values;
     if (first !== undefined && others.length) {
-      this.rewrite(new Map(others.map((value) => [value, first])));
+      this.rewrite(new Map(others.map((value) => [value, first])), undefined, this.lesions.knownBut(values));
       this.store.set({ marked: new Set() });
       this.select(first, false);
     }

@@ -68,6 +68,17 @@ describe('what the model says of a lesion', () => {
     await end();
   });
 
+  it('does not pass to the whole of which it becomes a part, and comes back where that is undone', async () => {
+    const { editor, draw, listed, end } = await found();
+    draw(1, 2);
+    await listed();
+    editor.merge([1, 2]);
+    expect(await listed()).toMatchObject([{ value: 1, ...UNKNOWN }]);
+    editor.undo();
+    expect((await listed()).find(({ value }) => value === 1)).toMatchObject(FOUND);
+    await end();
+  });
+
   it('stays with a lesion of which something is left', async () => {
     const { stroke, lesions, listed, end } = await found();
     stroke([1, 0], [1, 1]);
