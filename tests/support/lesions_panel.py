@@ -162,12 +162,12 @@ class LesionsPanel:
 
     def select(self, number: int) -> None:
         """Click on a lesion in the list."""
-        self.page.locator(f'.petlesion tbody tr:has(input[aria-label="Merge {number}"]) td').nth(1).click()
+        self.page.locator(f'.petlesion tbody tr:has(input[aria-label="Tick {number}"]) td').nth(1).click()
         self.page.wait_for_timeout(700)
 
     def mark(self, number: int) -> None:
         """Tick a lesion."""
-        self.page.get_by_label(f"Merge {number}", exact=True).check()
+        self.page.get_by_label(f"Tick {number}", exact=True).check()
 
     def key(self, name: str) -> None:
         """Press a key."""

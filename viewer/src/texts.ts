@@ -111,6 +111,7 @@ export const texts = {
   merge: 'Merge',
   split: 'Split',
   relabel: 'Renumber',
+  tick: 'Tick',
   placed: 'Your reference is used from now on: run the model again for its threshold.',
   unplace: 'Automatic reference',
   unplaceHint: 'Forget your reference: models look for it by themselves again.',

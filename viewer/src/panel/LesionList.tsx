@@ -67,7 +67,7 @@ export function LesionList() {
                 <td>
                   <input
                     type="checkbox"
-                    aria-label={`${texts.merge} ${lesion.value}`}
+                    aria-label={`${texts.tick} ${lesion.value}`}
                     checked={marked.has(lesion.value)}
                     onClick={(event) => event.stopPropagation()}
                     onChange={() => mark(lesion.value)}
