@@ -278,9 +278,9 @@ def _reference(report: Report) -> str:
     threshold = report.reference.threshold
     if threshold is None:
         return _normal_uptake(report.reference)
-    shown = ", shown to the network and not applied to its lesions"
     by_network = report.method.weights_sha256 is not None and report.threshold_suv is None
-    return f"{_normal_uptake(report.reference)}; threshold {threshold:.2f}{shown if by_network else ''}"
+    unused = ", not applied to the lesions of the network" if by_network else ""
+    return f"{_normal_uptake(report.reference)}; threshold {threshold:.2f}{unused}"
 
 
 def _normal_uptake(reference: Reference) -> str:

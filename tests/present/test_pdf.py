@@ -177,7 +177,7 @@ def test_a_network_is_named_and_no_threshold_is_said_to_have_been_applied(tmp_pa
     write(tmp_path / "report.pdf", make_study(), lesions)
     (page,) = pages(tmp_path / "report.pdf")
     assert "Threshold none: a network decided" in page
-    assert "SD 0.45; threshold 7.65, shown to the network and not applied to its lesions" in page
+    assert "SD 0.45; threshold 7.65, not applied to the lesions of the network" in page
     assert "lesions may be missing" in page
     assert "ab" * 32 in page
 
