@@ -111,14 +111,16 @@ def patient_weight_kg(header: Dataset, override_kg: float | None, warnings: list
         raise SuvError(
             f"{shown(header, 'PatientWeight')}, not a weight",
             where=series_label(header),
-            remedy="give the body weight with --weight KG",
+            remedy="correct the header, or give the body weight on the command line (--weight KG)",
         )
     if weight > GRAMS_ABOVE_KG:
         warnings.append(f"PatientWeight is {weight:g}, taken as grams: {weight / 1000:g} kg.")
         weight /= 1000
     low, high = PLAUSIBLE_WEIGHT_KG
     if not low <= weight <= high:
-        warnings.append(f"A body weight of {weight:g} kg is implausible, but used; --weight KG replaces it.")
+        warnings.append(
+            f"A body weight of {weight:g} kg is implausible, but used; on the command line, --weight KG replaces it."
+        )
     return weight
 
 

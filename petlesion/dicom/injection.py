@@ -31,7 +31,10 @@ MAX_UPTAKE_OVER_MIDNIGHT = timedelta(hours=6)
 """An injection time without date is put on the day before only if the uptake is then shorter."""
 ZONE_STEP = timedelta(minutes=15)
 """Time zones differ by multiples of this."""
-REMEDY = "give the injection time of the scanner's clock with --injection-time YYYY-MM-DDThh:mm:ss"
+REMEDY = (
+    "correct the header, or give the injection time of the scanner's clock on the command line "
+    "(--injection-time YYYY-MM-DDThh:mm:ss)"
+)
 """What solves every doubt about the injection time."""
 
 

@@ -58,7 +58,8 @@ def read_radiopharmaceutical(headers: Sequence[Dataset], warnings: list[str], *,
             f"RadiopharmaceuticalInformationSequence (0054,0016) holds {len(distinct)} injections with different "
             "dose, half-life or time",
             where=series_label(headers[0]),
-            remedy="give the effective --dose MBQ and --injection-time, or choose a series of a single injection",
+            remedy="choose a series of a single injection, or give the effective --dose MBQ and --injection-time on "
+            "the command line",
         )
     if len(each[0]) > 1:
         warnings.append(
@@ -106,14 +107,15 @@ def administered_dose_bq(header: Dataset, item: Dataset, override_bq: float | No
         raise SuvError(
             f"{shown(item, 'RadionuclideTotalDose')}, not a dose",
             where=series_label(header),
-            remedy="give the administered activity with --dose MBQ",
+            remedy="correct the header, or give the administered activity on the command line (--dose MBQ)",
         )
     if dose < MEGABECQUEREL_BELOW:
         warnings.append(f"RadionuclideTotalDose is {dose:g}, taken as MBq.")
         dose *= 1e6
     if not low <= dose <= high:
         warnings.append(
-            f"An administered activity of {dose / 1e6:g} MBq is implausible, but used; --dose MBQ replaces it."
+            f"An administered activity of {dose / 1e6:g} MBq is implausible, but used; on the command line, --dose MBQ "
+            "replaces it."
         )
     return dose
 

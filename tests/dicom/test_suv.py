@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -274,7 +275,22 @@ def test_weight_in_grams_and_dose_in_megabecquerel(pet_header: MakePetHeader) ->
 
 @pytest.mark.parametrize(("keyword", "value"), [("PatientWeight", "1.75"), ("RadionuclideTotalDose", "370000")])
 def test_implausible_values_are_used_with_a_warning(pet_header: MakePetHeader, keyword: str, value: str) -> None:
-    assert "implausible" in warnings_of(pet_header(**{keyword: value}))
+    assert re.search("implausible, but used; on the command line, --", warnings_of(pet_header(**{keyword: value})))
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        {"PatientWeight": None},
+        {"RadionuclideTotalDose": None},
+        {"RadiopharmaceuticalStartTime": None, "RadiopharmaceuticalStartDateTime": None},
+    ],
+)
+def test_who_has_no_command_line_is_told_to_correct_the_header(
+    pet_header: MakePetHeader, missing: dict[str, None]
+) -> None:
+    with pytest.raises(SuvError, match=r"; correct the header, or give .* on the command line \(--"):
+        suv_conversion([pet_header(**missing)])
 
 
 def coded(scheme: str, value: str, meaning: str = "") -> list[Dataset]:

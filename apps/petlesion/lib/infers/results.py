@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,8 +27,6 @@ LABEL = "lesion"
 EXTENSIONS = (".nrrd", ".nii.gz", ".nii")
 BITS = {"uint8": 8, "uint16": 16}
 """Data types that clients may ask for (`result_dtype`)."""
-_OVERRIDE = re.compile(r"; --(?:weight|dose) \w+ replaces it")
-"""What warnings about SUV advise on the command line."""
 
 
 def write_label(lesions: Lesions, grid: Grid, request: Mapping[str, Any], folder: Path, *, instances: bool) -> Path:
@@ -76,12 +73,11 @@ def write_label(lesions: Lesions, grid: Grid, request: Mapping[str, Any], folder
 def describe(report: Report, *, instances: bool) -> dict[str, Any]:
     """The JSON of a result: each lesion by name, with volume and SUVs, the reference used, and the warnings.
 
-    Those that name an option of the command line name the one that clients have in its place, or none.
+    Those that name an option of the command line name the one that clients have in its place.
     """
     document: dict[str, Any] = json.loads(report.to_json())
     names = [f"{LABEL} {lesion['id']}" for lesion in document["lesions"]] if instances else [LABEL]
     document["warnings"] = [warning.replace("--tracer", "the option tracer") for warning in report.warnings]
-    document["suv"]["warnings"] = [_OVERRIDE.sub("", warning) for warning in report.suv.warnings]
     for lesion in document["lesions"]:
         lesion["name"] = f"{LABEL} {lesion['id']}"
     return {
