@@ -101,7 +101,7 @@ def detected_contours(
     spacing_mm
         Of the voxels (z, y, x), mm.
     """
-    mask = suv >= min(fraction, 1.0) * threshold
+    mask = suv >= fraction * threshold
     mask &= body
     basins = Basins.of(suv, mask)
     heights = basins.values[basins.peaks]
