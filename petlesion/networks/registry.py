@@ -32,6 +32,8 @@ from petlesion.networks.model_folder import FILES, model_identity, replace_folde
 CURRENT, GATE, LOCK = "current.json", "gate.json", ".lock"
 MODEL_SHA256 = "model.sha256"
 """Name of the file that an exported model carries its identity in."""
+_EXPORTED = frozenset((*FILES, GATE, MODEL_SHA256))
+"""All that an export writes, and that the next one replaces."""
 _STAGING = ".version-"
 _VERSION = re.compile(r"v(\d{4,6})")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
@@ -325,13 +327,17 @@ class Registry:
         ModelError
             If there is none, or its files have changed.
         OutputError
-            If it cannot be written; what was there then stands.
+            If it cannot be written, or something other than an exported model is there, such as versions; what was
+            there then stands.
         """
         version = self.current()
         version.verify()
         target = out / self.folder.name
-        if target.exists() and not (target / MODEL_SHA256).is_file() and any(target.iterdir()):
-            raise OutputError("folder holds something other than an exported model", where=target, remedy="remove it")
+        there = {path.name for path in target.iterdir()} if target.exists() else set()
+        if there and (MODEL_SHA256 not in there or there - _EXPORTED):
+            raise OutputError(
+                "folder holds something other than an exported model", where=target, remedy="give another folder"
+            )
         try:
             out.mkdir(parents=True, exist_ok=True)
             staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=out))

@@ -207,6 +207,18 @@ def test_export_replaces_an_earlier_export_and_nothing_else(registry: Registry, 
     assert (tmp_path / "mine" / "unet" / "thesis.txt").exists()
 
 
+def test_export_never_replaces_versions(registry: Registry, tmp_path: Path) -> None:
+    """A server's folder of models begins with an export, so that it carries its identity as one does."""
+    write_files(tmp_path / "shipped" / "unet", "shipped")
+    Registry.of(tmp_path / "shipped", "unet").export(registry.folder.parent)
+    published(registry, tmp_path, "a")
+    for source in (registry, Registry.of(tmp_path / "shipped", "unet")):
+        with pytest.raises(OutputError, match=r"something other than an exported model.*give another folder"):
+            source.export(registry.folder.parent)
+    assert [version.number for version in registry.versions()] == [0, 1]
+    assert registry.current().sha256 == model_identity(tmp_path / "a")
+
+
 def test_command_line(registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     published(registry, tmp_path, "a", "b")
     models = ["--models", str(registry.folder.parent)]
