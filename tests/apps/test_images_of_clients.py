@@ -18,7 +18,7 @@ from lib.datastore.image_notes import ImageNotes
 from lib.datastore.petct_datastore import PetCtDatastore
 from lib.datastore.stores import open_stores
 
-from petlesion.errors import UsageError
+from petlesion.errors import OutputError, UsageError
 from petlesion.nifti import read_image, write_image, write_labels
 from petlesion.volume import Grid, Volume
 
@@ -88,6 +88,25 @@ def test_removed_image_leaves_no_label_to_a_new_one(
     assert datastore.get_labels_by_image_id("one") == {}
     assert [Path(row["image"]).name for row in datastore.datalist()] == ["two.nii.gz"]
     assert [label.withdrawn for label in datastore.labels.versions("one")] == [False, True]
+
+
+def test_image_whose_labels_cannot_be_withdrawn_stays(
+    datastore: PetCtDatastore, images: Path, sent: str, tmp_path: Path
+) -> None:
+    """Otherwise the next image of that name would have them, of another patient perhaps."""
+    write_labels(np.ones(GRID.shape, np.uint8), GRID, tmp_path / "label.nii.gz")
+    datastore.add_image("one", sent, {})
+    datastore.save_label("one", str(tmp_path / "label.nii.gz"), "final", {})
+    lock = datastore.labels.folder / "one" / "final" / ".lock"
+    lock.unlink()
+    lock.mkdir()  # no version can be added
+    with pytest.raises(OutputError, match="label cannot be stored"):
+        datastore.remove_image("one")
+    assert datastore.list_images() == ["one"]
+    lock.rmdir()
+    datastore.remove_image("one")
+    datastore.add_image("one", sent, {})
+    assert datastore.get_labels_by_image_id("one") == {}
 
 
 def test_label_of_an_image_that_is_gone_is_in_nobodys_way(datastore: PetCtDatastore, images: Path, sent: str) -> None:

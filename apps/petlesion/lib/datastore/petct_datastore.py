@@ -231,13 +231,14 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
         with self._changing:
             (source.folder / ".removed").mkdir(exist_ok=True)
             removed = Path(tempfile.mkdtemp(prefix=f"{image_id}-", dir=source.folder / ".removed"))
+            # First: of an image that is gone, nobody could withdraw them any more by removing it again.
+            for tag in self.labels.current_by_tag(image_id):
+                self.labels.withdraw(image_id, tag)
             for path in paths:
                 target = removed / path.relative_to(source.folder)
                 target.parent.mkdir(exist_ok=True)
                 path.replace(target)
             source.refresh()
-            for tag in self.labels.current_by_tag(image_id):
-                self.labels.withdraw(image_id, tag)
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
         """ZIP of the images and final labels of at most `limit_cases` cases."""
