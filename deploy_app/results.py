@@ -153,7 +153,11 @@ def check_output(out: Path) -> None:
     EarlierResultsError
         If `out` or a sub-folder holds results.
     """
-    if out.exists() and not (out.is_dir() and os.access(out, os.R_OK | os.W_OK | os.X_OK)):
+    try:
+        usable = not out.exists() or (out.is_dir() and os.access(out, os.R_OK | os.W_OK | os.X_OK))
+    except OSError:  # a folder above it may not be entered, as a rule
+        usable = False
+    if not usable:
         raise OutputError(
             "output is no folder that can be read and written",
             where=out,

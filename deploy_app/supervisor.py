@@ -148,8 +148,11 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
 
 
 def _check_input(folder: Path) -> None:
-    if not folder.is_dir():
-        what = "is not a folder" if folder.exists() else "does not exist"
+    try:
+        what = "" if folder.is_dir() else "is not a folder" if folder.exists() else "does not exist"
+    except OSError as error:  # of a folder above it, as a rule
+        what = f"cannot be looked at ({error.strerror})"
+    if what:
         raise UsageError(
             f"input {what}", where=folder, remedy="give a folder of DICOM files with -i, or HOLOSCAN_INPUT_PATH"
         )

@@ -49,8 +49,9 @@ def staged_results(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
     OutputError
         If `out` cannot be created or written (permission, no space), or holds results and `overwrite` is False.
     """
-    first_created = _first_missing(out)
+    first_created = None
     try:
+        first_created = _first_missing(out)
         _refuse_existing_results(out, overwrite)
         out.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=out))

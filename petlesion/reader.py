@@ -70,7 +70,10 @@ def read_study(
     Traceback (most recent call last):
     petlesion.errors.UsageError: no study in nowhere, which does not exist; give a folder of DICOM files, or ...
     """
-    pet_file = image_file(folder, PET)
+    try:
+        pet_file = image_file(folder, PET)
+    except OSError:  # a folder that cannot be looked at, as the search for DICOM files will say
+        pet_file = None
     if pet_file is None:
         index = scan(folder, progress)
         return read_dicom(index, tracer=tracer, overrides=overrides, choice=choice, ct=ct, progress=progress)

@@ -52,6 +52,12 @@ def test_failure_keeps_results_of_an_earlier_run(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_folder_that_cannot_even_be_looked_for_is_an_error_of_the_results(tmp_path: Path) -> None:
+    """As one below a folder of another user is, too."""
+    with pytest.raises(OutputError, match="File name too long"), staged_results(tmp_path / ("x" * 300)):
+        pass
+
+
 def test_overwriting_removes_results_that_the_new_run_did_not_make(tmp_path: Path) -> None:
     (tmp_path / "seg.dcm").write_text("lesions of the earlier run")
     (tmp_path / "notes.txt").write_text("the user's own")

@@ -246,6 +246,8 @@ def test_what_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file.txt").write_text("x")
     with pytest.raises(UsageError, match="is a file"):
         read_study(tmp_path / "file.txt")
+    with pytest.raises(UsageError, match=r"cannot be looked at \(File name too long\)"):
+        read_study(tmp_path / ("x" * 300))  # as one below a folder of another user cannot be, too
     with pytest.raises(UsageError, match="does not exist"):
         read_study(tmp_path / "nothing")
     with pytest.raises(NoDicomError, match="found 1 other files"):

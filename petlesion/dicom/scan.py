@@ -102,8 +102,11 @@ def scan(folder: Path, progress: Progress = silent) -> DicomIndex:
     NoDicomError
         If no file is a DICOM object.
     """
-    if not folder.is_dir():
-        which = "is a file, not a folder" if folder.exists() else "does not exist"
+    try:
+        which = "" if folder.is_dir() else "is a file, not a folder" if folder.exists() else "does not exist"
+    except OSError as error:  # of a folder above it, as a rule
+        which = f"cannot be looked at ({error.strerror})"
+    if which:
         raise UsageError(
             "no study",
             where=f"{folder}, which {which}",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from preflight import load_cuda_runtime, process_environment, scratch_folder, usable_cpus
+from supervisor import _check_input
 
 from petlesion.errors import SegmentationError, UsageError
 
@@ -43,3 +44,8 @@ def test_no_temporary_folder_says_what_to_mount(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(tempfile, "tempdir", "/proc/nowhere")
     with pytest.raises(UsageError, match="tmpfs"):
         scratch_folder()
+
+
+def test_input_that_cannot_be_looked_at_is_wrong_usage(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"input cannot be looked at \(File name too long\)"):
+        _check_input(tmp_path / ("x" * 300))
