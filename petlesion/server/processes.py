@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import math
 import os
 import signal
 import socket
@@ -73,13 +74,13 @@ class Child:
         self.process = process
         self.log = log
 
-    def wait_until_it_answers(self, url: str, timeout_s: float) -> None:
-        """Wait for an answer of a web server.
+    def wait_until_it_answers(self, url: str, timeout_s: float = math.inf) -> None:
+        """Wait for an answer of a web server; by default as long as it runs, for one that has much to look at.
 
         Raises
         ------
         UsageError
-            If it ends, or does not answer in time.
+            If it ends, answers with an error, or does not answer in time.
         """
         deadline = time.monotonic() + timeout_s
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -89,6 +90,8 @@ class Child:
                 with opener.open(url, timeout=30) as answer:
                     answer.read()
                     return
+            except urllib.error.HTTPError as error:
+                raise UsageError(f"{self.name} answers {error.code}", where=self.log, remedy="see its log") from error
             except (urllib.error.URLError, OSError):
                 time.sleep(0.1)
         raise UsageError(f"{self.name} does not answer after {timeout_s:g} s", where=self.log, remedy="see its log")

@@ -26,8 +26,6 @@ from petlesion.server.processes import Child, is_free, running
 from petlesion.tracers import TracerName
 from petlesion.training.retrain_config import read_server_options
 
-_START_S = 300.0
-"""Longest start of the server: cold files on a busy host."""
 _CHECK_S = 0.5
 SOURCE_FILE = "studies.txt"
 """Of which images the labels in a data folder are."""
@@ -153,14 +151,14 @@ def serve(options: ServeOptions, display: Display) -> Iterator[Served]:
         else:
             studies = _located(options.studies)
             _keep_to(options.data, studies)
-        display.step("start the annotation server")
+        display.step("start the annotation server, which looks at all images first")
         labels = options.data / "labels"
         log = options.data / "server.log"
         child = stack.enter_context(
             running("the annotation server", _command(options, studies, labels), log, _environment(options))
         )
         url = f"http://{_reached_by(options.host)}:{options.port}"
-        child.wait_until_it_answers(f"{url}/info/", _START_S)
+        child.wait_until_it_answers(f"{url}/info/")
         yield Served(url, studies, _viewable(url, studies), labels, log, (child, *others))
 
 

@@ -18,6 +18,7 @@ from serve_command import serving
 
 from petlesion.errors import UsageError
 from petlesion.server.orthanc import is_installed
+from petlesion.server.processes import running
 from petlesion.server.serve import SOURCE_FILE, _keep_to, _located, _viewable
 
 START_S = 180
@@ -110,6 +111,22 @@ def test_another_server_is_not_taken_for_this_one(tmp_path: Path) -> None:
         port = str(other.getsockname()[1])
         assert f"port {port} of 127.0.0.1 is in use; end what listens there" in refusal(tmp_path, "--port", port)
     assert "no server can listen on 192.0.2.1" in refusal(tmp_path, "--host", "192.0.2.1")
+
+
+def test_server_is_waited_for_as_long_as_it_runs(tmp_path: Path) -> None:
+    port = free_port()
+    files = f"http.server.test(http.server.SimpleHTTPRequestHandler, port={port}, bind='127.0.0.1')"
+    late = f"import http.server, time; time.sleep(2); {files}"
+    with running("the server", [sys.executable, "-c", late], tmp_path / "log", cwd=tmp_path) as child:
+        with pytest.raises(UsageError, match=r"does not answer after 0\.1 s"):
+            child.wait_until_it_answers(f"http://127.0.0.1:{port}/", 0.1)
+        child.wait_until_it_answers(f"http://127.0.0.1:{port}/")
+        with pytest.raises(UsageError, match="the server answers 404"):
+            child.wait_until_it_answers(f"http://127.0.0.1:{port}/info/")
+        child.process.kill()
+        child.process.wait()
+        with pytest.raises(UsageError, match="has ended with status -9"):
+            child.wait_until_it_answers(f"http://127.0.0.1:{port}/")
 
 
 def test_each_study_of_a_patient_is_listed() -> None:

@@ -16,7 +16,7 @@ import pytest
 from annotation_server import REPOSITORY, free_port
 
 READY_S = 450
-"""Time until the command is ready: more than it gives its servers before it says that one does not answer."""
+"""Longest time until the command is ready."""
 
 
 def heed_interrupts() -> None:
