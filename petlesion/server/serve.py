@@ -21,6 +21,7 @@ from petlesion.durable import write_durably
 from petlesion.errors import UsageError
 from petlesion.networks.installed import models_folder
 from petlesion.phantom.simulate import SimulateOptions, simulate_cohort
+from petlesion.server.archive_url import checked_url
 from petlesion.server.orthanc import is_installed, orthanc, store
 from petlesion.server.processes import Child, is_free, running
 from petlesion.tracers import TracerName
@@ -165,7 +166,7 @@ def serve(options: ServeOptions, display: Display) -> Iterator[Served]:
 def _located(studies: str) -> str:
     """The same source always by the same words: a URL without slash at its end, or the path of a folder."""
     if studies.startswith(("http://", "https://")):
-        return studies.rstrip("/")
+        return checked_url(studies).rstrip("/")
     folder = Path(studies).resolve()
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder", remedy="give a folder or a URL with --studies")

@@ -21,7 +21,9 @@ from lib.datastore.stores import Stores, open_stores
 from lib.dicomweb_proxy import DicomWebProxy
 from monailabel.config import settings
 
+from petlesion.errors import UsageError
 from petlesion.nifti import write_labels
+from petlesion.server.serve import _located
 
 USER = ("grace", "Größe: 12 €")
 """RFC 7617: the password may hold colons, and letters of any language."""
@@ -97,3 +99,13 @@ def test_without_a_password_the_refusal_is_a_sentence(archive: tuple[Orthanc, Sm
     answer = proxy_of(orthanc).get("/studies")
     assert answer.status_code == 502, "the annotation server lacks the password, not the browser"
     assert answer.json()["detail"] == "the DICOMweb server answers 401; correct its user and password"
+
+
+def test_password_in_the_url_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    """Clients are told the URL with the list of images and with each error, and it is kept in files and logs."""
+    url = "http://grace:secret@archive:8042/dicom-web"
+    for refuse in (_located, lambda url: open_stores(url, {"labels": str(tmp_path), "cache": str(tmp_path)})):
+        with pytest.raises(UsageError, match="MONAI_LABEL_DICOMWEB_PASSWORD in the environment") as raised:
+            refuse(url)
+        assert "secret" not in str(raised.value)
+    assert _located("http://archive:8042/p@th/") == "http://archive:8042/p@th"

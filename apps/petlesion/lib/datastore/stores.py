@@ -14,6 +14,7 @@ from lib.datastore.fetched_files import LIMIT_BYTES
 from lib.datastore.labels import LabelStore
 from lib.datastore.local import LocalFolder
 from petlesion.errors import UsageError
+from petlesion.server.archive_url import checked_url
 from petlesion.tracers import TracerName
 
 LABEL_FOLDER = "label-versions"
@@ -61,7 +62,7 @@ def open_stores(studies: str, conf: Mapping[str, str] | None = None) -> Stores:
     Raises
     ------
     UsageError
-        If an option has no such value.
+        If an option has no such value, or the URL holds a password.
     """
     conf = conf or {}
     limit = bytes_of(conf, "cache_gb", CACHE_BYTES)
@@ -70,7 +71,7 @@ def open_stores(studies: str, conf: Mapping[str, str] | None = None) -> Stores:
         labels = Path(conf.get("labels") or folder / LABEL_FOLDER)
         own = (labels, labels.with_name(f"{labels.name}-work"))
         return Stores(CaseStore(LocalFolder(folder, _tracer(conf), own), limit), LabelStore(labels))
-    url = studies.rstrip("/").strip()
+    url = checked_url(studies).rstrip("/").strip()
     name = hashlib.sha256(url.encode()).hexdigest()[:16]
     labels = Path(conf.get("labels") or _home("XDG_DATA_HOME", ".local/share") / name)
     cache = Path(conf.get("cache") or _home("XDG_CACHE_HOME", ".cache") / name)
