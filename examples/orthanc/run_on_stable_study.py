@@ -16,6 +16,7 @@ import io
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -104,13 +105,23 @@ def process(orthanc: Orthanc, study: str, command: str) -> int:
             word.format(study=images, results=results, uid=os.getuid(), gid=os.getgid())
             for word in shlex.split(command)
         ]
-        code = subprocess.run(words, check=False, stdout=sys.stderr).returncode
+        code = run_to_its_end(words)
         if code not in ABOUT_THE_STUDY:
             raise ContainerError(f"the container ended with code {code}")
         if code == 0:
             for path in sorted(results.rglob("*.dcm")):
                 orthanc.raw("/instances", path.read_bytes())
     return code
+
+
+def run_to_its_end(words: list[str]) -> int:
+    """Run a command; return its exit code. It ends with this program, and before the folder of its study is removed."""
+    with subprocess.Popen(words, stdout=sys.stderr) as command:
+        try:
+            return command.wait()
+        except BaseException:
+            command.terminate()  # which engines pass on to the container
+            raise
 
 
 def look_at(orthanc: Orthanc, study: str, command: str) -> None:
@@ -191,4 +202,6 @@ if __name__ == "__main__":
         "--once", action="store_true", help="deal with what there is, and end; 1 where something failed"
     )
     given = parser.parse_args()
+    # As systemd ends a service: images of the study under way would stay on the disk.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     watch(Orthanc(given.orthanc), given.run, given.every, once=given.once)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,9 +14,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import psutil
 import pytest
 import requests
-from annotation_server import Orthanc, running_orthanc, write_small_study
+from annotation_server import Orthanc, running_orthanc, stopped, write_small_study
 from pydicom import dcmread
 from synthetic_dicom import axial_grid, ct_header, pattern, write_series
 
@@ -99,6 +102,27 @@ def test_only_what_is_said_of_the_study_is_final(orthanc: Orthanc) -> None:
         assert watch(orthanc, f"exit {int(code)}") == (1, [], [f"the container ended with code {int(code)}"])
     assert watch(orthanc, "exit 0") == (0, [0], [])
     assert watch(orthanc, "exit 1", "exit 1") == (0, [], [])
+
+
+def test_ended_as_a_service_it_leaves_no_image_and_no_container(orthanc: Orthanc, tmp_path: Path) -> None:
+    images = tmp_path / "tmp"
+    images.mkdir()
+    container = "sh -c 'touch {results}/begun && exec sleep 600'"
+    process = psutil.Popen(
+        [sys.executable, SCRIPT, "--orthanc", orthanc.url, "--run", container],
+        env=os.environ | {"TMPDIR": str(images)},
+    )
+    with stopped(process):
+        deadline = time.monotonic() + 60
+        while not list(images.glob("*/results/begun")):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert list(images.glob("*/study/**/*.dcm"))
+        children = process.children()
+        process.terminate()
+        assert process.wait(30) == 128 + signal.SIGTERM
+        assert list(images.iterdir()) == []
+        assert not any(child.is_running() for child in children)
 
 
 def test_a_study_that_fails_is_tried_again_a_few_times(
