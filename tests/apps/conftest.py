@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         orthanc.store(folder / "dicom")
         with running_server(folder, orthanc.dicomweb, retrain_after="0") as server:
             yield Site(orthanc, server, studies)
+
+
+@pytest.fixture
+def synced_files(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """Inodes of the files that are brought to the disk from now on: what else is written, a power cut may empty."""
+    synced, fsync = set[int](), os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    return synced
 
 
 @pytest.fixture(scope="session")

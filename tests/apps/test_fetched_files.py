@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from lib.datastore.disk_limit import KEPT_S
-from lib.datastore.fetched_files import FetchedFiles
+from lib.datastore.fetched_files import FetchedFiles, is_whole
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
@@ -74,6 +74,20 @@ def test_what_a_killed_server_was_removing_goes(tmp_path: Path) -> None:
     (tmp_path / "1.2").rename(tmp_path / ".going-1.2")
     files.prune()
     assert studies(files) == ["1.1", "1.3", "notes"]
+
+
+def test_file_that_a_power_cut_has_emptied_is_fetched_again(tmp_path: Path) -> None:
+    """Otherwise the PET would be shorter by its last slices for as long as the file stays."""
+    files = FetchedFiles(tmp_path)
+    for uid in ("1.7", "1.8"):
+        files.keep("1.1", "1.5", image(uid))
+    path = files.path("1.1", "1.5", "1.8")
+    os.truncate(path, 0)
+    assert files.present("1.1", "1.5") == {"1.7"}
+    assert not is_whole(path)
+    files.keep("1.1", "1.5", image("1.8"))
+    assert files.present("1.1", "1.5") == {"1.7", "1.8"}
+    assert is_whole(path)
 
 
 def test_nothing_leaves_the_folder(tmp_path: Path) -> None:

@@ -69,6 +69,15 @@ def test_copies_that_nobody_has_used_go_once_there_are_too_many(app: Any, anna: 
     np.testing.assert_array_equal(read_image(Path(datastore.get_image_uri(anna.pet))).array, before.array)
 
 
+def test_copies_are_on_the_disk_before_clients_can_fetch_them(
+    app: Any, anna: SmallStudy, synced_files: set[int]
+) -> None:
+    copy = Path(app.datastore().get_image_uri(anna.pet))
+    written = {path.stat().st_ino for path in copy.parent.glob(f"*{copy.name}")}
+    assert len(written) == 2
+    assert written <= synced_files
+
+
 def test_the_copy_that_was_used_last_stays(tmp_path: Path) -> None:
     kept = ImageCopies(tmp_path, limit_bytes=30, clock=lambda: 10 * KEPT_S)
     for used, name in enumerate(("b", "ct-b", "a", "ct-a", "c", "ct-c")):

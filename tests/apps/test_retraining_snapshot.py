@@ -68,6 +68,14 @@ def test_images_are_loaded_for_one_round_and_not_kept_in_memory(
         np.testing.assert_array_equal(read_labels(case / "lesions.nii.gz").array, label.read().array)
 
 
+def test_images_are_on_the_disk_before_later_rounds_can_find_them(tmp_path: Path, synced_files: set[int]) -> None:
+    stores = annotated(tmp_path / "studies", 1)
+    write_cases(stores, stores.labels.snapshot().labels, tmp_path / "cases", tmp_path / "images")
+    written = {path.stat().st_ino for path in (tmp_path / "images").glob("*/*.nii.gz")}
+    assert written
+    assert written <= synced_files
+
+
 def test_images_of_earlier_rounds_go_once_their_case_has_no_label(tmp_path: Path) -> None:
     stores = annotated(tmp_path / "studies", 3)
     labels, images = stores.labels.snapshot().labels, tmp_path / "images"

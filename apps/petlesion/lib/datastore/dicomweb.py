@@ -20,7 +20,7 @@ from requests.auth import HTTPBasicAuth
 from lib.datastore.archive_notes import ArchiveNotes
 from lib.datastore.backoff import Backoff
 from lib.datastore.cases import Case, CtView, FoundLabel, revision_of
-from lib.datastore.fetched_files import LIMIT_BYTES, FetchedFiles, checked_uid, is_uid
+from lib.datastore.fetched_files import LIMIT_BYTES, FetchedFiles, checked_uid, is_uid, is_whole
 from lib.datastore.local import case_of, ct_view_in, why_no_case
 from petlesion.dicom.attributes import text
 from petlesion.dicom.header import PARSE_ERRORS, Instance, read_instance
@@ -338,7 +338,7 @@ class DicomWeb:
     def _object(self, study_uid: str, series_uid: str, uid: str) -> Path:
         """File of an object, which is fetched once."""
         path = self._files.path(study_uid, series_uid, uid)
-        if path.is_file():
+        if is_whole(path):
             return path
         return self._files.keep(study_uid, series_uid, self.retrieve(study_uid, series_uid, uid))
 

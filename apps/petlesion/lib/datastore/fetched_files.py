@@ -42,6 +42,14 @@ def checked_uid(text: str) -> str:
     return text
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a file is there with its content: of what came right before a power cut, the name alone may be left."""
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
 class FetchedFiles:
     """Files by study, series and object; several threads and processes may share the folder.
 
@@ -71,7 +79,7 @@ class FetchedFiles:
 
     def present(self, study_uid: str, series_uid: str) -> set[str]:
         """Objects of a series that are there."""
-        return {path.stem for path in self._series_folder(study_uid, series_uid).glob("*.dcm")}
+        return {path.stem for path in self._series_folder(study_uid, series_uid).glob("*.dcm") if is_whole(path)}
 
     def use(self, study_uid: str) -> None:
         """Note that a study is being used: it stays for an hour at least."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lib.datastore.cases import Case
 from lib.datastore.disk_limit import KEPT_S, beyond
+from petlesion.durable import sync_file
 from petlesion.nifti import write_image
 from petlesion.study import PetCt
 
@@ -62,8 +63,10 @@ class ImageCopies:
             draft = folder / path.name
             if study.ct is not None:  # first: once the PET is there, both are
                 write_image(study.ct, draft)
+                sync_file(draft)
                 draft.replace(self.ct_file(case))
             write_image(study.pet, draft)
+            sync_file(draft)
             draft.replace(path)
         return path
 

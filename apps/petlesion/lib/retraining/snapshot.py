@@ -14,7 +14,7 @@ from lib.datastore.dicomweb import ArchiveError
 from lib.datastore.labels import LabelVersion
 from lib.datastore.stores import Stores
 from petlesion.case_files import CASE_FILE
-from petlesion.durable import write_durably
+from petlesion.durable import sync_file, write_durably
 from petlesion.errors import OutputError, PetlesionError
 from petlesion.nifti import read_image, write_image, write_labels
 from petlesion.study import PetCt
@@ -119,6 +119,8 @@ def _write_images(study: PetCt, folder: Path) -> None:
         write_image(study.pet, draft / "pet.nii.gz")
         if study.ct is not None:
             write_image(study.ct, draft / "ct.nii.gz")
+        for path in draft.iterdir():
+            sync_file(path)
         shutil.rmtree(folder, ignore_errors=True)
         draft.rename(folder)
 
