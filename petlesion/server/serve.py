@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from pathlib import Path
 from petlesion.console import Display
 from petlesion.data_files import places
 from petlesion.durable import write_durably
-from petlesion.errors import UsageError
+from petlesion.errors import OutputError, UsageError
 from petlesion.networks.installed import models_folder
 from petlesion.phantom.simulate import SimulateOptions, simulate_cohort
 from petlesion.server.archive_url import checked_url
@@ -137,13 +138,15 @@ def serve(options: ServeOptions, display: Display) -> Iterator[Served]:
     ------
     UsageError
         If it cannot be started, the data folder is of other studies, or the options of retraining make no sense.
+    OutputError
+        If nothing can be written into the data folder.
     """
     if importlib.util.find_spec("monailabel") is None:
         raise UsageError("monailabel is not installed", remedy="install petlesion with the extra: server")
     if "retrain_config" in options.conf:
         read_server_options(Path(options.conf["retrain_config"]))
     _check_address(options.host, options.port)
-    options.data.mkdir(parents=True, exist_ok=True)
+    _make_writable(options.data)
     with ExitStack() as stack:
         others: tuple[Child, ...] = ()
         if options.studies is None:
@@ -161,6 +164,19 @@ def serve(options: ServeOptions, display: Display) -> Iterator[Served]:
         url = f"http://{_reached_by(options.host)}:{options.port}"
         child.wait_until_it_answers(f"{url}/info/")
         yield Served(url, studies, _viewable(url, studies), labels, log, (child, *others))
+
+
+def _make_writable(data: Path) -> None:
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=data):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"nothing can be written ({error.strerror})",
+            where=data,
+            remedy="give another --data, or free space or permissions",
+        ) from error
 
 
 def _located(studies: str) -> str:

@@ -16,10 +16,10 @@ from annotation_server import free_port, write_small_study
 from http_server import listening
 from serve_command import serving
 
-from petlesion.errors import UsageError
+from petlesion.errors import OutputError, UsageError
 from petlesion.server.orthanc import is_installed
 from petlesion.server.processes import running
-from petlesion.server.serve import SOURCE_FILE, _keep_to, _located, _viewable
+from petlesion.server.serve import SOURCE_FILE, _keep_to, _located, _make_writable, _viewable
 
 START_S = 180
 
@@ -82,6 +82,15 @@ def test_errors_are_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "missing").exists()
     (tmp_path / "retrain.yaml").write_text("run: {setps: 5}")
     assert "run.setps" in refusal(tmp_path, "--retrain-config", str(tmp_path / "retrain.yaml"))
+
+
+def test_data_folder_in_which_nothing_can_be_written_is_an_error_of_the_results(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for data in (tmp_path / "file", tmp_path / "file" / "data", Path("/proc")):
+        with pytest.raises(OutputError, match=r"nothing can be written \(.*give another --data"):
+            _make_writable(data)
+    _make_writable(tmp_path / "new" / "data")
+    assert list((tmp_path / "new" / "data").iterdir()) == []
 
 
 def test_labels_of_other_images_are_not_taken_for_those_of_these(tmp_path: Path) -> None:
