@@ -22,7 +22,7 @@ pytest.importorskip("dicomweb_client", reason="the annotation server is not inst
 
 from lib.datastore.annotations import Annotations, segmentation_of
 from lib.datastore.cases import CaseStore
-from lib.datastore.dicomweb import ArchiveError, DicomWeb
+from lib.datastore.dicomweb import LOOKED_AT_AGAIN, ArchiveError, DicomWeb
 from lib.datastore.image_ids import UnknownImageError
 from lib.datastore.labels import LabelStore, LabelVersion
 from lib.datastore.stores import Stores
@@ -332,6 +332,34 @@ def test_label_of_a_study_that_was_fetched_is_kept_while_the_server_is_away(site
     site.archive.away = False
     again.watch(after_s=600)
     assert len(site.orthanc.segmentations(anna.study)) == 1
+
+
+def test_started_again_it_looks_at_what_is_new_and_in_another_version_at_everything(site: Site) -> None:
+    """A look takes long: each start would, where there are hundreds of PETs."""
+
+    def looked_at(again: Site) -> int:
+        site.archive.asked.clear()
+        again.watch()
+        paths = {request.partition("?")[0] for request in site.archive.asked}  # a list comes in pages
+        return sum(path.endswith("/instances") for path in paths)
+
+    for name in ("anna", "ben", "carl"):
+        site.study(name)
+    series = write_small_study(site.folder / "dicom", "dora", PatientWeight=None)
+    site.orthanc.store(series.folder)
+    assert looked_at(site) == 4
+    offered, reasons = site.offered(), [case.problem for case in site.annotations.stores.cases.source.cases()]
+    again = Site(site.folder, site.orthanc, site.archive)
+    assert looked_at(again) == LOOKED_AT_AGAIN
+    site.study("erna")
+    assert looked_at(again) == LOOKED_AT_AGAIN + 1
+    assert set(offered) < set(again.offered())
+    assert set(reasons) == {case.problem for case in again.annotations.stores.cases.source.cases()}
+    notes = site.folder / "cache" / "notes" / "pets.json"
+    notes.write_text(json.dumps({**json.loads(notes.read_text()), "version": "another"}))
+    again = Site(site.folder, site.orthanc, site.archive)
+    assert len(again.offered()) == 4
+    assert looked_at(again) == 5
 
 
 @pytest.mark.parametrize("what", ["image removed", "image added", "other revision", "server fails"])

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from dicomweb_client import DICOMwebClient
 from pydicom import Dataset
 from requests.auth import HTTPBasicAuth
 
-from lib.datastore.archive_notes import ArchiveNotes
+from lib.datastore.archive_notes import ArchiveNotes, Pet
 from lib.datastore.backoff import Backoff
 from lib.datastore.cases import Case, CtView, FoundLabel, revision_of
 from lib.datastore.fetched_files import LIMIT_BYTES, FetchedFiles, checked_uid, is_uid, is_whole
@@ -52,28 +52,6 @@ class ArchiveError(PetlesionError):
 
 class ArchiveAwayError(ArchiveError):
     """It does not answer at all, or a proxy before it says so."""
-
-
-@dataclass(frozen=True)
-class _Pet:
-    """A PET series as it was looked at.
-
-    Attributes
-    ----------
-    count
-        Its images, as QIDO counts them.
-    revision
-        Of its images and the CTs of its study.
-    case
-        None where it is no case.
-    reason
-        Why it is none, as the end of a sentence.
-    """
-
-    count: str
-    revision: str
-    case: Case | None = None
-    reason: str = ""
 
 
 class DicomWeb:
@@ -113,8 +91,7 @@ class DicomWeb:
         self._client = DICOMwebClient(url, session, qido, wado, stow, timeout=TIMEOUTS_S)
         self._client.set_http_retry_params(retry=False)
         self._notes = ArchiveNotes(folder / "notes")
-        # Each is looked at as a new one as soon as the server answers.
-        self._pets = {case.image_id: _Pet("", "", case) for case in self._notes.cases()}
+        self._pets = self._notes.pets()
         self._turn = 0
         self._taken: dict[str, tuple[str, frozenset[str]]] = {}
         self._later = Backoff(clock)
@@ -141,9 +118,9 @@ class DicomWeb:
                     pet = self._later.attempt(uid, f"PET {uid} could not be looked at", look) or before
                 if pet is not None:
                     found[uid] = pet
-            known, self._pets = self.cases(), found
-            if self.cases() != known:
-                self._notes.keep_cases(self.cases())
+            known, self._pets = self._pets, found
+            if found != known:
+                self._notes.keep_pets(found)
 
     def cases(self) -> tuple[Case, ...]:
         """What the last refresh found, also one before a restart, ordered by image id."""
@@ -301,24 +278,24 @@ class DicomWeb:
         self._turn += LOOKED_AT_AGAIN
         return turn
 
-    def _look_at(self, study_uid: str, series_uid: str, count: str, before: _Pet | None) -> _Pet:
+    def _look_at(self, study_uid: str, series_uid: str, count: str, before: Pet | None) -> Pet:
         """What a PET series is, and where SUV cannot be measured in it, which is logged, why not."""
         if not (is_uid(study_uid) and is_uid(series_uid)):
             logger.warning("PET with UIDs %r, %r is not offered: these are none", study_uid[:80], series_uid[:80])
-            return _Pet(count, "", reason="its UIDs are none")
+            return Pet(count, "", reason="its UIDs are none")
         uids = self.instances(study_uid, series_uid)
         revision = revision_of([*uids, *self._cts(study_uid).items()])
         if before is not None and before.revision == revision:
             return replace(before, count=count)
         instance = self._sample(study_uid, series_uid, uids)
         if instance is None or instance.modality != "PT":
-            return _Pet(count, revision, reason="it has no readable image")
+            return Pet(count, revision, reason="it has no readable image")
         series = Series(study_uid, series_uid, "PT", (instance,))
         reason = why_no_case(series, len(uids))
         if reason:
             logger.info("PET %s is not offered: %s", series.title, reason)
-            return _Pet(count, revision, reason=reason)
-        return _Pet(count, revision, case_of(series, revision))
+            return Pet(count, revision, reason=reason)
+        return Pet(count, revision, case_of(series, revision))
 
     def _cts(self, study_uid: str) -> dict[str, str]:
         """CT series of a study, with the number of their images."""
