@@ -179,12 +179,15 @@ def _begun(before: RetrainStatus | None, config: RetrainConfig) -> RetrainStatus
 
 
 def read_status(run: Path) -> RetrainStatus | None:
-    """The status of a run; None before it has begun."""
+    """The status of a run; None before it has begun. One that cannot be read, as of another version, has failed."""
     path = run / STATUS_FILE
     if not path.is_file():
         return None
-    values = json.loads(path.read_text(encoding="utf-8"))
-    return RetrainStatus(**{**values, "stage": Stage(values["stage"])})
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return RetrainStatus(**{**values, "stage": Stage(values["stage"])})
+    except (ValueError, TypeError, KeyError) as error:
+        return RetrainStatus(Stage.FAILED, message=f"{STATUS_FILE} cannot be read ({error})")
 
 
 class _Report:

@@ -204,6 +204,32 @@ def test_a_round_that_is_killed_again_and_again_gives_way(studies: Path, models:
     assert stages(studies) == [Stage.FAILED, Stage.REFUSED]
 
 
+@pytest.mark.parametrize("damage", ["configuration", "models elsewhere", "status"])
+def test_an_interrupted_round_that_cannot_go_on_gives_way_at_once(
+    studies: Path, models: Path, tmp_path: Path, damage: str
+) -> None:
+    """After an upgrade, or another `--models`: its labels were never learned from, and no new one may come."""
+    annotate(open_folder(studies), studies, range(4))
+
+    def kill(_: RetrainStatus) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rounds_of(studies, models, held_out=0.0).carry_out(SHORT, watch=kill)
+    first = studies.parent / "work" / "round-0001"
+    if damage == "configuration":
+        (first / "retrain.yaml").write_text("option_of_another_version: 1\n")
+    elif damage == "status":
+        (first / "status.json").write_text('{"stage": "resting"}')
+    else:
+        models = Path(shutil.copytree(models, tmp_path / "elsewhere"))
+    rounds = rounds_of(studies, models, held_out=0.0)
+    status = rounds.carry_out(SHORT, at_least=0 if damage == "status" else 5)
+    assert status is not None
+    assert status.stage is Stage.REFUSED
+    assert len(stages(studies)) == (1 if damage == "status" else 2)
+
+
 def test_what_a_round_worked_with_goes_once_the_next_begins(studies: Path, models: Path) -> None:
     annotate(open_folder(studies), studies, range(4))
     rounds = rounds_of(studies, models, held_out=0.0)

@@ -128,8 +128,8 @@ class Rounds:
         self, changes: Mapping[str, Any], at_least: int, watch: WatchStatus, tell: Callable[[str], None]
     ) -> RetrainStatus | None:
         newest = self._newest()
-        if newest is None or not self._goes_on(newest, changes):
-            if self.waiting() < at_least:
+        if newest is None or not self._goes_on(newest, changes, tell):
+            if self.waiting() < at_least and not self.interrupted():
                 return None
             newest = self._begin(changes)
         status = retrain(
@@ -150,13 +150,22 @@ class Rounds:
             write_durably(folder / "left-out.json", json.dumps(left_out, indent=1).encode())
         _drop_training_of_others(folder)
 
-    def _goes_on(self, folder: Path, changes: Mapping[str, Any]) -> bool:
-        """Whether a round was killed, or would fail no better as a new one: with the same labels and options."""
+    def _goes_on(self, folder: Path, changes: Mapping[str, Any], tell: Callable[[str], None]) -> bool:
+        """Whether a round was killed, or would fail no better as a new one: with the same labels and options.
+
+        A new one begins in place of a round that this version cannot read, or whose models lie elsewhere by now.
+        """
         status = read_status(folder)
-        if status is None or status.stage is not Stage.FAILED:
-            return status is None or not status.stage.ended
-        config = self._config(self._stores.labels.snapshot(), folder, changes)
-        return read_yaml(folder / CONFIG_FILE) == config.model_dump(mode="json")
+        if status is not None and status.stage.ended:
+            return False
+        try:
+            config = parse_retrain_config(read_yaml(folder / CONFIG_FILE), folder / CONFIG_FILE)
+        except UsageError as error:
+            tell(f"{folder.name} cannot go on: {error}")
+            return False
+        if status is not None and status.stage is Stage.FAILED:
+            return config == self._config(self._stores.labels.snapshot(), folder, changes)
+        return config.models == self._models.resolve()
 
     def _begin(self, changes: Mapping[str, Any]) -> Path:
         """Take a snapshot; the round exists once both of its files do."""
