@@ -386,7 +386,7 @@ def _threshold(report: Report) -> str:
     suv = report.threshold_suv
     if suv is None:
         return "none"
-    organ = report.reference.organ
+    organ = report.threshold_organ
     return f"SUV {suv:.2f}" if organ is ReferenceOrgan.NONE else f"SUV {suv:.2f} (from the {organ})"
 
 

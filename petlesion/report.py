@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Literal
 
-from petlesion.tracers import TracerName
+from petlesion.tracers import TRACERS, TracerName
 
 SCHEMA: Final = "petlesion-report/1"
 
@@ -191,6 +191,13 @@ class Report:
         """
         own = self.method.parameters.get("threshold_suv")
         return float(own) if isinstance(own, (int, float)) else None
+
+    @property
+    def threshold_organ(self) -> ReferenceOrgan:
+        """Organ whose uptake gave `reference.threshold`; none where the tracer's own replaces a spleen's, too low."""
+        reference = self.reference
+        replaced = reference.threshold == TRACERS[TracerName(self.study.tracer)].fallback_suv
+        return ReferenceOrgan.NONE if reference.organ is ReferenceOrgan.SPLEEN and replaced else reference.organ
 
     @property
     def is_glycolysis(self) -> bool:

@@ -116,6 +116,21 @@ def test_organs_say_where_the_liver_is(study: Path, tmp_path: Path) -> None:
         assert mask[tuple(np.rint(GRID.to_index(sphere["center_mm"])).astype(int))]
 
 
+def test_source_of_the_threshold_is_the_spleen_only_where_its_own_is_used(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spleen = np.where(liver(), 1, 0).astype(np.uint8)
+    spleen[0, 25, 25] = 5  # a liver without room for a sphere, as TotalSegmentator numbers them
+    write_labels(spleen, GRID, tmp_path / "organs.nii.gz")
+    organs = ("--organs", tmp_path / "organs.nii.gz", "--tracer", "f18-fdg")
+    report = results(tmp_path / "fixed", "segment", study, "-m", "percist", *organs)
+    assert (report["reference"]["organ"], report["reference"]["threshold"]) == ("spleen", 3.0)
+    said = capsys.readouterr().out
+    assert "too low for 18F-FDG" in said
+    assert "SUV 3.00" in said
+    assert "(from the spleen)" not in said
+
+
 def test_maps_are_written_beside_the_report(study: Path, tmp_path: Path) -> None:
     write_network(tmp_path / "model")
     options = ("segment", study, "-m", "unet", "--model", tmp_path / "model")

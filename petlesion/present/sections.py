@@ -265,7 +265,7 @@ def _injection(study: PetCt) -> str:
 
 
 def _threshold(report: Report) -> str:
-    threshold, organ = report.threshold_suv, report.reference.organ
+    threshold, organ = report.threshold_suv, report.threshold_organ
     if threshold is None:
         fraction = report.method.parameters.get("fraction")
         other = "–" if fraction is None else f"{fraction:.0%} of each maximum"
@@ -274,13 +274,14 @@ def _threshold(report: Report) -> str:
 
 
 def _reference(report: Report) -> str:
-    """Normal uptake, and the threshold that follows from it, also where a network applied none."""
+    """Normal uptake, and the threshold that follows from it or replaces it, also where a network applied none."""
     threshold = report.reference.threshold
     if threshold is None:
         return _normal_uptake(report.reference)
     by_network = report.method.weights_sha256 is not None and report.threshold_suv is None
     unused = ", not applied to the lesions of the network" if by_network else ""
-    return f"{_normal_uptake(report.reference)}; threshold {threshold:.2f}{unused}"
+    replaced = "" if report.threshold_organ is report.reference.organ else ", the fixed one of the tracer"
+    return f"{_normal_uptake(report.reference)}; threshold {threshold:.2f}{replaced}{unused}"
 
 
 def _normal_uptake(reference: Reference) -> str:

@@ -182,6 +182,20 @@ def test_a_network_is_named_and_no_threshold_is_said_to_have_been_applied(tmp_pa
     assert "ab" * 32 in page
 
 
+def test_the_spleen_is_not_named_as_the_source_of_a_threshold_that_replaces_its_own(tmp_path: Path) -> None:
+    for threshold, source in ((3.0, ""), (3.21, " (spleen: mean 4.00, SD 0.27)")):
+        lesions = replace(
+            make_lesions(3),
+            reference=Reference(ReferenceOrgan.SPLEEN, 4.0, 0.27, threshold),
+            method=MethodRecord("percist", "1", None, {"threshold_suv": threshold}),
+        )
+        write(tmp_path / "report.pdf", replace(make_study(), tracer=TRACERS[TracerName.F18_FDG]), lesions)
+        (page,) = pages(tmp_path / "report.pdf")
+        assert f"Threshold SUVbw {threshold:.2f}{source} " in page
+        fixed = "" if source else ", the fixed one of the tracer"
+        assert f"spleen: mean 4.00, SD 0.27; threshold {threshold:.2f}{fixed} " in page
+
+
 @pytest.mark.parametrize("count", [60, 250])
 def test_many_lesions_continue_on_further_pages(tmp_path: Path, count: int) -> None:
     path = tmp_path / "report.pdf"
