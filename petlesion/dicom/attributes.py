@@ -62,6 +62,16 @@ def text(header: Dataset, keyword: str) -> str:
     return _single(values(header, keyword))
 
 
+def joined(header: Dataset, keyword: str) -> str:
+    """Values of a public attribute as one text, with slashes between different ones.
+
+    People write backslashes into identifiers and descriptions (LO, SH), where they separate values (PS3.5 section 6.2),
+    of which these attributes have one.
+    """
+    found = values(header, keyword)
+    return _single(found) or "/".join(found)
+
+
 def person_name(header: Dataset, keyword: str) -> str:
     """Name of a person with all its components and groups; the first where a backslash makes several of it."""
     value = header.get(keyword)

@@ -13,11 +13,11 @@ from pydicom.uid import PositronEmissionTomographyImageStorage
 from pydicom.valuerep import format_number_as_ds
 
 from petlesion import __version__
-from petlesion.dicom.attributes import items, number, parse_date, parse_time, person_name, text, values
+from petlesion.dicom.attributes import items, joined, parse_date, parse_time, person_name, text, values
 from petlesion.identifiers import derived_uid
 from petlesion.lesions import Lesions
 from petlesion.report import LesionRecord, MethodName, Report, Review
-from petlesion.study import DicomSource, PetCt
+from petlesion.study import DicomSource, Patient, PetCt
 
 MANUFACTURER = "petlesion"
 """Manufacturer and model name of the equipment that makes the objects, and of the algorithm."""
@@ -125,7 +125,7 @@ def source_header(study: PetCt) -> Dataset:
     """
     header = dicom_source(study).pet_headers[0]
     clean = Dataset()
-    _copy_patient(clean, header)
+    _copy_patient(clean, study.patient, header)
     _copy_study(clean, header)
     _add_image_reference(clean, study, header)
     clean.FrameOfReferenceUID = frame_of_reference_uid(study)
@@ -221,21 +221,21 @@ def algorithm_parameters(report: Report) -> dict[str, str]:
     return parameters | given
 
 
-def _copy_patient(clean: Dataset, header: Dataset) -> None:
+def _copy_patient(clean: Dataset, patient: Patient, header: Dataset) -> None:
     clean.PatientName = ""
-    clean.PatientID = text(header, "PatientID")
+    clean.PatientID = joined(header, "PatientID")
     clean.PatientBirthDate = _dicom_date(text(header, "PatientBirthDate"))
     sex = text(header, "PatientSex").upper()
     clean.PatientSex = sex if sex in ("M", "F", "O") else ""
     if re.fullmatch(r"\d{3}[DWMY]", text(header, "PatientAge")):
         clean.PatientAge = text(header, "PatientAge")
-    for keyword in ("PatientSize", "PatientWeight"):
-        value = number(header, keyword)
+    for keyword, value in (("PatientSize", patient.height_m), ("PatientWeight", patient.weight_kg)):
         if value is not None:
-            setattr(clean, keyword, format_number_as_ds(value))
-    for keyword in ("IssuerOfPatientID", "PatientIdentityRemoved"):
-        if text(header, keyword):
-            setattr(clean, keyword, text(header, keyword))
+            setattr(clean, keyword, format_number_as_ds(float(value)))
+    if issuer := joined(header, "IssuerOfPatientID"):
+        clean.IssuerOfPatientID = issuer
+    if removed := text(header, "PatientIdentityRemoved"):
+        clean.PatientIdentityRemoved = removed
     if methods := values(header, "DeidentificationMethod"):
         clean.DeidentificationMethod = list(methods)
     if items(header, "DeidentificationMethodCodeSequence"):
@@ -246,11 +246,11 @@ def _copy_study(clean: Dataset, header: Dataset) -> None:
     clean.StudyDate = _dicom_date(text(header, "StudyDate"))
     clean.StudyTime = _dicom_time(text(header, "StudyTime"))
     for keyword in ("StudyID", "AccessionNumber"):
-        value = text(header, keyword)
+        value = joined(header, keyword)
         setattr(clean, keyword, value if len(value) <= _SHORT_STRING else "")
     clean.ReferringPhysicianName = person_name(header, "ReferringPhysicianName")
-    if text(header, "StudyDescription"):
-        clean.StudyDescription = text(header, "StudyDescription")
+    if description := joined(header, "StudyDescription"):
+        clean.StudyDescription = description
 
 
 def _dicom_date(value: str) -> str:

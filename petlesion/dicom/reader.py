@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from petlesion.dicom.attributes import number, parse_date, person_name, text
+from petlesion.dicom.attributes import joined, number, parse_date, person_name, text
 from petlesion.dicom.body_measures import patient_height_m, patient_weight_kg
 from petlesion.dicom.elements import raw_number, raw_text
 from petlesion.dicom.pixels import read_volume
@@ -228,7 +228,7 @@ def _read_patient(header: Dataset, given_weight_kg: float | None, *, replaced: b
     except SuvError:
         weight = given_weight_kg
     return Patient(
-        patient_id=text(header, "PatientID"),
+        patient_id=joined(header, "PatientID"),
         name=person_name(header, "PatientName"),
         birth_date=parse_date(text(header, "PatientBirthDate")),
         sex=text(header, "PatientSex").upper(),

@@ -197,5 +197,6 @@ def test_odd_patient_values(tmp_path: Path) -> None:
     header.PatientBirthDate = ""
     header.PatientSize = "172"
     header.PatientSex = None
+    header.PatientID = "T1\\2"
     write_series(tmp_path, Volume(pattern(grid), grid), header)
-    assert _read(tmp_path).patient == Patient("T1", "Grünewald^Zoë^Ann^Dr", None, "", 70.0, 1.72)
+    assert _read(tmp_path).patient == Patient("T1/2", "Grünewald^Zoë^Ann^Dr", None, "", 70.0, 1.72)

@@ -31,7 +31,7 @@ from petlesion.dicom.rtstruct import build_rtstruct
 from petlesion.dicom.seg_type import SegType
 from petlesion.dicom.segmentation import build_segmentation
 from petlesion.report import MethodRecord, Review
-from petlesion.study import PetCt
+from petlesion.study import Patient, PetCt
 from petlesion.volume import Grid
 
 GRID = axial_grid((12, 9, 7))
@@ -293,10 +293,23 @@ def test_of_several_values_none_is_lost_or_misspelt() -> None:
         header.PatientIdentityRemoved = "YES"
         header.DeidentificationMethod = ["Names removed", "Dates shifted"]
         header.PatientName, header.ReferringPhysicianName = "Doe^John\\Doe^Jane", "House^G\\Wilson^J"
+        header.PatientID, header.IssuerOfPatientID, header.StudyDescription = "12\\34", "A\\B", "PET\\CT\\PET"
+        header.StudyID, header.AccessionNumber = "1\\2", "0123456789\\012345"
 
     dataset = reread(build(make_study(GRID, change=repeat), balls(GRID, *TWO_BALLS)))
     assert list(dataset.DeidentificationMethod) == ["Names removed", "Dates shifted"]
     assert (str(dataset.PatientName), str(dataset.ReferringPhysicianName)) == ("Doe^John", "House^G")
+    assert (dataset.PatientID, dataset.IssuerOfPatientID, dataset.StudyDescription) == ("12/34", "A/B", "PET/CT/PET")
+    assert (dataset.StudyID, dataset.AccessionNumber) == ("1/2", "")  # the latter would be too long for SH
+
+
+def test_weight_and_height_are_those_that_suv_was_computed_with() -> None:
+    def in_grams_and_centimetres(header: Dataset, _k: int) -> None:
+        header.PatientWeight, header.PatientSize = "70100", "168.3"
+
+    study = replace(make_study(GRID, change=in_grams_and_centimetres), patient=Patient(weight_kg=70.1, height_m=1.683))
+    dataset = reread(build(study, balls(GRID, *TWO_BALLS)))
+    assert (dataset.PatientWeight, dataset.PatientSize) == (70.1, 1.683)
 
 
 def test_objects_without_content_are_refused() -> None:
