@@ -162,7 +162,9 @@ class LesionsPanel:
 
     def select(self, number: int) -> None:
         """Click on a lesion in the list."""
-        self.page.locator(f'.petlesion tbody tr:has(input[aria-label="Tick {number}"]) td').nth(1).click()
+        row = f'.petlesion tbody tr:has(input[aria-label="Tick {number}"])'
+        self.page.locator(f"{row} td").nth(1).click()
+        self.page.locator(f'{row}[aria-current="true"]').wait_for()
         self.page.wait_for_timeout(700)
 
     def mark(self, number: int) -> None:

@@ -61,7 +61,7 @@ export function LesionList() {
                 key={lesion.value}
                 ref={lesion.value === active ? chosen : undefined}
                 className={lesion.value === active ? 'active' : ''}
-                aria-selected={lesion.value === active}
+                aria-current={lesion.value === active}
                 onClick={() => editor.select(lesion.value)}
               >
                 <td>
