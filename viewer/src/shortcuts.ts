@@ -12,6 +12,13 @@ const TYPING = 'input:not([type="checkbox"], [type="range"]), textarea, select, 
 /** Keys with Ctrl that mean the case there, too; the others mean the text. */
 const ANYWHERE = ['s', 'enter'];
 
+/** Signs that some keyboards have behind Option, or behind AltGr, which is Ctrl with Alt. */
+const SIGNS = ['[', ']'];
+/** Letters of other scripts, whose keys count by their place. */
+const NOT_LATIN = /^(?![\p{Script=Latin}\p{Script=Common}])\p{L}/u;
+/** What is at places that have another name than their sign. */
+const PLACES: Record<string, string> = { BracketLeft: '[', BracketRight: ']' };
+
 export function listen(open: OpenCase, editor: Editor, casework: Casework): () => void {
   const { store } = open;
   const resize = (by: number) => {
@@ -51,11 +58,11 @@ export function listen(open: OpenCase, editor: Editor, casework: Casework): () =
   };
   const listener = (event: KeyboardEvent) => {
     const typing = event.target instanceof Element && event.target.closest(TYPING);
-    const held = event.ctrlKey || event.metaKey;
-    // A browser that fills in a name says so by a key event that has no key.
-    const key = (held && event.shiftKey ? 'shift+' : '') + event.key?.toLowerCase();
+    const sign = SIGNS.includes(event.key);
+    const held = event.metaKey || (event.ctrlKey && !(sign && event.altKey));
+    const key = (held && event.shiftKey ? 'shift+' : '') + named(event);
     const action = (held ? control : plain)[key];
-    if (!action || event.altKey || (typing && !(held && ANYWHERE.includes(key)))) {
+    if (!action || (event.altKey && !sign) || (typing && !(held && ANYWHERE.includes(key)))) {
       return;
     }
     event.preventDefault();
@@ -66,4 +73,11 @@ export function listen(open: OpenCase, editor: Editor, casework: Casework): () =
   };
   window.addEventListener('keydown', listener, { capture: true });
   return () => window.removeEventListener('keydown', listener, { capture: true });
+}
+
+/** The key by its letter or sign, which German and French keyboards have at other places. */
+function named({ key, code }: KeyboardEvent): string | undefined {
+  const place = NOT_LATIN.test(key) ? (PLACES[code] ?? code.replace('Key', '')) : undefined;
+  // A browser that fills in a name says so by a key event that has no key.
+  return (place ?? key)?.toLowerCase();
 }

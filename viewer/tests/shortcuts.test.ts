@@ -93,6 +93,56 @@ it('where text is written, keys save and submit the case, and leave undo to the 
   await end();
 });
 
+it('keys of other scripts count by their place, and all others by what they write', async () => {
+  const { open, editor, casework, end } = opened();
+  const stop = listen(open, editor, casework);
+  await casework.begin();
+  const use = vi.spyOn(editor, 'use').mockReturnValue();
+  const tool = (key: string, code: string, more: object = {}) => {
+    use.mockClear();
+    press(key, { code, ...more });
+    return use.mock.calls[0]?.[0];
+  };
+  expect(tool('с', 'KeyC')).toBe('click'); // Cyrillic es
+  expect(tool('σ', 'KeyS')).toBe('scissors');
+  expect(tool('b', 'KeyN')).toBe('brush'); // Dvorak
+  expect(tool('ü', 'KeyB')).toBeUndefined();
+  expect(tool('µ', 'KeyB')).toBeUndefined(); // of German keyboards, with AltGr
+  expect(tool('с', 'KeyC', { altKey: true })).toBeUndefined();
+  const [undone, redone, merged] = (['undo', 'redo', 'merge'] as const).map((name) => vi.spyOn(editor, name));
+  press('я', { ...control, code: 'KeyZ' });
+  expect(undone).toHaveBeenCalledOnce();
+  press('Я', { ...control, code: 'KeyZ', shiftKey: true });
+  press('y', { ...control, code: 'KeyZ' }); // German
+  expect(redone).toHaveBeenCalledTimes(2);
+  expect(undone).toHaveBeenCalledOnce();
+  press(',', { code: 'KeyM' }); // French
+  expect(merged).not.toHaveBeenCalled();
+  stop();
+  await end();
+});
+
+it('the size of the brush follows brackets however a keyboard writes them', async () => {
+  const { open, store, editor, casework, end } = opened();
+  const stop = listen(open, editor, casework);
+  await casework.begin();
+  const brush = vi.spyOn(editor, 'brush').mockReturnValue();
+  const grown = (key: string, more: object) => {
+    brush.mockClear();
+    press(key, more);
+    return brush.mock.calls.length && brush.mock.calls[0]![0] - store.state.radius;
+  };
+  expect(grown(']', { code: 'BracketRight' })).toBe(1);
+  expect(grown(']', { code: 'Digit9' })).toBe(1); // AltGr on Linux
+  expect(grown(']', { code: 'Digit9', ctrlKey: true, altKey: true })).toBe(1); // AltGr on Windows
+  expect(grown('[', { code: 'Digit5', altKey: true })).toBe(-1); // Option on a Mac
+  expect(grown('х', { code: 'BracketLeft' })).toBe(-1); // Cyrillic
+  expect(grown(']', { code: 'BracketRight', metaKey: true })).toBe(0); // the browser's
+  expect(grown('‘', { code: 'BracketRight', altKey: true })).toBe(0);
+  stop();
+  await end();
+});
+
 it('a name that the browser fills in is no key', async () => {
   const { open, editor, casework, end } = opened();
   const add = vi.spyOn(window, 'addEventListener');
