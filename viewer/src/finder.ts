@@ -119,7 +119,7 @@ export class Finder {
   async place(world: Vector): Promise<void> {
     await this.open.attempts.make(texts.tool.reference, async () => {
       this.refer(await this.open.whileOpen(server.reference(this.open.image, world)));
-      this.store.set({ sphere: world, note: texts.placed, cut: true });
+      this.store.set({ sphere: world, note: texts.placed, cut: this.lesions.empty });
     });
     this.refer(this.store.state.reference); // back, where it could not be placed
   }

@@ -42,7 +42,7 @@ export interface State {
   reference?: Reference;
   /** Centre of the reference sphere that the annotator has placed: models go by it, and look for none. */
   sphere?: Vector;
-  /** Whether lesions end at the threshold of the reference; a network is only shown it. */
+  /** Whether lesions end at the threshold of the reference, or there are none yet; a network is only shown it. */
   cut: boolean;
   active: number;
   marked: ReadonlySet<number>;

@@ -35,11 +35,23 @@ describe('a Run', () => {
       await finder.run('fixed');
       expect(store.state.cut).toBe(cut);
     }
-    await finder.place([1, 2, 3]);
-    expect(store.state.cut).toBe(true);
     expect(texts.reference('liver', 2.67, 4.58, true)).toBe('liver: mean SUV 2.67, threshold 4.58');
     expect(texts.reference('liver', 2.67, 4.58, false)).toContain('do not end there');
     expect(texts.reference('none', null, 3, true)).toBe('no reference organ, threshold 3.00');
+    await end();
+  });
+
+  it('is needed before lesions end at the threshold of a reference that the annotator has placed', async () => {
+    const { server, store, finder, casework, end } = opened();
+    await casework.begin();
+    await finder.place([1, 2, 3]);
+    expect(store.state.cut).toBe(true); // of no lesion
+    for (const threshold of [null, 4.5]) {
+      server.threshold = threshold;
+      await finder.run('fixed');
+      await finder.place([1, 2, 3]);
+      expect(store.state.cut).toBe(false);
+    }
     await end();
   });
 
