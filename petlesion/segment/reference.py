@@ -37,6 +37,7 @@ LIVER_SPHERES = 3
 EXCRETING_LIVER_SUV = 8.0
 """SUVmean of a liver that excretes the tracer: between PSMA-11, 5.4 (SD 1.7), and PSMA-1007, 11.7 (SD 3.9)."""
 
+BY_HAND_WARNING = "the reference sphere was placed by hand"
 UNKNOWN_TRACER_WARNING = (
     "the tracer is not known: normal liver is taken for its reference, as with FDG, DOTATATE and PSMA-11 "
     "(name it with --tracer)"
@@ -130,7 +131,7 @@ def _by_hand(study: PetCt, point_mm: tuple[float, float, float]) -> tuple[Refere
     reference = _reference(study.pet, ReferenceOrgan.LIVER, [Sphere((x, y, z), SPHERE_RADIUS_MM)], LIVER_RULE)
     if (reference.threshold or 0.0) <= 0:
         raise UsageError(f"{place} holds no uptake", remedy=remedy)
-    warnings = ["the reference sphere was placed by hand"]
+    warnings = [BY_HAND_WARNING]
     excretion = _excretion(study.tracer, reference.mean)
     if excretion:
         warnings.append(

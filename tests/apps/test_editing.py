@@ -16,7 +16,8 @@ pytest.importorskip("monailabel", reason="needs MONAI Label")
 from annotated_folder import open_folder
 from annotation_server import PET_GRID, Site, small_suv, write_small_study
 from lib.datastore.annotations import Annotations
-from lib.editing import stored
+from lib.editing import referred, stored
+from lib.infers.tasks import Job, all_tasks
 
 from petlesion.nifti import write_labels
 from petlesion.nrrd import read_nrrd, write_nrrd
@@ -64,10 +65,29 @@ def test_reference_that_a_person_places_is_that_of_the_models(site: Site) -> Non
     assert (reference["organ"], reference["mean"]) == ("liver", pytest.approx(1.0, abs=0.01))
     form = {"params": json.dumps({"liver_sphere_mm": [x, y, z]})}
     answer = requests.post(f"{site.url}/infer/percist?image={pet}&output=json", data=form, timeout=60)
-    assert answer.json()["reference"] == reference
+    assert answer.json()["reference"] | {"warnings": []} == reference
     wrong = {"params": json.dumps({"liver_sphere_mm": [x, "left"]})}
     answer = requests.post(f"{site.url}/infer/percist?image={pet}&output=json", data=wrong, timeout=60)
     assert (answer.status_code, "liver_sphere_mm" in answer.json()["detail"]) == (400, True)
+
+
+def test_sphere_and_click_warn_of_a_liver_that_excretes_the_tracer(tmp_path: Path) -> None:
+    """The sphere, and each click that ends at the threshold of the reference, whether it was placed or not."""
+    study = write_small_study(tmp_path / "dicom", "anna")
+    annotations = Annotations(open_folder(tmp_path / "dicom"))
+    point = tuple(map(float, PET_GRID.to_world(np.array([20.0, 30.0, 20.0]))))
+    assert referred(annotations, study.pet, point)["warnings"] == []
+    (warning,) = referred(annotations, study.pet, point, "f18-psma1007")["warnings"]
+    assert "SUV 3 would be used without it" in warning
+
+    click = all_tasks(tmp_path)["click"]
+    pet, grid = annotations.open(study.pet)
+    hottest = np.unravel_index(np.argmax(pet.pet.array), grid.shape)
+    request = {"boundary": "percist", "tracer": "f18-psma1007", "foreground": [[int(i) for i in hottest[::-1]]]}
+    for more, expected in (({"liver_sphere_mm": point}, warning), ({}, "the fixed threshold SUV 3 is used")):
+        for _ in range(2):
+            _, result = click({"job": Job(pet, grid, request | more, tmp_path / "results")})
+            assert expected in result["warnings"][-1]
 
 
 def test_empty_map_has_no_lesion(site: Site, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ import { isInHand } from './tools';
 export class Finder {
   /** Takes the spheres away that are drawn. */
   private undraw = () => {};
+  /** Warnings that a Run or a click has told: later clicks do not repeat them. */
+  private readonly told = new Set<string>();
 
   constructor(
     private readonly open: OpenCase,
@@ -44,8 +46,9 @@ export class Finder {
       // More cannot be told apart in the map: the server says what they have become.
       const apart = lesions.length <= MAX_LESIONS;
       await this.load(label, apart ? lesions : undefined, known);
-      const warnings = [...(apart ? [] : [texts.asOne]), ...result.warnings, ...result.suv.warnings];
-      this.store.set({ preLabel: model, note: [texts.found(lesions.length, model), ...warnings].join(' '), cut: result.threshold_suv !== null });
+      const said = [texts.found(lesions.length, model), ...(apart ? [] : [texts.asOne]), ...warningsOf(result)];
+      warningsOf(result).forEach((warning) => this.told.add(warning));
+      this.store.set({ preLabel: model, note: said.join(' '), cut: result.threshold_suv !== null });
       this.refer(result.reference);
     });
   }
@@ -112,14 +115,20 @@ export class Finder {
       const known = new Map(this.lesions.knownBut([free]));
       this.lesions.edit(map, edit, lesions, whole ? known.set(free, grown) : known);
       this.editor.select(free, false);
+      const fresh = warningsOf(result).filter((warning) => !this.told.has(warning));
+      fresh.forEach((warning) => this.told.add(warning));
+      this.store.set({ note: fresh.join(' ') });
     });
   }
 
   /** Takes normal uptake from a sphere at a point; models and clicks go by it from then on. */
   async place(world: Vector): Promise<void> {
     await this.open.attempts.make(texts.tool.reference, async () => {
-      this.refer(await this.open.whileOpen(server.reference(this.open.image, world)));
-      this.store.set({ sphere: world, note: texts.placed, cut: this.lesions.empty });
+      const { image, store } = this.open;
+      const asked = server.reference(image, world, store.state.otherTracer);
+      const { warnings, ...reference } = await this.open.whileOpen(asked);
+      this.refer(reference);
+      store.set({ sphere: world, note: [texts.placed, ...warnings].join(' '), cut: this.lesions.empty });
     });
     this.refer(this.store.state.reference); // back, where it could not be placed
   }
@@ -146,4 +155,9 @@ export class Finder {
     this.undraw = this.open.viewports.reference(reference?.spheres ?? [], moved);
     this.store.set({ reference });
   }
+}
+
+/** What has to be known about a result. */
+function warningsOf({ warnings, suv }: server.Measured): string[] {
+  return [...warnings, ...suv.warnings];
 }

@@ -125,9 +125,9 @@ export const reserve = async (image: string, client_id: string, instead_of: stri
 export const measure = async (image: string, label: Blob): Promise<Measured> =>
   (await ask(`/lesions/measure?${query({ image })}`, { method: 'POST', body: label })).json();
 
-/** The reference of a sphere in the liver at a world point. */
-export const reference = async (image: string, [x, y, z]: Vector): Promise<Reference> =>
-  (await ask(`/lesions/reference?${query({ image, x: String(x), y: String(y), z: String(z) })}`)).json();
+/** The reference of a sphere in the liver at a world point; the tracer is that of the image where it is empty. */
+export const reference = async (image: string, [x, y, z]: Vector, tracer: string): Promise<Reference & { warnings: string[] }> =>
+  (await ask(`/lesions/reference?${query({ image, x: String(x), y: String(y), z: String(z), tracer })}`)).json();
 
 export const storedLabel = async (image: string, tag: string): Promise<ArrayBuffer> =>
   (await ask(`/lesions/label?${query({ image, tag })}`)).arrayBuffer();

@@ -100,6 +100,38 @@ it('a click that grows a lesion no longer says that there was nothing to add', a
   await end();
 });
 
+it('what has to be known about a threshold is told where the sphere is placed, and by the first click that ends at it', async () => {
+  const { server, store, editor, finder, casework, end } = opened();
+  await casework.begin();
+  store.set({ otherTracer: 'f18-psma1007' });
+  server.warnings = ['normal liver is no reference for 18F-PSMA-1007'];
+  await finder.place([1, 2, 3]);
+  expect(server.asked.at(-1)).toContain('tracer=f18-psma1007');
+  expect(store.state.note).toBe(`${texts.placed} ${server.warnings[0]}`);
+  const notes = [];
+  for (const more of [[], [], ['An activity of 10 MBq is implausible, but used.']]) {
+    server.suvWarnings = more;
+    await finder.click([0, 1, 0]);
+    notes.push(store.state.note);
+    editor.undo();
+  }
+  expect(notes).toEqual([server.warnings[0], '', server.suvWarnings[0]]);
+  await end();
+});
+
+it('a click does not repeat what a Run has told', async () => {
+  const { server, store, finder, casework, end } = opened();
+  await casework.begin();
+  server.warnings = ['the tracer is not known'];
+  for (let n = 0; n < 2; n++) {
+    await finder.run('fixed');
+    expect(store.state.note).toContain(server.warnings[0]);
+  }
+  await finder.click([0, 1, 0]);
+  expect(store.state).toMatchObject({ note: '', lesions: [{ value: 1 }, { value: 2 }] });
+  await end();
+});
+
 it('a reference that was placed goes with each Run, until the annotator leaves it to the models again', async () => {
   const { server, open, store, finder, casework, end } = opened();
   await casework.begin();

@@ -44,6 +44,8 @@ export class Server {
   /** What the model `fixed` says. */
   lesions: object[] = [{ id: 1, ...FOUND }];
   tracer = 'f18-fdg';
+  /** What has to be known about a reference, or a result. */
+  warnings: string[] = [];
   /** What was assumed about the header. */
   suvWarnings: string[] = [];
   /** SUV at which it cuts. */
@@ -73,6 +75,8 @@ export class Server {
           grid: GRID,
           suv: { factor: this.factor },
         });
+      case '/lesions/reference':
+        return Response.json({ organ: 'liver', mean: 2, threshold: 4, spheres: [], warnings: this.warnings });
       case '/lesions/label':
         return new Response(await this.file(this.stored.filter((label) => label.tag === tag).at(-1)!.voxels));
       case '/datastore/label':
@@ -99,7 +103,7 @@ export class Server {
   private async found(label: Uint8Array, lesions: object[]): Promise<Response> {
     const body = new FormData();
     const suv = { factor: this.factor, warnings: this.suvWarnings };
-    const said = { lesions, reference: { spheres: [] }, warnings: [], suv, threshold_suv: this.threshold };
+    const said = { lesions, reference: { spheres: [] }, warnings: this.warnings, suv, threshold_suv: this.threshold };
     body.set('params', JSON.stringify(said));
     body.set('image', await this.file(label));
     return new Response(body);

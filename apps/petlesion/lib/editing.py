@@ -2,7 +2,8 @@
 
 - `POST /lesions/measure?image=ID`, body an NRRD label map on the grid of the PET: the numbers of `petlesion measure`,
   with `value`, what each lesion has in the map, beside its `id`.
-- `GET /lesions/reference?image=ID&x=X&y=Y&z=Z`: the reference of a sphere in the liver at an LPS point, mm.
+- `GET /lesions/reference?image=ID&x=X&y=Y&z=Z`: the reference of a sphere in the liver at an LPS point, mm, and
+  `warnings`; `tracer` is the option of the models.
 - `GET /lesions/label?image=ID&tag=TAG`: the current label as NRRD on the grid of the PET.
 - `PUT /lesions/reservation?image=ID&client_id=WHO`: who has the case; it becomes this client's where nobody has it, or
   whoever `instead_of` names: the same person under another name.
@@ -22,19 +23,21 @@ from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from numpy.typing import NDArray
 
 from lib.activelearning.reservations import Reservations
+from lib.configs.options import Parameters
 from lib.datastore.annotations import Annotations
 from lib.datastore.image_ids import is_safe_name
 from lib.datastore.labels import FINAL
 from lib.datastore.submissions import MAX_VALUES, read_submission
 from lib.endpoints import as_http
 from lib.infers.results import describe
+from lib.infers.tasks import as_tracer
 from petlesion import __version__
 from petlesion.lesions import LABEL_DTYPE, Lesions
 from petlesion.measure.biomarkers import measure
 from petlesion.nrrd import write_nrrd
-from petlesion.report import MethodRecord, Review
+from petlesion.report import MethodName, MethodRecord, Review
 from petlesion.segment.components import label_components
-from petlesion.segment.reference import find_reference
+from petlesion.segment.reference import BY_HAND_WARNING, find_reference
 from petlesion.study import PetCt
 from petlesion.volume import Volume
 
@@ -60,8 +63,8 @@ def install_editing(app: FastAPI, annotations: Annotations, reservations: Reserv
         return dict(await run(measured, annotations, _name(image), await _body(request)))
 
     @router.get("/reference")
-    async def reference(image: str, x: float, y: float, z: float) -> dict[str, Any]:
-        return dict(await run(referred, annotations, _name(image), (x, y, z)))
+    async def reference(image: str, x: float, y: float, z: float, tracer: str = "") -> dict[str, Any]:
+        return dict(await run(referred, annotations, _name(image), (x, y, z), tracer))
 
     @router.get("/label", response_model=None)
     async def label(image: str, tag: str = FINAL) -> Response:
@@ -122,11 +125,31 @@ def without_gaps(labels: NDArray[np.uint16]) -> tuple[NDArray[np.uint16], list[i
     return numbers[labels], values.tolist()
 
 
-def referred(annotations: Annotations, image: str, point_mm: tuple[float, float, float]) -> dict[str, Any]:
-    """Reference as in `report.json`, of one sphere that a person has placed; `point_mm` is LPS (x, y, z)."""
+def referred(
+    annotations: Annotations, image: str, point_mm: tuple[float, float, float], tracer: str = ""
+) -> dict[str, Any]:
+    """Reference of one sphere that a person has placed.
+
+    Parameters
+    ----------
+    annotations
+        Images.
+    image
+        Id of a PET.
+    point_mm
+        LPS (x, y, z).
+    tracer
+        Option of the models; empty for that of the image.
+
+    Returns
+    -------
+    dict
+        `reference` of `report.json`; and `warnings`, without the one that the sphere was placed by hand.
+    """
     study, _ = annotations.open(image)
-    reference, _ = find_reference(study, liver_sphere_mm=point_mm)
-    return asdict(reference)
+    study = as_tracer(study, Parameters(MethodName.PERCIST, {"tracer": tracer}))
+    reference, warnings = find_reference(study, liver_sphere_mm=point_mm)
+    return asdict(reference) | {"warnings": [warning for warning in warnings if warning != BY_HAND_WARNING]}
 
 
 def stored(annotations: Annotations, image: str, tag: str) -> bytes:

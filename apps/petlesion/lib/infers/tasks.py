@@ -58,16 +58,16 @@ class References:
     """Reference regions that were found already, as long as their study is loaded: a click need not search again."""
 
     def __init__(self) -> None:
-        self._found: WeakKeyDictionary[PetCt, dict[TracerName, Reference]] = WeakKeyDictionary()
+        self._found: WeakKeyDictionary[PetCt, dict[TracerName, tuple[Reference, tuple[str, ...]]]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
-    def of(self, study: PetCt, as_tracer: PetCt) -> Reference:
-        """Reference of a study, read as another tracer where the user says so."""
-        name = as_tracer.tracer.name
+    def of(self, study: PetCt, as_read: PetCt) -> tuple[Reference, tuple[str, ...]]:
+        """Reference of a study, read as another tracer where the user says so, and what to know about it."""
+        name = as_read.tracer.name
         with self._lock:
             known = self._found.setdefault(study, {}).get(name)
         if known is None:
-            known, _ = find_reference(as_tracer)
+            known = find_reference(as_read)
             with self._lock:
                 self._found[study][name] = known
         return known
@@ -130,7 +130,7 @@ class ThresholdTask(LesionTask):
 
     def find(self, job: Job, parameters: Parameters) -> Lesions:
         """Lesions by the method."""
-        return segment(_as_tracer(job.study, parameters), parameters.segment_options(self._method))
+        return segment(as_tracer(job.study, parameters), parameters.segment_options(self._method))
 
 
 class NetworkTask(LesionTask):
@@ -167,7 +167,7 @@ class NetworkTask(LesionTask):
             mirror=parameters.flag("mirror"),
             min_volume_ml=parameters.number("min_volume_ml", 0, 1000),
         )
-        study = _as_tracer(job.study, parameters)
+        study = as_tracer(job.study, parameters)
         sphere = parameters.liver_sphere_mm
         version = self._registry.current()
         key = (version.sha256, options, study.tracer.name, sphere)
@@ -216,10 +216,12 @@ class ClickTask(LesionTask):
             given = {"tracer": parameters.choice("tracer"), "liver_sphere_mm": parameters.liver_sphere_mm}
             found = self._network.find(job, Parameters("unet", given))
             return choose_at_points(job.study, found, foreground, background)
-        study = _as_tracer(job.study, parameters)
+        study = as_tracer(job.study, parameters)
         options = parameters.segment_options(MethodName(boundary))
         if options.method is MethodName.PERCIST and options.liver_sphere_mm is None:
-            options = replace(options, reference=self._references.of(job.study, study))
+            reference, warnings = self._references.of(job.study, study)
+            grown = grow_at_points(study, replace(options, reference=reference), foreground, background)
+            return replace(grown, warnings=(*warnings, *grown.warnings))
         return grow_at_points(study, options, foreground, background)
 
 
@@ -246,7 +248,8 @@ def all_tasks(models: Path) -> dict[str, LesionTask]:
     return {task.name: task for task in tasks}
 
 
-def _as_tracer(study: PetCt, parameters: Parameters) -> PetCt:
+def as_tracer(study: PetCt, parameters: Parameters) -> PetCt:
+    """The study with the tracer that the user names, if any."""
     name = parameters.tracer
     return study if name is None else replace(study, tracer=TRACERS[name])
 
