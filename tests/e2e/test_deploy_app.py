@@ -319,11 +319,23 @@ def test_folders_without_permission_end_a_run_before_it_computes(study: Path, ou
     assert not any(line["event"] == "graph starts" for line in lines(result.stdout))
 
 
-def test_error_that_nobody_foresaw_has_a_code_and_no_traceback(study: Path, tmp_path: Path) -> None:
+def test_output_below_a_folder_that_may_not_be_entered_is_no_surprise(study: Path, tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir(mode=0)
     result = run_obeying_permissions(study, tmp_path / "locked" / "out")
+    assert result.returncode == ExitCode.OUTPUT, result.stdout
+    assert "raised_at" not in lines(result.stdout)[-1]
+    assert result.stderr == ""
+
+
+def test_error_that_nobody_foresaw_has_a_code_and_no_traceback(study: Path, out: Path, tmp_path: Path) -> None:
+    """Such as an installation that is broken."""
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "highdicom.py").write_text("raise RuntimeError('a library is broken')")
+    result = run(study, out, PYTHONPATH=str(tmp_path / "broken"))
     assert result.returncode == ExitCode.SEGMENTATION
-    assert lines(result.stdout)[-1]["raised_at"]
+    assert [line["raised_at"].endswith("highdicom.py:1") for line in lines(result.stdout) if "raised_at" in line] == [
+        True
+    ]
     assert result.stderr == ""
 
 
