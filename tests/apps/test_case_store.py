@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from annotation_server import write_small_study
 from lib.datastore import local
 from lib.datastore.annotations import Annotations
 from lib.datastore.cases import CaseStore
@@ -54,6 +55,13 @@ def test_nifti_files_are_cases_with_their_ct(tmp_path: Path) -> None:
     assert study.ct.array.shape == GRID.shape
     assert np.median(study.ct.array) == 40
     assert store.load("two").ct is None
+
+
+def test_studies_of_an_id_with_a_backslash_are_of_one_patient(tmp_path: Path) -> None:
+    """Else training and validation could share the patient."""
+    for name in ("first", "second"):
+        write_small_study(tmp_path, name, PatientID="12\\7")
+    assert [case.patient_id for case in CaseStore(LocalFolder(tmp_path)).cases()] == ["12/7", "12/7"]
 
 
 def test_linked_studies_are_cases_and_loops_and_dangling_links_are_passed_over(tmp_path: Path) -> None:

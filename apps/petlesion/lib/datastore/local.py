@@ -15,7 +15,7 @@ from pydicom import dcmread
 
 from lib.datastore.cases import Case, CtView, FoundLabel, file_key, revision_of
 from lib.datastore.image_ids import UnknownImageError, is_safe_name
-from petlesion.dicom.attributes import number, text, values
+from petlesion.dicom.attributes import joined, number, text, values
 from petlesion.dicom.header import PARSE_ERRORS
 from petlesion.dicom.reader import SeriesChoice, read_dicom
 from petlesion.dicom.scan import DicomIndex, Series, files_below, scan
@@ -275,7 +275,7 @@ def case_of(series: Series, revision: str) -> Case:
         logger.warning("PET %s is not offered for annotation: %s", series.uid, problem)
     return Case(
         image_id=series.uid,
-        patient_id=text(header, "PatientID") or series.study_uid,
+        patient_id=joined(header, "PatientID") or series.study_uid,
         tracer=identify_tracer(header).tracer.name,
         study_uid=series.study_uid,
         study_date=text(header, "StudyDate"),
