@@ -174,7 +174,7 @@ def _begun(before: RetrainStatus | None, config: RetrainConfig) -> RetrainStatus
     if before is None:
         return RetrainStatus(Stage.PREPARE, labels_sha256=config.labels_sha256)
     if before.stage is Stage.FAILED:
-        return replace(before, stage=Stage.PREPARE, message="", resumed=0)
+        return replace(before, stage=Stage.PREPARE, message="", resumed=0, labels_sha256=config.labels_sha256)
     return replace(before, resumed=before.resumed + 1)
 
 

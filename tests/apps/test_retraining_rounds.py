@@ -227,6 +227,7 @@ def test_an_interrupted_round_that_cannot_go_on_gives_way_at_once(
     status = rounds.carry_out(SHORT, at_least=0 if damage == "status" else 5)
     assert status is not None
     assert status.stage is Stage.REFUSED
+    assert status.labels_sha256 == open_folder(studies).labels.snapshot().sha256
     assert len(stages(studies)) == (1 if damage == "status" else 2)
 
 
