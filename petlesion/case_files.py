@@ -39,7 +39,7 @@ class CaseFacts:
 
 
 def image_file(folder: Path, name: str) -> Path | None:
-    """File of an image, `PET` or `CT`: of the endings of NIfTI the first that exists; None where there is none."""
+    """File of an image, such as `PET`: of the endings of NIfTI the first that exists; None where there is none."""
     return next((path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()), None)
 
 

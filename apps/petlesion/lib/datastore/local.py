@@ -15,6 +15,7 @@ from pydicom import dcmread
 
 from lib.datastore.cases import Case, CtView, FoundLabel, file_key, revision_of
 from lib.datastore.image_ids import UnknownImageError, is_safe_name
+from petlesion.case_files import image_file
 from petlesion.dicom.attributes import joined, number, text, values
 from petlesion.dicom.header import PARSE_ERRORS
 from petlesion.dicom.reader import SeriesChoice, read_dicom
@@ -183,8 +184,7 @@ class LocalFolder:
         return (path, *(each for each in others if each is not None and each.is_file()))
 
     def _nifti_ct(self, image_id: str) -> Path | None:
-        candidates = (self.folder / CT_FOLDER / f"{image_id}{ending}" for ending in SUFFIXES)
-        return next((path for path in candidates if path.is_file()), None)
+        return image_file(self.folder / CT_FOLDER, image_id)
 
     def _dicom_tree(self) -> dict[str, str]:
         """Files that may be DICOM, with size and time: what a new scan would look at."""
