@@ -27,7 +27,7 @@ test: export OMP_NUM_THREADS := 2
 test: export OPENBLAS_NUM_THREADS := 2
 test: export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS := 2
 test: env system-tools javascript-tools nnunet-tools ## run all tests with coverage; options for pytest: make test ARGS="-k suv"
-	$(python) -m pytest --cov --cov-report=term:skip-covered --durations=10 --durations-min=5 $(ARGS)
+	@scripts/tests.sh $(ARGS)
 
 lint: env ## check style, types and spelling
 	@status=0; for check in "ruff check" "ruff format --check" mypy codespell; do \
