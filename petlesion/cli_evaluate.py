@@ -40,7 +40,7 @@ def evaluate(
       petlesion evaluate --pred RESULTS --truth COHORT --min-iou 0.1
       petlesion evaluate --pred UNET --against PERCIST --truth COHORT --plots FIGURES
     """
-    from petlesion.evaluate.cohort import by_tracer, evaluate_folders, tabulate
+    from petlesion.evaluate.cohort import by_tracer, evaluate_folders, tabulate, without_confidence
     from petlesion.evaluate.comparison import compare
     from petlesion.evaluate.patients import Rules
 
@@ -68,7 +68,8 @@ def evaluate(
         document["plots"] = [str(path) for path in drawn]
         print(json.dumps(document, indent=2, allow_nan=False))
         return
-    notes = [f"drawn: {', '.join(path.name for path in drawn)}"] if drawn else []
+    notes = [*table.notes, *(f"--against: {note}" for note in without_confidence(other or ()))]
+    notes += [f"drawn: {', '.join(path.name for path in drawn)}"] if drawn else []
     print_table(_summary(table), notes)
     if tracers:
         _print_tracers(tracers)

@@ -35,6 +35,8 @@ class CohortTable:
         Agreement of volume and uptake; None with fewer than two patients, or without PET.
     ratings
         How many patients got each rating.
+    notes
+        What keeps a figure from being defined, a sentence each.
     """
 
     rules: Rules
@@ -43,6 +45,7 @@ class CohortTable:
     ttv: Agreement | None
     tlu: Agreement | None
     ratings: dict[int, int]
+    notes: tuple[str, ...] = ()
 
 
 def evaluate_folders(
@@ -100,7 +103,21 @@ def tabulate(rows: Sequence[PatientRow], rules: Rules) -> CohortTable:
         ttv=_agreement([(row.voxels.predicted_ml, row.voxels.truth_ml) for row in rows]),
         tlu=_agreement(uptakes),
         ratings={int(rating): ratings.count(rating) for rating in Rating},
+        notes=without_confidence(rows),
     )
+
+
+def without_confidence(rows: Sequence[PatientRow]) -> tuple[str, ...]:
+    """Say which case leaves a cohort without average precision; nothing where no lesion of any case has a confidence.
+
+    To rank the lesions of the other cases alone would give a figure of another cohort than all others in the table.
+    """
+    unranked = [row for row in rows if row.candidates is None]
+    if not unranked or not any(row.candidates for row in rows):
+        return ()
+    first, cases = unranked[0], "1 case has" if len(unranked) == 1 else f"{len(unranked)} cases have"
+    why = f"{cases} lesions without a confidence, and case {first.case} {first.unranked}"
+    return (f"no lesion_average_precision: {why}",)
 
 
 def by_tracer(rows: Sequence[PatientRow], rules: Rules) -> dict[str, CohortTable]:

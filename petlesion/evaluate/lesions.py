@@ -61,16 +61,18 @@ class LesionMatching:
         return len(self.matches) / total if total else None
 
 
-def as_instances(labels: NDArray[Any]) -> NDArray[np.int32]:
+def as_instances(labels: NDArray[Any], *, numbered: bool = False) -> NDArray[np.int32]:
     """One integer a lesion: as the labels number them, or the 18-connected components where they have a single value.
 
     Parameters
     ----------
     labels
         (z, y, x) mask or label volume; what is not above 0 is background.
+    numbered
+        Whether a single value is known to be one lesion, too, which may be in several parts.
     """
     positive = labels > 0
-    if len(np.unique(labels[positive])) > 1:
+    if numbered or len(np.unique(labels[positive])) > 1:
         return np.where(positive, labels, 0).astype(np.int32)
     components, _ = ndimage.label(positive, CONNECTIVITY)
     return np.asarray(components, dtype=np.int32)

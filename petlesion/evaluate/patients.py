@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from petlesion.case_files import PET, CaseFacts, case_facts, image_file
+from petlesion.case_files import PET, SIMULATED_TRUTH, CaseFacts, case_facts, image_file
 from petlesion.errors import UsageError
 from petlesion.evaluate.lesions import LesionMatching, as_instances, match_lesions
 from petlesion.evaluate.rating import Rating, rate
@@ -76,7 +76,9 @@ class PatientRow:
     predicted_uptake, true_uptake
         None where there is no PET.
     candidates
-        Predicted lesions with their confidence; None where a prediction has none.
+        Predicted lesions with their confidence; None where one has none.
+    unranked
+        Why one has none; empty where all have one.
     """
 
     case: str
@@ -92,6 +94,7 @@ class PatientRow:
     predicted_uptake: Uptake | None
     true_uptake: Uptake | None
     candidates: tuple[Candidate, ...] | None
+    unranked: str = ""
 
 
 @dataclass(frozen=True)
@@ -145,11 +148,12 @@ def evaluate_case(name: str, predictions: Path, truth: Path, rules: Rules) -> Pa
         )
     if not predicted.grid.is_close(true.grid):
         predicted = resample(predicted, true.grid, Interpolation.NEAREST)
-    labels, true_labels = as_instances(predicted.array), as_instances(true.array)
+    labels, true_labels = predicted.array, true.array
     mask, true_mask = labels > 0, true_labels > 0
     matching = match_lesions(labels, true_labels, min_iou=rules.min_iou)
     suv = _suv(truth / name, true.grid)
     voxel_ml, facts = true.grid.voxel_ml, case_facts(truth / name)
+    candidates, unranked = _candidates(report, labels, matching)
     return PatientRow(
         case=name,
         patient=facts.patient_id or name,
@@ -163,7 +167,8 @@ def evaluate_case(name: str, predictions: Path, truth: Path, rules: Rules) -> Pa
         rating=rate(match_lesions(labels, true_labels)),
         predicted_uptake=None if suv is None else _uptake(name, suv, mask, voxel_ml),
         true_uptake=None if suv is None else _uptake(name, suv, true_mask, voxel_ml),
-        candidates=_candidates(report, labels, matching),
+        candidates=candidates,
+        unranked=unranked,
     )
 
 
@@ -189,17 +194,24 @@ def _mask_file(folder: Path, name: str) -> Path | None:
 
 
 def _read(name: str, folder: Path, studies: Path) -> Volume | None:
-    """Labels of a case; None where it has no mask."""
+    """Lesions of a case, one integer (int32) a lesion; None where it has no mask."""
     path = _mask_file(folder, name)
     if path is None:
         return None
     if path.suffix != ".dcm":
-        return read_labels(path)
+        labels = read_labels(path)
+        return Volume(as_instances(labels.array, numbered=_is_numbered(path)), labels.grid)
     from petlesion.masks import read_mask
     from petlesion.reader import read_study
 
     lesions = read_mask(path, read_study(studies / name, ct=False))
-    return Volume(lesions.labels, lesions.grid)
+    return Volume(as_instances(lesions.labels, numbered=True), lesions.grid)
+
+
+def _is_numbered(mask: Path) -> bool:
+    """Whether each value of a mask is known to be one lesion: by the simulator, or by a report of a single lesion."""
+    report = mask.with_name(REPORT)
+    return mask.with_name(Path(SIMULATED_TRUTH).name).is_file() or (report.is_file() and len(_confidences(report)) == 1)
 
 
 def _suv(study: Path, grid: Grid) -> NDArray[np.float32] | None:
@@ -242,18 +254,23 @@ def _json(path: Path) -> Any:
         raise UsageError(f"{path.name} cannot be read", where=path.parent, remedy="make it again") from error
 
 
-def _candidates(report: Path, labels: NDArray[np.int32], matching: LesionMatching) -> tuple[Candidate, ...] | None:
-    """Predicted lesions with the confidences of their `report.json`; None where one has none."""
+def _candidates(
+    report: Path, labels: NDArray[np.int32], matching: LesionMatching
+) -> tuple[tuple[Candidate, ...] | None, str]:
+    """Predicted lesions with the confidences of their `report.json`; or None, and why one has none."""
     predicted = [match.predicted for match in matching.matches] + list(matching.false)
     if not predicted:
-        return ()
+        return (), ""
     if not report.is_file():
-        return None
+        return None, f"has no {REPORT}"
     confidences = _confidences(report)
-    if len(confidences) != len(np.unique(labels[labels > 0])):
-        return None
+    found = len(np.unique(labels[labels > 0]))
+    if len(confidences) != found:
+        return None, f"lists {len(confidences)} lesions in {REPORT} and has {found} in its mask"
     candidates = [Candidate(c, n not in matching.false) for n in predicted if (c := confidences.get(n)) is not None]
-    return tuple(candidates) if len(candidates) == len(predicted) else None
+    if len(candidates) < len(predicted):
+        return None, f"gives {len(predicted) - len(candidates)} of {len(predicted)} lesions no confidence in {REPORT}"
+    return tuple(candidates), ""
 
 
 def _confidences(report: Path) -> dict[int, float | None]:

@@ -116,7 +116,52 @@ def test_uptake_is_that_of_a_pet_that_is_not_compressed(tmp_path: Path) -> None:
 def test_without_confidences_there_is_no_average_precision(tmp_path: Path) -> None:
     predictions, truth = write_cohort(tmp_path)
     (predictions / "one" / "report.json").unlink()
-    assert "lesion_average_precision" not in table_of(predictions, truth).figures
+    table = table_of(predictions, truth)
+    assert "lesion_average_precision" not in table.figures
+    assert table.notes == ()  # no method here gives confidences
+
+
+@pytest.mark.parametrize(
+    ("report", "why"),
+    [
+        (None, "has no report.json"),
+        ([{"id": 1, "confidence": 0.9}, {"id": 2, "confidence": 0.4}], "lists 2 lesions in report.json and has 1"),
+        ([{"id": 1, "confidence": None}], "gives 1 of 1 lesions no confidence"),
+    ],
+)
+def test_case_that_keeps_the_cohort_from_an_average_precision_is_named(
+    tmp_path: Path, report: list[dict[str, float | None]] | None, why: str
+) -> None:
+    predictions, truth = write_cohort(tmp_path)
+    assert table_of(predictions, truth).notes == ()
+    write_labels(labels(b=B), GRID, predictions / "missed" / "lesions.nii.gz")
+    if report is None:
+        (predictions / "missed" / "report.json").unlink()
+    else:
+        (predictions / "missed" / "report.json").write_text(json.dumps({"lesions": report}))
+    table = table_of(predictions, truth)
+    assert "lesion_average_precision" not in table.figures
+    (note,) = table.notes
+    assert f"1 case has lesions without a confidence, and case missed {why}" in note
+
+
+def test_single_lesion_in_parts_is_one_where_the_files_say_so(tmp_path: Path) -> None:
+    """A mask of one value says where tumour is, a label volume of one lesion that there is one."""
+    predictions, truth = write_cohort(tmp_path)
+    parts = labels(a=A)
+    parts[B] = 1
+    write_labels(parts, GRID, truth / "one" / "truth" / "lesions.nii.gz")
+    write_labels(parts, GRID, predictions / "one" / "lesions.nii.gz")
+    (predictions / "one" / "report.json").write_text('{"lesions": [{"id": 1, "confidence": 0.9}]}')
+    row = evaluate_folders(predictions, truth)[-1]
+    assert (row.found, row.missed, row.false) == (1, 1, 0)  # a truth of bare voxels
+    (truth / "one" / "truth" / "truth.json").write_text("{}")
+    row = evaluate_folders(predictions, truth)[-1]
+    assert (row.found, row.missed, row.false) == (1, 0, 0)
+    assert row.candidates is not None
+    (predictions / "one" / "report.json").unlink()
+    row = evaluate_folders(predictions, truth)[-1]
+    assert (row.found, row.missed, row.false) == (1, 0, 1)
 
 
 def test_controls_alone_leave_ratios_out(tmp_path: Path) -> None:

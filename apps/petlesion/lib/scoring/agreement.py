@@ -76,9 +76,10 @@ class AgreementScoring(ScoringMethod):  # type: ignore[misc]
         truth = label.read_on(study.pet.grid).array
         found = segment(study, options).labels
         scores = voxel_scores(found > 0, truth > 0, study.pet.grid.voxel_ml)
+        numbered = label.info.get("instances") is True
         return {
             "dice": scores.dice,
-            "lesion_f1": match_lesions(found, as_instances(truth)).f1,
+            "lesion_f1": match_lesions(found, as_instances(truth, numbered=numbered)).f1,
             "false_positive_ml": scores.false_positive_ml,
             "false_negative_ml": scores.false_negative_ml,
             "position": position(patient_name(self._stores.cases.case(label.image_id).patient_id)),
