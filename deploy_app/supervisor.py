@@ -8,6 +8,7 @@ SIGTERM, or for the time to run out; and it removes what a process that ended in
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import math
 import os
 import resource
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +32,9 @@ from settings import Settings
 WORKER: Final = Path(__file__).with_name("worker.py")
 _SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
 """Blocked, and waited for: a handler could strike while the process is being started."""
+_LIBC: Final = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG: Final = 1
+"""Of prctl(2): the signal that a process gets when its parent ends."""
 
 
 class Stopped(Exception):  # noqa: N818 - no error
@@ -105,7 +110,10 @@ def _run_worker(paths: Paths, settings: Settings, environment: dict[str, str]) -
     """
     # A session of its own: the terminal's interrupt goes to this process only, and all of its children can be ended.
     worker = subprocess.Popen(
-        [sys.executable, str(WORKER), *paths.arguments()], env=environment, start_new_session=True
+        [sys.executable, str(WORKER), *paths.arguments()],
+        env=environment,
+        start_new_session=True,
+        preexec_fn=partial(_end_with, os.getpid()),
     )
     code = None
     try:
@@ -121,6 +129,13 @@ def _run_worker(paths: Paths, settings: Settings, environment: dict[str, str]) -
             remedy="give it more memory if it was SIGKILL; otherwise run the study again with PETLESION_DEBUG=true",
         )
     return code
+
+
+def _end_with(supervisor: int) -> None:
+    """Let the new process end with this one, which cannot end it when it is killed itself."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != supervisor:
+        os._exit(1)
 
 
 def _wait(worker: subprocess.Popen[bytes], timeout_s: float) -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from petlesion import __version__
-from petlesion.child_threads import threads_of_children
+from petlesion.child_processes import end_with_parent, threads_of_children
 from petlesion.errors import ExitCode, PetlesionError, UsageError
 from petlesion.segment.options import SegmentOptions
 
@@ -189,7 +189,7 @@ class _Worker:
 
     def run(self, task: Task) -> StudyOutcome:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_quiet)
+            self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_begin)
         try:
             return self._pool.submit(process_study, task).result()
         except BrokenProcessPool:
@@ -239,9 +239,10 @@ def run_on_ray(tasks: Sequence[Task], options: BatchOptions) -> Iterator[StudyOu
         ray.shutdown()
 
 
-def _quiet() -> None:
+def _begin() -> None:
     from petlesion.console import quiet_libraries
 
+    end_with_parent()
     quiet_libraries()
 
 

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import shutil
 import signal
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -178,6 +179,17 @@ def test_study_that_ends_its_process_takes_no_other_along(studies: Path, tmp_pat
     assert outcomes["c"].exit_code == ExitCode.SEGMENTATION
     assert "the process ended" in outcomes["c"].message
     assert [outcomes[name].exit_code for name in ("a", "b")] == [ExitCode.DONE, ExitCode.DONE]
+
+
+def test_process_of_a_batch_that_is_killed_does_not_wait_for_ever(tmp_path: Path) -> None:
+    script = (
+        "import os; from pathlib import Path; from petlesion.batch_tasks import *; from petlesion.batch_tasks import "
+        "_Worker; from petlesion.pipeline import OutputOptions; options = BatchOptions(SegmentOptions(), OutputOptions"
+        "()); _Worker().run(Task(Path('nowhere'), Path('out'), options)); os.kill(os.getpid(), 9)"
+    )
+    # returns once nobody holds stdout any more
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=tmp_path, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
 
 
 def test_most_frequent_warnings_come_first(studies: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from petlesion.case_files import SIMULATED_TRUTH
-from petlesion.child_threads import threads_of_children
+from petlesion.child_processes import end_with_parent, threads_of_children
 from petlesion.errors import OutputError, UsageError
 from petlesion.phantom.acquisition import PROTOCOLS, Acquisition, draw_acquisition
 from petlesion.phantom.cohort import Cohort, CohortOptions
@@ -248,7 +248,7 @@ def _simulate_all(options: SimulateOptions, seeds: list[int], out: Path) -> Iter
         return
     with threads_of_children(1):
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(min(options.jobs, len(seeds)), mp_context=context)
+        pool = ProcessPoolExecutor(min(options.jobs, len(seeds)), mp_context=context, initializer=end_with_parent)
         try:
             for future in as_completed([pool.submit(simulate_seed, options, seed, out) for seed in seeds]):
                 yield future.result()

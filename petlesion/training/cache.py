@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from petlesion.child_processes import end_with_parent
 from petlesion.durable import exclusive
 from petlesion.lesions import CONNECTIVITY
 from petlesion.networks.inputs import BODY_SUV
@@ -105,7 +106,7 @@ def prepare(
     with ExitStack() as stack:
         results: Iterator[CachedCase] = map(work, cases)
         if jobs > 1:
-            pool = stack.enter_context(ProcessPoolExecutor(jobs, mp_context=get_context("spawn")))
+            pool = stack.enter_context(ProcessPoolExecutor(jobs, get_context("spawn"), end_with_parent))
             results = pool.map(work, cases)
         for case in results:
             ready.append(case)

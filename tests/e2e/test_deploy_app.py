@@ -427,6 +427,23 @@ def test_half_moved_results_go_however_the_graph_ended(study: Path, out: Path, t
     assert names(out) == MACHINE_RESULTS
 
 
+def test_graph_ends_with_a_supervisor_that_is_killed(study: Path, out: Path, tmp_path: Path) -> None:
+    worker = tmp_path / "worker.py"
+    worker.write_text("import time\nprint('graph', flush=True)\ntime.sleep(600)\n")
+    script = (
+        f"import sys; sys.path.insert(0, {str(DEPLOY_APP)!r}); import supervisor; from pathlib import Path; "
+        f"supervisor.WORKER = Path({str(worker)!r}); from commands import main; sys.exit(main(sys.argv[1:]))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *command(study, out)[2:]], env=environment(), stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    while process.stdout.readline() != "graph\n":
+        assert process.poll() is None
+    process.kill()
+    process.communicate(timeout=30)  # returns once nobody holds stdout any more
+
+
 def test_time_that_is_over_has_a_code_and_no_dicom(study: Path, out: Path) -> None:
     result = run(study, out, PETLESION_TIMEOUT="0.5")
     assert result.returncode == ExitCode.SEGMENTATION
