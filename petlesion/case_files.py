@@ -60,7 +60,7 @@ def case_facts(folder: Path) -> CaseFacts:
     if path is None:
         return CaseFacts()
     try:
-        record = dict(json.loads(path.read_text(encoding="utf-8")))
+        record = {**json.loads(path.read_text(encoding="utf-8"))}
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UsageError(f"{path.name} cannot be read", where=path.parent, remedy="correct or remove it") from error
     patient_id, tracer = record.get("patient_id"), record.get("tracer")

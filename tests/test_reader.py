@@ -198,9 +198,10 @@ def test_nifti_study_takes_the_tracer_of_its_case(tmp_path: Path, name: str) -> 
         UsageError, match=r"\.json names the tracer 'water', which is not known.*correct it to one of .*f18-fdg"
     ):
         read_study(folder)
-    (folder / name).write_text("[1")
-    with pytest.raises(UsageError, match=r"\.json cannot be read .*correct or remove it"):
-        read_study(folder)
+    for content in ("[1", "[]", '[["tracer", "f18-fdg"]]'):
+        (folder / name).write_text(content)
+        with pytest.raises(UsageError, match=r"\.json cannot be read .*correct or remove it"):
+            read_study(folder)
 
 
 def test_nifti_uids_follow_the_content(tmp_path: Path) -> None:

@@ -420,7 +420,7 @@ class Registry:
     def _gate(self, folder: Path) -> dict[str, Any]:
         path = folder / GATE
         try:
-            return dict(json.loads(_read(path)))
+            return {**json.loads(_read(path))}
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise ModelError(f"{GATE} cannot be read", where=folder, remedy="restore it from a backup") from error
 

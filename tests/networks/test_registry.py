@@ -120,7 +120,7 @@ def test_altered_and_missing_files_never_go_into_service(registry: Registry, tmp
     assert registry.current().number == 2
     with pytest.raises(ModelError, match="there is no model folder"):
         registry.add(tmp_path / "nowhere", ACCEPTED)
-    for content in ("{", "[1]", "3"):
+    for content in ("{", "[1]", "[]", "3"):
         gate = registry.version(2).folder / GATE
         before = gate.read_text()
         gate.chmod(0o644)
