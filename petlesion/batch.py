@@ -152,12 +152,25 @@ def _study_folders(studies: Path, out: Path) -> list[Path]:
         raise UsageError(f"{studies} {what}", remedy="give a folder with a folder a study")
     if out.resolve().is_relative_to(studies.resolve()):
         raise UsageError("the results lie among the studies", where=out, remedy="give a folder elsewhere with -o")
-    folders = [path for path in studies.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    try:
+        folders = [path for path in studies.iterdir() if _may_be_study(path) and not path.name.startswith(".")]
+    except OSError as error:
+        raise UsageError(
+            f"{studies} cannot be listed ({error.strerror or error})", remedy="let the user of this process read it"
+        ) from error
     if not folders:
         raise UsageError(
             f"{studies} holds no folder", remedy="give a folder with a folder a study; for one study: petlesion segment"
         )
     return sorted(folders)
+
+
+def _may_be_study(path: Path) -> bool:
+    """Whether a path is a folder, or cannot be looked at: then its line of the summary says so."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return True
 
 
 def _with_identified_model(options: BatchOptions) -> BatchOptions:

@@ -140,7 +140,10 @@ def process_study(task: Task) -> StudyOutcome:
 def input_sha256(study: Path) -> str:
     """Identity of a study's files without reading them: their names, sizes and times of change."""
     digest = hashlib.sha256()
-    for path in sorted(study.rglob("*")):
+    paths: list[Path] = []
+    with contextlib.suppress(OSError):  # as below
+        paths = sorted(study.rglob("*"))
+    for path in paths:
         with contextlib.suppress(OSError):  # gone meanwhile, or not to be looked at: reading will say so
             if not path.is_file():
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import importlib.util
 import json
 import shutil
@@ -11,13 +12,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
 import pytest
 
 from petlesion.batch import BatchResult, frequent_warnings, process_batch
-from petlesion.batch_tasks import BatchOptions, Task, input_sha256, run_in_processes
+from petlesion.batch_tasks import BatchOptions, Task, input_sha256, process_study, run_in_processes
 from petlesion.cli import run as command_line
 from petlesion.errors import ExitCode, ModelError, UsageError
 from petlesion.pipeline import OutputOptions
@@ -104,6 +106,38 @@ def test_file_that_cannot_be_looked_at_ends_no_batch(studies: Path, monkeypatch:
     assert input_sha256(studies / "a") != known
     monkeypatch.setattr(Path, "is_file", refused)
     assert input_sha256(studies / "a") == known
+
+
+def test_study_that_cannot_be_looked_at_is_a_line_of_its_own(
+    studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = Path.stat
+
+    def refused(path: Path, **options: Any) -> Any:
+        if studies / "b" in (path, *path.parents):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return status(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    monkeypatch.setattr("petlesion.batch.run_in_processes", lambda tasks, _: map(process_study, tasks))
+    result = process_batch(studies, tmp_path / "out", OPTIONS)
+    assert [(each.study, each.exit_code) for each in result.outcomes] == [
+        ("a", ExitCode.DONE),
+        ("b", ExitCode.USAGE),
+        ("c", ExitCode.NO_DICOM),
+    ]
+    assert "cannot be looked at (Permission denied)" in result.failed[0].message
+
+
+def test_folder_of_studies_that_cannot_be_listed_is_named(
+    studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: Path) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(UsageError, match=r"studies cannot be listed \(Permission denied\)"):
+        process_batch(studies, tmp_path / "out", OPTIONS)
 
 
 def test_other_folders_of_workers_do_not_matter(studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
