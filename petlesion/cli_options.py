@@ -121,6 +121,13 @@ def chosen_method(context: typer.Context, method: MethodName | None) -> MethodNa
                 f"--{name.replace('_', '-')} belongs to --method {'|'.join(owners)}, not to {method}",
                 remedy="name the method that you mean, or leave the option out",
             )
+    for rule in ("incremental", "point"):
+        if method is MethodName.RELATIVE and context.params.get(rule):
+            for name in {"liver_sphere", "organs"}.intersection(given):
+                raise UsageError(
+                    f"--{name.replace('_', '-')} has no effect on --method relative --{rule}, which needs no reference",
+                    remedy="leave one of them out",
+                )
     if method is MethodName.UNET and methods.lacks_packages():
         raise ModelError("the network needs more packages", remedy='run pip install "petlesion[network]"')
     return method

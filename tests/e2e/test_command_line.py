@@ -212,6 +212,14 @@ def test_wrong_usage_is_one_line_and_code_2(
         ("segment -m fixed --model model", "--model belongs to --method unet|nnunet,"),
         ("segment -m fixed --organs organs.nii.gz", "--organs belongs to --method percist|"),
         ("segment -m fixed --liver-sphere 1,2,3", "--liver-sphere belongs to --method percist|"),
+        (
+            "segment -m relative --incremental --liver-sphere 1,2,3",
+            "--liver-sphere has no effect on --method relative --incremental",
+        ),
+        (
+            "segment -m relative --point 1,2,3 --organs organs.nii.gz",
+            "--organs has no effect on --method relative --po",
+        ),
         ("batch -m percist --suv 5", "--suv belongs to --method fixed,"),
         ("batch --model model --fraction 0.5", "--fraction belongs to --method relative, not to unet"),
     ],
