@@ -21,7 +21,6 @@ def describe(
     tracer: TracerName,
     anatomy: Anatomy,
     uptake: Uptake,
-    tumour_share: float,
     lesions: Sequence[Lesion],
     foci: Sequence[Focus],
     staging: Staging,
@@ -40,7 +39,7 @@ def describe(
         "weight_kg": anatomy.weight_kg,
         "arms_up": anatomy.arms_up,
         "contrast": anatomy.contrast,
-        "tumour_share": _short(tumour_share),
+        "tumour_share": _short(_tumour_share(lesions, anatomy.weight_kg)),
         "uptake_factors": {"sink": _short(uptake.sink), "weight": _short(uptake.weight_factor)},
         "organ_suv": {
             STRUCTURES[label].name: _short(value)
@@ -66,6 +65,11 @@ def describe(
             for focus in foci
         ],
     }
+
+
+def _tumour_share(lesions: Sequence[Lesion], weight_kg: float) -> float:
+    """Share of the injected activity that the lesions hold as they were painted (density 1 g/mL)."""
+    return sum(lesion.suv_mean * lesion.volume_ml for lesion in lesions) / (1000 * weight_kg)
 
 
 def _lesion(lesion: Lesion) -> dict[str, Any]:

@@ -190,5 +190,5 @@ def image_patient(
         foci=foci,
         organ_suv=organ_suv,
         staging=staging,
-        parameters=describe(name, seed, visit, options, tracer, anatomy, uptake, share, lesions, foci, staging),
+        parameters=describe(name, seed, visit, options, tracer, anatomy, uptake, lesions, foci, staging),
     )

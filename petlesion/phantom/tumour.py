@@ -25,7 +25,7 @@ UNEVEN_FROM_ML = 4.0
 
 
 def tumour_share(findings: Sequence[Finding], weight_kg: float) -> float:
-    """Share of the injected activity in the lesions: sum of SUVbw x mL over the weight in g (density 1 g/mL)."""
+    """Drawn share of the injected activity in the lesions: sum of SUVbw x mL over weight in g (density 1 g/mL)."""
     return sum(f.suv * f.shape.volume_ml * (1 - 0.9 * f.blob.necrosis) for f in findings) / (1000 * weight_kg)
 
 

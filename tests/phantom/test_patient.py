@@ -97,6 +97,8 @@ def test_manifest_is_json(patient: SimulatedPatient) -> None:
     assert record["patient_id"] == patient.patient_id
     assert len(record["lesions"]) == len(patient.lesion_table)
     assert record["staging"]["m"] == patient.staging.m
+    held = sum(lesion["suv_mean"] * lesion["volume_ml"] for lesion in record["lesions"])
+    assert record["tumour_share"] == pytest.approx(held / (1000 * record["weight_kg"]), rel=1e-3)
     assert record["organ_suv"]["right lobe of the liver"] == pytest.approx(
         patient.organ_suv[Label.LIVER_RIGHT], rel=1e-3
     )
