@@ -10,6 +10,7 @@ with a perfect annotator; robot annotators overestimate what real ones gain (arX
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import random
 import shutil
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from petlesion.console import print_rows
-from petlesion.networks.model_folder import Model, load_model
+from petlesion.networks.model_folder import Model, load_model, model_identity
 from petlesion.reader import read_study
 from petlesion.report import Reference
 from petlesion.segment.network import segment_by_network
@@ -123,7 +124,9 @@ def run(site: Site, strategy: str, seed: int, rounds: int, batch: int, steps: in
         for _ in range(batch):
             name, _ = choose([one for one in free if one not in labelled], scores, rng)
             labelled.append(name)
-        folder = site.out / "active-learning" / f"{strategy}-{seed}-{number}-{steps}-{'-'.join(sorted(labelled))}"[:200]
+        made_from = json.dumps([model_identity(site.first), steps, *sorted(labelled)])
+        key = hashlib.sha256(made_from.encode()).hexdigest()[:16]
+        folder = site.out / "active-learning" / f"{strategy}-{seed}-{number}-{key}"
         result = folder / "dice.json"
         if not result.is_file():
             shutil.rmtree(folder, ignore_errors=True)

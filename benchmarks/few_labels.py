@@ -60,15 +60,19 @@ class Arm:
         return f"fold{self.fold}-{self.patients:02d}-{'pretrained' if self.pretrained else 'scratch'}"
 
 
-def in_order(data: Path) -> list[Path]:
-    """Folders of the patients in the order of their hashes, so that a longer list begins with a shorter one."""
-    return sorted((path for path in data.iterdir() if path.is_dir()), key=lambda path: position(path.name))
+def in_order(data: Path, fold: int = 0) -> list[Path]:
+    """Folders of the patients in the order of their hashes, from those of a fold on.
+
+    A longer list thus begins with a shorter one, and few patients to train on are others in each fold.
+    """
+    folders = (path for path in data.iterdir() if path.is_dir())
+    return sorted(folders, key=lambda path: (position(path.name) - fold / FOLDS) % 1)
 
 
 def learned_from(arm: Arm, data: Path) -> list[Path]:
     """Patients that an arm is trained on: fewer than it asks for where so many are not left besides its fold."""
     split = SplitConfig(fold=arm.fold, folds=FOLDS)
-    return [path for path in in_order(data) if not validates(path.name, split)][: arm.patients]
+    return [path for path in in_order(data, arm.fold) if not validates(path.name, split)][: arm.patients]
 
 
 def refuse_what_has_seen(init: Path, data: Path) -> None:

@@ -82,6 +82,8 @@ def test_learning_curve_never_trains_on_whom_it_is_judged_by(tmp_path: Path, mon
     few_labels = benchmark("few_labels", monkeypatch)
     for n in range(30):
         (tmp_path / f"STS_{n:03}").mkdir()
+    first = {fold: few_labels.learned_from(few_labels.Arm(fold, 5, True), tmp_path) for fold in range(few_labels.FOLDS)}
+    assert len({tuple(paths) for paths in first.values()}) == few_labels.FOLDS
     for fold in range(few_labels.FOLDS):
         few, many = (few_labels.learned_from(few_labels.Arm(fold, count, True), tmp_path) for count in (5, 30))
         split = few_labels.SplitConfig(fold=fold, folds=few_labels.FOLDS)
