@@ -1,6 +1,6 @@
 """Time of the deployed application: 200 x 200 x 300 PET with 512 x 512 x 300 CT, from start to all outputs.
 
-    python benchmarks/deploy.py [--image localhost/petlesion-map:0.1.0] [--models FOLDER] [--method percist] [--stock]
+    python benchmarks/deploy.py [--image localhost/petlesion-map:VERSION] [--models FOLDER] [--method percist] [--stock]
 
 Writes a simulated study as DICOM, runs the container on it (without podman or the image: `python deploy_app`), and
 prints seconds of each operator, the share that is not segmentation, and the peak memory. `--stock` runs the App SDK's
@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from segmentation import patient
 
+from petlesion import __version__
 from petlesion.phantom.acquisition import Acquisition
 from petlesion.phantom.dicom_series import write_study
 from petlesion.phantom.scanner import SCANNERS, ScannerName, Vendor
@@ -32,7 +33,7 @@ from petlesion.volume import Grid, Volume
 REPOSITORY = Path(__file__).resolve().parents[1]
 PET_SHAPE, PET_SPACING_MM = (300, 200, 200), 3.3
 CT_SHAPE = (300, 512, 512)
-IMAGE = "localhost/petlesion-map:0.1.0"
+IMAGE = f"localhost/petlesion-map:{__version__}"
 PODMAN = ["podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs"]
 RUN = ["run", "--rm", "--network", "none", "--read-only"]
 LIMITS = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", "--no-healthcheck"]
