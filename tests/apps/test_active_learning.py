@@ -153,6 +153,20 @@ def test_entropy_and_foreground_use_the_scores_there_are(studies: Path, reservat
     assert "no case is scored" in answer["reason"]
 
 
+def test_scores_are_of_images_as_they_are(studies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one that was replaced, or removed and followed by a namesake, nothing is known."""
+    stores = open_folder(studies)
+    scoring = EntropyScoring(stores, studies / "none", Scores(studies.parent / "scores.json"))
+    monkeypatch.setattr(scoring, "model_sha256", lambda: "ab")
+    for case in stores.cases.cases():
+        scoring.scores.write(case.image_id, {"model_sha256": "ab", "revision": case.revision})
+    scoring.scores.write("image-0", {"model_sha256": "ab"})
+    (studies / "image-1.nii.gz").write_bytes((studies / "image-2.nii.gz").read_bytes())
+    (studies / "image-3.nii.gz").unlink()
+    stores.cases.refresh()
+    assert sorted(scoring.valid()) == ["image-2", "image-4"]
+
+
 def test_random_reaches_every_case(studies: Path, tmp_path: Path) -> None:
     seen = set()
     for n in range(30):

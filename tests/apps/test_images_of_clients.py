@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,6 +89,46 @@ def test_removed_image_leaves_no_label_to_a_new_one(
     assert datastore.get_labels_by_image_id("one") == {}
     assert [Path(row["image"]).name for row in datastore.datalist()] == ["two.nii.gz"]
     assert [label.withdrawn for label in datastore.labels.versions("one")] == [False, True]
+
+
+def test_removed_image_leaves_no_notes_and_nobody_to_a_new_one(tmp_path: Path, images: Path, sent: str) -> None:
+    given_back: list[str] = []
+    notes, copies = ImageNotes(tmp_path / "notes"), ImageCopies(tmp_path / "copies")
+    datastore = PetCtDatastore(Annotations(open_stores(str(images))), notes, copies, "here", given_back.append)
+    for _ in range(2):  # the second time without notes
+        datastore.add_image("one", sent, {})
+        datastore.remove_image("one")
+    datastore.add_image("one", sent, {"remark": "left arm missing"})
+    datastore.remove_image("one")
+    datastore.add_image("one", sent, {})
+    assert "remark" not in datastore.get_image_info("one")
+    assert given_back == ["one"] * 3
+    assert [json.loads(path.read_text()) for path in images.glob(".removed/one-*/notes-one.json")] == [
+        {},
+        {},
+        {"remark": "left arm missing"},
+    ]
+
+
+def test_review_is_of_one_version_of_a_label(datastore: PetCtDatastore, sent: str, tmp_path: Path) -> None:
+    def infos() -> list[dict[str, Any]]:
+        return [
+            datastore.get_label_info("one", "final"),
+            datastore.get_image_info("one")["labels"]["final"],
+            datastore.json()["objects"]["one"]["labels"]["final"]["info"],
+        ]
+
+    write_labels(np.ones(GRID.shape, np.uint8), GRID, tmp_path / "label.nii.gz")
+    datastore.add_image("one", sent, {})
+    datastore.save_label("one", str(tmp_path / "label.nii.gz"), "final", {"client_id": "ada"})
+    for review in ({"status": "approved"}, {"comment": "good", "version": 7}):
+        datastore.update_label_info("one", "final", review)
+    reviewed = [(info["status"], info["comment"], info["version"]) for info in infos()]
+    assert reviewed == [("approved", "good", 1)] * 3
+    datastore.save_label("one", str(tmp_path / "label.nii.gz"), "final", {"client_id": "bob"})
+    assert [("status" in info, info["version"]) for info in infos()] == [(False, 2)] * 3
+    datastore.update_image_info("one", {"label final 2": "of another client"})
+    assert [info["annotator"] for info in infos()] == ["bob"] * 3
 
 
 def test_image_whose_labels_cannot_be_withdrawn_stays(

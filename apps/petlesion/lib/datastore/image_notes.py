@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,13 @@ class ImageNotes:
             if len(text) > MAX_BYTES:
                 raise ValueError(f"notes of {len(text)} characters")
             write_durably(path, text.encode())
+
+    def move(self, image_id: str, folder: Path) -> None:
+        """Move the notes of an image that is removed to a folder, so that the next one of its id has none."""
+        path = self._path(image_id)
+        if path.is_file():
+            with exclusive(self.folder / ".lock"):
+                shutil.move(path, folder / f"notes-{path.name}")
 
     def _path(self, image_id: str) -> Path:
         return self.folder / f"{checked_id(image_id)}.json"

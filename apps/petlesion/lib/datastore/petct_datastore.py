@@ -39,8 +39,8 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
         NIfTI copies of DICOM images, for clients that download them.
     name
         Shown to clients.
-    on_final
-        Told the id of the PET whenever a final label of it was submitted.
+    release
+        Ends the reservation of a PET, by its id: a final label of it was submitted, or it was removed.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
         notes: ImageNotes,
         copies: ImageCopies,
         name: str,
-        on_final: Callable[[str], None],
+        release: Callable[[str], None],
     ) -> None:
         self.annotations = annotations
         self.cases = annotations.stores.cases
@@ -57,7 +57,7 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
         self._notes = notes
         self.copies = copies
         self._name = name
-        self._on_final = on_final
+        self._release = release
         self._description = "PET/CT: SUV images with the CT on their grid"
         self._changing = threading.Lock()
 
@@ -133,9 +133,9 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """What is known of an image, its labels, and what was noted about it."""
         pet_id, _ = self.annotations.pet_of(image_id)
-        labels = {tag: _label_info(label) for tag, label in self.labels.current_by_tag(pet_id).items()}
-        case = self.cases.case(pet_id)
-        return {**self._notes.read(pet_id), "name": self.image_file(case).name, **asdict(case), "labels": labels}
+        notes, case = self._notes.read(pet_id), self.cases.case(pet_id)
+        labels = {tag: _label_info(label, notes) for tag, label in self.labels.current_by_tag(pet_id).items()}
+        return {**notes, "name": self.image_file(case).name, **asdict(case), "labels": labels}
 
     def update_image_info(self, image_id: str, info: Mapping[str, Any]) -> None:
         """Note something about an image."""
@@ -163,15 +163,15 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
         return str(self._label(label_id, label_tag).path)
 
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
-        """Who submitted the current label, when and how."""
+        """Who submitted the current label, when and how, and what was noted about it."""
         label = self._label(label_id, label_tag)
-        return {**_label_info(label), **self._notes.read(label.image_id).get(f"label {label_tag}", {})}
+        return _label_info(label, self._notes.read(label.image_id))
 
     def update_label_info(self, label_id: str, label_tag: str, info: Mapping[str, Any]) -> None:
-        """Note something about a label, as reviewers do."""
+        """Note something about a label, as reviewers do: about this version of it, and not about the next."""
         label = self._label(label_id, label_tag)
-        key = f"label {label_tag}"
-        self.update_image_info(label.image_id, {key: self._notes.read(label.image_id).get(key, {}) | dict(info)})
+        known = _noted(label, self._notes.read(label.image_id))
+        self.update_image_info(label.image_id, {_key(label): known | dict(info)})
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: Mapping[str, Any]) -> str:
         """Keep a submitted label as a new version; see `Annotations.submit`."""
@@ -181,7 +181,7 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
             image_id, Path(label_filename), tag=label_tag, annotator=annotator, source=source, info=label_info
         )
         if label.tag == FINAL:
-            self._on_final(label.image_id)
+            self._release(label.image_id)
         return label.image_id
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
@@ -214,7 +214,7 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
         return image_id
 
     def remove_image(self, image_id: str) -> None:
-        """Move an image, with its CT, to a folder of its own in `.removed`, and withdraw its labels.
+        """Move an image, with its CT and notes, to a folder of its own in `.removed`, and withdraw its labels.
 
         The next image of that id may be another; the versions of the labels stay in the store.
 
@@ -234,6 +234,8 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
             # First: of an image that is gone, nobody could withdraw them any more by removing it again.
             for tag in self.labels.current_by_tag(image_id):
                 self.labels.withdraw(image_id, tag)
+            self._notes.move(image_id, removed)
+            self._release(image_id)
             for path in paths:
                 target = removed / path.relative_to(source.folder)
                 target.parent.mkdir(exist_ok=True)
@@ -271,11 +273,12 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
         """All images with their labels."""
         objects = {}
         for case in self.cases.cases():
+            notes = self._notes.read(case.image_id)
             labels = {
-                tag: {"ext": SUFFIXES[0], "info": _label_info(label)}
+                tag: {"ext": SUFFIXES[0], "info": _label_info(label, notes)}
                 for tag, label in self.labels.current_by_tag(case.image_id).items()
             }
-            image = {"ext": SUFFIXES[0], "info": {**self._notes.read(case.image_id), **asdict(case)}}
+            image = {"ext": SUFFIXES[0], "info": {**notes, **asdict(case)}}
             objects[case.image_id] = {"image": image, "labels": labels}
         return {"name": self._name, "description": self._description, "objects": objects}
 
@@ -288,12 +291,24 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
             return self.labels.current(pet_id, tag)
 
 
-def _label_info(label: LabelVersion) -> dict[str, Any]:
+def _key(label: LabelVersion) -> str:
+    """Key of what was noted about a label among the notes of its image."""
+    return f"label {label.tag} {label.version}"
+
+
+def _noted(label: LabelVersion, notes: Mapping[str, Any]) -> dict[str, Any]:
+    """What was noted about a label; a client may have noted anything else under that key."""
+    noted = notes.get(_key(label))
+    return noted if isinstance(noted, dict) else {}
+
+
+def _label_info(label: LabelVersion, notes: Mapping[str, Any]) -> dict[str, Any]:
     values = asdict(label)
     del values["path"]
     return {
         "name": f"{label.image_id}.nii.gz",
         **values.pop("info"),
+        **_noted(label, notes),
         **values,
         "time": label.time.isoformat(),
         "ts": int(label.time.timestamp()),

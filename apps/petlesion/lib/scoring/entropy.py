@@ -49,9 +49,14 @@ class EntropyScoring(ScoringMethod):  # type: ignore[misc]
         return None if version is None else version.sha256
 
     def valid(self) -> dict[str, dict[str, Any]]:
-        """Scores by the version in service."""
+        """Scores by the version in service, of images as they are: one that was removed may have a namesake."""
         sha256 = self.model_sha256()
-        return {name: score for name, score in self.scores.read().items() if score.get("model_sha256") == sha256}
+        revisions = {case.image_id: case.revision for case in self._stores.cases.cases()}
+        return {
+            name: score
+            for name, score in self.scores.read().items()
+            if score.get("model_sha256") == sha256 and score.get("revision") == revisions.get(name, "")
+        }
 
     def __call__(self, request: Mapping[str, Any], _datastore: Datastore) -> dict[str, Any]:
         """Score cases; `max_cases` of the request limits how many."""
@@ -85,6 +90,6 @@ class EntropyScoring(ScoringMethod):  # type: ignore[misc]
                 logger.warning("entropy: %s is left out: %s", case.image_id, error)
                 continue
             unsure = study_uncertainty(found)
-            score = {"model_sha256": model.sha256, "entropy": unsure.entropy, "lesions": unsure.lesions}
-            self.scores.write(case.image_id, score)
+            score = {"entropy": unsure.entropy, "lesions": unsure.lesions}
+            self.scores.write(case.image_id, {"model_sha256": model.sha256, "revision": case.revision, **score})
         return {"model": version.name, "scores": self.valid()}
