@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import random
 import threading
 from collections.abc import Mapping
@@ -82,6 +83,26 @@ def test_a_final_label_releases_the_case_and_a_draft_does_not(reservations: Rese
     assert reservations.current()[study.pet].client == "ada"
     datastore.save_label(study.ct, str(tmp_path / "label.nii.gz"), "final", {"client_id": "ada"})
     assert reservations.current() == {}
+
+
+def test_label_counts_as_stored_where_its_case_cannot_be_released(
+    reservations: Reservations, studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk takes the label and then no more: told of an error, the client would send it again."""
+
+    def full(_: Path, _content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    stores, copies = open_folder(studies), ImageCopies(tmp_path / "images")
+    datastore = PetCtDatastore(
+        Annotations(stores), ImageNotes(tmp_path / "notes"), copies, "here", reservations.release
+    )
+    take(reservations, "ada", ["image-0"])
+    monkeypatch.setattr("lib.activelearning.reservations.write_durably", full)
+    label = str(studies.parent / "truth" / "image-0" / "lesions.nii.gz")
+    assert datastore.save_label("image-0", label, "final", {"client_id": "ada"}) == "image-0"
+    assert len(stores.labels.versions("image-0")) == 1
+    assert list(reservations.current()) == ["image-0"]
 
 
 def test_reservations_survive_a_restart_and_damage(reservations: Reservations, tmp_path: Path, clock: Clock) -> None:

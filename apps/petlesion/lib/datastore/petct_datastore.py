@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import threading
 import zipfile
@@ -24,6 +25,8 @@ from lib.datastore.local import CT_FOLDER, LocalFolder
 from lib.datastore.uploads import read_image_upload
 from petlesion.errors import UsageError
 from petlesion.nifti import SUFFIXES, write_image
+
+logger = logging.getLogger(__name__)
 
 
 class PetCtDatastore(Datastore):  # type: ignore[misc]
@@ -181,7 +184,10 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
             image_id, Path(label_filename), tag=label_tag, annotator=annotator, source=source, info=label_info
         )
         if label.tag == FINAL:
-            self._release(label.image_id)
+            try:
+                self._release(label.image_id)
+            except OSError as error:  # the label is stored all the same, and would be sent again
+                logger.warning("%s stays reserved until its time is over: %s", label.image_id, error)
         return label.image_id
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
