@@ -144,7 +144,7 @@ def serve(options: ServeOptions, display: Display) -> Iterator[Served]:
     if importlib.util.find_spec("monailabel") is None:
         raise UsageError("monailabel is not installed", remedy="install petlesion with the extra: server")
     if "retrain_config" in options.conf:
-        read_server_options(Path(options.conf["retrain_config"]))
+        read_server_options(Path(options.conf["retrain_config"]), options.models or models_folder())
     _check_address(options.host, options.port)
     _make_writable(options.data)
     with ExitStack() as stack:

@@ -136,7 +136,7 @@ def parse_retrain_config(data: dict[str, Any], where: Path) -> RetrainConfig:
     Raises
     ------
     UsageError
-        If a key does not exist or a value makes no sense.
+        If a key does not exist or a value makes no sense, such as an export into the folder of the versions.
     """
     try:
         config = RetrainConfig.model_validate(data)
@@ -156,11 +156,23 @@ def parse_retrain_config(data: dict[str, Any], where: Path) -> RetrainConfig:
         "cases": base / config.cases,
         "export": config.export and base / config.export,
     }
-    return config.model_copy(update={**parts, **paths})
+    config = config.model_copy(update={**parts, **paths})
+    if config.export is not None and (config.export / config.name).resolve() == (config.models / config.name).resolve():
+        raise UsageError(
+            f"export is {config.export}, the folder of the versions", where=where, remedy="give another folder"
+        )
+    return config
 
 
-def read_server_options(path: Path) -> dict[str, Any]:
+def read_server_options(path: Path, models: Path) -> dict[str, Any]:
     """Read options for the retrainings of the annotation server: all keys but those that it fills in.
+
+    Parameters
+    ----------
+    path
+        YAML file.
+    models
+        Folder of the server's models.
 
     Raises
     ------
@@ -171,7 +183,7 @@ def read_server_options(path: Path) -> dict[str, Any]:
     taken = next((name for name in _OF_THE_SERVER if name in options), None)
     if taken is not None:
         raise UsageError(f"{taken} is set by the server", where=path, remedy="remove it from the file")
-    parse_retrain_config({**options, "models": ".", "cases": "."}, path)
+    parse_retrain_config({**options, "models": str(models.resolve()), "cases": "."}, path)
     return options
 
 

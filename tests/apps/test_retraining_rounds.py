@@ -330,19 +330,20 @@ def test_options_of_a_request_are_checked(studies: Path, tmp_path: Path, steps: 
 
 
 def test_settings_are_checked(tmp_path: Path) -> None:
-    found = retraining_settings({"retrain_after": "0"}, tmp_path / "labels")
+    found = retraining_settings({"retrain_after": "0"}, tmp_path / "labels", tmp_path / "models")
     assert (found.after, found.folder) == (0, tmp_path / "labels-work" / "retraining")
     for conf, message in (
         ({"retrain_after": "many"}, "retrain_after is 'many'"),
         ({"score_cases": "-1"}, "score_cases"),
     ):
         with pytest.raises(UsageError, match=message):
-            retraining_settings(conf, tmp_path)
+            retraining_settings(conf, tmp_path, tmp_path)
     for text, message in (
         ("cases: elsewhere", "cases is set by the server"),
         ("run: {setps: 5}", "run.setps"),
         ("heldout: 0.3", "heldout"),
+        ("export: models/../models", "the folder of the versions"),
     ):
         (tmp_path / "bad.yaml").write_text(text)
         with pytest.raises(UsageError, match=message):
-            retraining_settings({"retrain_config": str(tmp_path / "bad.yaml")}, tmp_path)
+            retraining_settings({"retrain_config": str(tmp_path / "bad.yaml")}, tmp_path, tmp_path / "models")

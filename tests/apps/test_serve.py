@@ -82,6 +82,9 @@ def test_errors_are_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "missing").exists()
     (tmp_path / "retrain.yaml").write_text("run: {setps: 5}")
     assert "run.setps" in refusal(tmp_path, "--retrain-config", str(tmp_path / "retrain.yaml"))
+    (tmp_path / "retrain.yaml").write_text("export: models")
+    said = refusal(tmp_path, "--retrain-config", str(tmp_path / "retrain.yaml"), "--models", str(tmp_path / "models"))
+    assert "the folder of the versions" in said
 
 
 def test_data_folder_in_which_nothing_can_be_written_is_an_error_of_the_results(tmp_path: Path) -> None:

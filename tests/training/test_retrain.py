@@ -287,6 +287,7 @@ def test_refuses_what_makes_no_sense(tmp_path: Path, models: Path, capsys: pytes
         ({"helt_out": 1}, "helt_out"),
         ({"min_patients": 1}, "min_patients"),
         ({"model": {"name": "x"}}, "from_scratch"),
+        ({"export": "x/../m"}, "the folder of the versions"),
     ):
         with pytest.raises(UsageError, match=message):
             parse_retrain_config({"models": "m", "cases": "c", **data}, folder)

@@ -35,7 +35,7 @@ class Learning:
     """
 
     def __init__(self, stores: Stores, models: Path, conf: Mapping[str, str]) -> None:
-        settings = retraining_settings(conf, stores.labels.folder)
+        settings = retraining_settings(conf, stores.labels.folder, models)
         self.rounds = Rounds(stores, models, settings)
         self._scoring = EntropyScoring(stores, models, Scores(settings.folder / "entropy.json"))
         self._agreement = AgreementScoring(stores, models)

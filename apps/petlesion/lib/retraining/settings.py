@@ -39,7 +39,7 @@ class RetrainingSettings:
     options_file: Path | None = None
 
 
-def retraining_settings(conf: Mapping[str, str], labels: Path) -> RetrainingSettings:
+def retraining_settings(conf: Mapping[str, str], labels: Path, models: Path) -> RetrainingSettings:
     """Read the settings.
 
     Parameters
@@ -53,6 +53,8 @@ def retraining_settings(conf: Mapping[str, str], labels: Path) -> RetrainingSett
         - `score_cases`: unlabelled cases to score after publishing (20; 0: none).
     labels
         Folder of the label store.
+    models
+        Folder of models.
 
     Raises
     ------
@@ -65,7 +67,7 @@ def retraining_settings(conf: Mapping[str, str], labels: Path) -> RetrainingSett
         folder=Path(conf.get("retraining") or labels.with_name(f"{labels.name}-work") / "retraining"),
         after=_count(conf, "retrain_after", RETRAIN_AFTER),
         score_cases=_count(conf, "score_cases", 20),
-        options={} if path is None else read_server_options(path),
+        options={} if path is None else read_server_options(path, models),
         options_file=path,
     )
 
