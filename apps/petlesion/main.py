@@ -33,6 +33,7 @@ from lib.endpoints import UnknownModelError, install
 from lib.infers.tasks import Job, LesionTask, all_tasks
 from lib.learning import MODEL, Learning
 from lib.retraining.starts import TrainingStarts
+from lib.retraining.stops import on_stop
 from lib.scoring.agreement import AgreementScoring
 from lib.scoring.entropy import EntropyScoring
 from lib.trainers.network import NetworkTrainer
@@ -127,6 +128,7 @@ class PetLesion(MONAILabelApp):  # type: ignore[misc]
         """Train, in a process of its own behind those that annotators wait for."""
         if not self._server_mode:
             os.nice(NICENESS)
+            on_stop(self._learning.rounds.note_stop)
         return dict(super().train(request))
 
     def next_sample(self, request: Mapping[str, Any]) -> dict[str, Any]:

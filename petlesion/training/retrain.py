@@ -16,7 +16,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +39,7 @@ STATUS_FILE, CONFIG_FILE, OUT = "status.json", "retrain.yaml", "out"
 _LOCK = ".lock"
 _STATUS_SECONDS: Final = 1.0
 """Time between two writings of the status at least."""
+_STOPPED: Final = "stopped with its server; goes on with the next one"
 
 
 class Stage(StrEnum):
@@ -175,7 +176,14 @@ def _begun(before: RetrainStatus | None, config: RetrainConfig) -> RetrainStatus
         return RetrainStatus(Stage.PREPARE, labels_sha256=config.labels_sha256)
     if before.stage is Stage.FAILED:
         return replace(before, stage=Stage.PREPARE, message="", resumed=0, labels_sha256=config.labels_sha256)
-    return replace(before, resumed=before.resumed + 1)
+    return replace(before, resumed=before.resumed + (before.message != _STOPPED), message="")
+
+
+def note_stop(run: Path) -> None:
+    """Note that the process at a run is about to end because it was told to: no kill that counts."""
+    status = read_status(run)
+    if status is not None and not status.stage.ended:
+        _write_status(run, replace(status, message=_STOPPED))
 
 
 def read_status(run: Path) -> RetrainStatus | None:
@@ -203,11 +211,14 @@ class _Report:
         self.status = replace(self.status, **changes)
         now = time.monotonic()
         if turned or now - self._written >= _STATUS_SECONDS:
-            values = {name: getattr(self.status, name) for name in RetrainStatus.__dataclass_fields__}
-            write_durably(self._run / STATUS_FILE, (json.dumps(values, indent=1) + "\n").encode())
+            _write_status(self._run, self.status)
             self._written = now
             self._watch(self.status)
         return self.status
+
+
+def _write_status(run: Path, status: RetrainStatus) -> None:
+    write_durably(run / STATUS_FILE, (json.dumps(asdict(status), indent=1) + "\n").encode())
 
 
 @dataclass(frozen=True, eq=False)

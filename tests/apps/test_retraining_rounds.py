@@ -204,6 +204,27 @@ def test_a_round_that_is_killed_again_and_again_gives_way(studies: Path, models:
     assert stages(studies) == [Stage.FAILED, Stage.REFUSED]
 
 
+def test_a_round_whose_server_is_restarted_again_and_again_goes_on(studies: Path, models: Path) -> None:
+    annotate(open_folder(studies), studies, range(4))
+    rounds = rounds_of(studies, models, held_out=0.0)
+
+    def restart(_: RetrainStatus) -> None:
+        rounds.note_stop()
+        raise KeyboardInterrupt
+
+    def kill(_: RetrainStatus) -> None:
+        raise KeyboardInterrupt
+
+    for end in (kill, restart, restart, restart, kill, restart):
+        with pytest.raises(KeyboardInterrupt):
+            rounds.carry_out(SHORT, watch=end)
+        assert rounds.interrupted()
+    assert rounds.carry_out(SHORT) is not None
+    assert stages(studies) == [Stage.REFUSED]
+    rounds.note_stop()
+    assert stages(studies) == [Stage.REFUSED]
+
+
 @pytest.mark.parametrize("damage", ["configuration", "models elsewhere", "status"])
 def test_an_interrupted_round_that_cannot_go_on_gives_way_at_once(
     studies: Path, models: Path, tmp_path: Path, damage: str

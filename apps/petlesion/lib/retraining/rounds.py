@@ -19,7 +19,16 @@ from petlesion.networks.registry import Registry
 from petlesion.training.checkpoint import FILE as CHECKPOINT
 from petlesion.training.config import read_yaml
 from petlesion.training.loop import MODEL_FOLDER
-from petlesion.training.retrain import CONFIG_FILE, OUT, RetrainStatus, Stage, WatchStatus, read_status, retrain
+from petlesion.training.retrain import (
+    CONFIG_FILE,
+    OUT,
+    RetrainStatus,
+    Stage,
+    WatchStatus,
+    note_stop,
+    read_status,
+    retrain,
+)
 from petlesion.training.retrain_config import RetrainConfig, parse_retrain_config, write_retrain_config
 
 SNAPSHOT_FILE = "snapshot.json"
@@ -71,6 +80,12 @@ class Rounds:
             return False
         with exclusive(lock, wait=False) as free:
             return not free
+
+    def note_stop(self) -> None:
+        """Note that this process, which is at a round or waits for one, is about to end because it was told to."""
+        newest = self._newest()
+        if newest is not None:
+            note_stop(newest)
 
     def status(self) -> RetrainStatus | None:
         """Of the newest round; None before it began to train."""
