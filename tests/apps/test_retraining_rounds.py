@@ -20,7 +20,7 @@ from lib.scoring.scores import Scores  # noqa: E402
 from lib.trainers.network import NetworkTrainer  # noqa: E402
 from training_cases import train_beginner  # noqa: E402
 
-from petlesion.errors import SegmentationError, UsageError  # noqa: E402
+from petlesion.errors import ModelError, SegmentationError, UsageError  # noqa: E402
 from petlesion.networks.registry import Registry  # noqa: E402
 from petlesion.training.retrain import RetrainStatus, Stage, read_status  # noqa: E402
 
@@ -223,6 +223,17 @@ def test_a_round_whose_server_is_restarted_again_and_again_goes_on(studies: Path
     assert stages(studies) == [Stage.REFUSED]
     rounds.note_stop()
     assert stages(studies) == [Stage.REFUSED]
+
+
+def test_a_copy_that_somebody_made_of_a_round_is_none(studies: Path, tmp_path: Path) -> None:
+    rounds = rounds_of(studies, tmp_path / "models")
+    for name in ("round-0001", "round-0001.bak"):
+        (studies.parent / "work" / name).mkdir(parents=True)
+        (studies.parent / "work" / name / "snapshot.json").write_text('{"labels": []}')
+    annotate(open_folder(studies), studies, range(1))
+    with pytest.raises(ModelError, match="no model is in service"):
+        rounds.carry_out(SHORT)
+    assert (studies.parent / "work" / "round-0002").is_dir()
 
 
 @pytest.mark.parametrize("damage", ["configuration", "models elsewhere", "status"])

@@ -225,7 +225,9 @@ class Rounds:
         return max(self._folders(), default=None)
 
     def _folders(self) -> list[Path]:
-        return list(self.settings.folder.glob(f"{_PREFIX}*")) if self.settings.folder.is_dir() else []
+        folders = self.settings.folder.glob(f"{_PREFIX}*") if self.settings.folder.is_dir() else ()
+        # Not a copy that somebody has made of one: it would be the newest.
+        return [folder for folder in folders if folder.name.removeprefix(_PREFIX).isdecimal()]
 
     @property
     def _lock(self) -> Path:
