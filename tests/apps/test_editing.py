@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -17,7 +18,8 @@ pytest.importorskip("monailabel", reason="needs MONAI Label")
 from annotated_folder import open_folder
 from annotation_server import PET_GRID, Site, small_suv, write_small_study
 from lib.datastore.annotations import Annotations
-from lib.editing import referred, stored
+from lib.datastore.image_ids import UnknownLabelError
+from lib.editing import referred, reported, stored
 from lib.infers.tasks import Job, all_tasks
 
 from petlesion.nifti import write_labels
@@ -153,6 +155,54 @@ def test_label_drawn_before_all_images_were_there_opens_on_the_pet_as_it_is(tmp_
     assert not back.array[:5].any()
 
 
+def text_of(pdf: bytes) -> str:
+    """Text of a PDF, white space as single blanks; skips the test without poppler."""
+    if shutil.which("pdftotext") is None:
+        pytest.skip("poppler-utils is not installed: make system-tools")
+    command = ["pdftotext", "-layout", "-", "-"]
+    return " ".join(subprocess.run(command, input=pdf, check=True, capture_output=True).stdout.decode().split())
+
+
+def test_report_of_a_draft_says_whose_it_is_and_that_it_is_not_final(site: Site, tmp_path: Path) -> None:
+    study = site.studies["dora"]
+    query = {"image": study.pet, "tag": "draft"}
+    form = {"params": json.dumps({"client_id": "Dr. <Ada>", "instances": True})}
+    files = {"label": ("drawn.nrrd", nrrd(drawn(), tmp_path))}
+    assert requests.put(f"{site.url}/datastore/label", params=query, data=form, files=files, timeout=60).ok
+    info = requests.get(f"{site.url}/datastore/image/info", params=query, timeout=60).json()
+    answer = requests.get(f"{site.url}/lesions/report", params=query, timeout=60)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/pdf")
+    text = text_of(answer.content)
+    assert f"draft label, version {info['labels']['draft']['version']} of Dr. <Ada>, stored 20" in text
+    assert "the label is not final: this is the draft" in text
+    assert "Research use only. Not a medical device." in text
+    write_labels(drawn(), PET_GRID, tmp_path / "drawn.nii.gz")
+    (tmp_path / "out").mkdir()
+    measure = ["measure", study.folder, "--seg", tmp_path / "drawn.nii.gz", "-o", tmp_path / "out" / "dora"]
+    subprocess.run([sys.executable, "-m", "petlesion", *measure], check=True, capture_output=True, timeout=120)
+    totals = json.loads((tmp_path / "out" / "dora" / "report.json").read_text())["totals"]
+    assert f"{totals['n_lesions']} {totals['ttv_ml']:.1f} {totals['tlu']:.1f} {totals['suv_max']:.2f}" in text
+
+
+def test_report_is_of_what_was_stored_last(tmp_path: Path) -> None:
+    study = write_small_study(tmp_path / "dicom", "anna")
+    annotations = Annotations(open_folder(tmp_path / "dicom"))
+    save = annotations.stores.labels.save
+    save(study.pet, drawn(), PET_GRID, annotator="ada")
+    save(study.pet, np.zeros_like(drawn()), PET_GRID, annotator="ben")
+    save(study.pet, drawn(), PET_GRID, tag="original", source="unet")
+    text = text_of(reported(annotations, study.pet, "final"))
+    assert "final label, version 2 of ben, stored" in text
+    assert "not final" not in text
+    assert ("None was found" in text, "TLG" in text) == (True, True)
+    assert "TLU" in text_of(reported(annotations, study.pet, "final", "ga68-dotatate"))
+    assert "Candidates of an algorithm, not lesions" in text_of(reported(annotations, study.pet, "original"))
+    for path in annotations.stores.labels.folder.rglob("final/v000002.nii.gz"):
+        path.write_bytes(b"damaged")
+    with pytest.raises(UnknownLabelError, match="not the file that was stored"):
+        reported(annotations, study.pet, "final")
+
+
 def test_second_annotator_is_told_who_has_the_case(site: Site, tmp_path: Path) -> None:
     pet = write_small_study(tmp_path, "fritz").pet  # of this test alone: nobody has it, or has labelled it
     site.orthanc.store(tmp_path)
@@ -185,6 +235,9 @@ def test_second_annotator_is_told_who_has_the_case(site: Site, tmp_path: Path) -
         ("POST", "measure?image={pet}", b"", 422),
         ("GET", "label?image={pet}&tag=none", b"", 404),
         ("GET", "label?image={pet}&tag=..%2Ffinal", b"", 404),
+        ("GET", "report?image=1.2.3", b"", 404),
+        ("GET", "report?image={pet}&tag=none", b"", 404),
+        ("GET", "report?image={pet}&tag=..%2Ffinal", b"", 404),
         ("GET", "reference?image={pet}&x=nan&y=0&z=0", b"", 400),
         ("GET", "reference?image={pet}&x=5000&y=0&z=0", b"", 400),
         ("PUT", "reservation?image=1.2.3&client_id=ada", b"", 404),

@@ -104,7 +104,7 @@ export class Casework {
       await this.finder.load(label);
       const { annotator = '', comment = '', model = '', pre_label: preLabel = model, seconds = 0 } = caseInfo.labels[tag]!;
       this.clock.earlier = tag === 'draft' ? seconds : 0;
-      this.store.set({ unsaved: false, comment, preLabel, note: texts.continued(tag, annotator) });
+      this.store.set({ unsaved: false, stored: tag, comment, preLabel, note: texts.continued(tag, annotator) });
     }
     this.lesions.forgetChanges();
     const reason = takeReason();
@@ -160,6 +160,12 @@ export class Casework {
     await this.open.attempts.make(texts.submit, work, true);
   }
 
+  /** Opens the PDF of the label that was stored last. */
+  report(): void {
+    const { stored, otherTracer } = this.store.state;
+    window.open(server.reportOf(this.open.image, stored, otherTracer), '_blank', 'noopener');
+  }
+
   /** Opens the case that active learning chooses, once nothing would be lost unasked. */
   async next(strategy: string): Promise<void> {
     await this.open.attempts.make(texts.next, async () => {
@@ -196,7 +202,7 @@ export class Casework {
     await server.submit(this.open.image, tag, await map.encode(), params);
     const unsaved = edits !== this.lesions.edits || comment !== this.store.state.comment;
     this.open.attempts.solved(texts.draft); // a draft that could not be sent is out of date
-    this.store.set({ unsaved, note: tag === 'draft' ? texts.drafted : texts.submitted() });
+    this.store.set({ unsaved, stored: tag, note: tag === 'draft' ? texts.drafted : texts.submitted() });
   }
 
   /** Who has the case after it was stored, as which version, and how many cases are labelled now. */

@@ -132,6 +132,10 @@ export const reference = async (image: string, [x, y, z]: Vector, tracer: string
 export const storedLabel = async (image: string, tag: string): Promise<ArrayBuffer> =>
   (await ask(`/lesions/label?${query({ image, tag })}`)).arrayBuffer();
 
+/** Address of the PDF of a stored label; the tracer is that of the image where it is empty. */
+export const reportOf = (image: string, tag: string, tracer: string): string =>
+  `/lesions/report?${query({ image, tag, tracer })}`;
+
 /** Runs a model; the label, and what was measured. */
 export async function infer(
   model: string,

@@ -54,6 +54,8 @@ export interface State {
   preset: number;
   opacity: number;
   unsaved: boolean;
+  /** Tag of the label that was stored last, or that the case goes on from; empty where there is none. */
+  stored: string;
   comment: string;
   name: string;
   /** Whether the name was asked for, which is done once. */
@@ -85,6 +87,7 @@ export const initial: State = {
   preset: 0,
   opacity: 0.5,
   unsaved: false,
+  stored: '',
   comment: '',
   name: '',
   nameAsked: false,

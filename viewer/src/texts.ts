@@ -158,6 +158,8 @@ export const texts = {
   noLesionAsk: (drawn: boolean) =>
     `Submit that this study shows no lesion?${drawn ? ' The lesions drawn so far are deleted. (Undo brings them back.)' : ''}`,
   noLesionOver: 'Lesions were drawn meanwhile: “No lesion” was not submitted.',
+  report: 'Report',
+  reportHint: 'PDF of the lesions as they were stored last: save a draft or submit first. Numbered by volume, as by Renumber.',
   next: 'Next case',
   nextBecause: (reason: string) => `This case was chosen: ${reason}`,
   noNext: 'All cases are labelled or in the hands of others.',

@@ -249,6 +249,20 @@ describe('a label that is sent', () => {
     }
   });
 
+  it('is what the report is of, though there are changes since', async () => {
+    const { server, store, casework, draw, visit, end } = opened(labelled());
+    await casework.begin();
+    expect(store.state.stored).toBe('final');
+    draw(3);
+    expect(store.state).toMatchObject({ stored: 'final', unsaved: true });
+    store.set({ otherTracer: 'ga68-psma11' });
+    await casework.draft();
+    casework.report();
+    expect(visit.mock.calls).toEqual([['/lesions/report?image=pet&tag=draft&tracer=ga68-psma11', '_blank', 'noopener']]);
+    expect(server.stored.at(-1)!.tag).toBe('draft');
+    await end();
+  });
+
   it('is sent once, though what is asked for after it is not answered', async () => {
     for (const send of ['submit', 'draft'] as const) {
       const { server, store, casework, draw, end } = opened();

@@ -196,6 +196,7 @@ export function opened(server = new Server(), suvbw = 1) {
   const eventTarget = new EventTarget();
   const confirm = vi.fn(() => true);
   const assign = vi.fn();
+  const visit = vi.fn();
   const imageIds = [0, 1, 2, 3];
   const images = { framesLoaded: SIZE, framesProcessed: SIZE, imageIds };
   const ctImages = { ...images };
@@ -219,7 +220,7 @@ export function opened(server = new Server(), suvbw = 1) {
       config: { color: { addColorLUT: () => 0 }, style: { setStyle: () => {} } },
     },
   };
-  const window = { setTimeout, clearTimeout, setInterval, clearInterval, confirm, cornerstone, cornerstoneTools };
+  const window = { setTimeout, clearTimeout, setInterval, clearInterval, confirm, open: visit, cornerstone, cornerstoneTools };
   vi.stubGlobal('window', Object.assign(new EventTarget(), window, { location: { assign } }));
   vi.stubGlobal('requestAnimationFrame', () => 0);
   vi.stubGlobal('Element', class {});
@@ -264,7 +265,7 @@ export function opened(server = new Server(), suvbw = 1) {
   };
   ends.push(end);
   const parts = { open, store, lesions, editor, finder, casework };
-  return { ...parts, server, draw, stroke, map, images, ctImages, createMap, confirm, assign, end };
+  return { ...parts, server, draw, stroke, map, images, ctImages, createMap, confirm, assign, visit, end };
 }
 
 /** Lets time pass until a condition holds; what is packed and unpacked meanwhile takes its own time. */

@@ -5,6 +5,7 @@
 - `GET /lesions/reference?image=ID&x=X&y=Y&z=Z`: the reference of a sphere in the liver at an LPS point, mm, and
   `warnings`; `tracer` is the option of the models.
 - `GET /lesions/label?image=ID&tag=TAG`: the current label as NRRD on the grid of the PET.
+- `GET /lesions/report?image=ID&tag=TAG`: the PDF of the current label; `tracer` is the option of the models.
 - `PUT /lesions/reservation?image=ID&client_id=WHO`: who has the case; it becomes this client's where nobody has it, or
   whoever `instead_of` names: the same person under another name.
 """
@@ -12,7 +13,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,9 @@ from numpy.typing import NDArray
 
 from lib.activelearning.reservations import Reservations
 from lib.configs.options import Parameters
-from lib.datastore.annotations import Annotations
+from lib.datastore.annotations import Annotations, lesions_of
 from lib.datastore.image_ids import is_safe_name
-from lib.datastore.labels import FINAL
+from lib.datastore.labels import FINAL, ORIGINAL
 from lib.datastore.submissions import MAX_VALUES, read_submission
 from lib.endpoints import as_http
 from lib.infers.results import describe
@@ -45,16 +46,18 @@ MAX_BYTES = 1 << 28
 """Largest label map that is taken: compressed, one of a whole body has less than a megabyte."""
 CONCURRENT = 2
 """Maps measured at a time; whole-body inferences do not hold them up."""
+CONCURRENT_REPORTS = 1
+"""PDFs written at a time, which takes seconds; maps do not wait for them."""
 
 
 def install_editing(app: FastAPI, annotations: Annotations, reservations: Reservations) -> None:
     """Add the endpoints of this module, before those for any path."""
-    limiter = CapacityLimiter(CONCURRENT)
+    maps, reports = CapacityLimiter(CONCURRENT), CapacityLimiter(CONCURRENT_REPORTS)
     router = APIRouter(prefix="/lesions")
 
-    async def run(function: Any, *arguments: Any) -> Any:
+    async def run(function: Any, *arguments: Any, turn: CapacityLimiter = maps) -> Any:
         try:
-            return await to_thread.run_sync(partial(function, *arguments), limiter=limiter)
+            return await to_thread.run_sync(partial(function, *arguments), limiter=turn)
         except Exception as error:
             raise as_http(error) from error
 
@@ -69,6 +72,12 @@ def install_editing(app: FastAPI, annotations: Annotations, reservations: Reserv
     @router.get("/label", response_model=None)
     async def label(image: str, tag: str = FINAL) -> Response:
         return Response(await run(stored, annotations, _name(image), _name(tag)), media_type="application/octet-stream")
+
+    @router.get("/report", response_model=None)
+    async def report(image: str, tag: str = FINAL, tracer: str = "") -> Response:
+        content = await run(reported, annotations, _name(image), _name(tag), tracer, turn=reports)
+        headers = {"Content-Disposition": 'inline; filename="report.pdf"', "Cache-Control": "no-store"}
+        return Response(content, media_type="application/pdf", headers=headers)
 
     @router.put("/reservation")
     async def reservation(image: str, client_id: str = "", instead_of: str = "") -> dict[str, Any]:
@@ -166,6 +175,47 @@ def stored(annotations: Annotations, image: str, tag: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="petlesion-edit-") as folder:
         path = Path(folder) / "label.nrrd"
         write_nrrd(volume, path, compress=True)
+        return path.read_bytes()
+
+
+def reported(annotations: Annotations, image: str, tag: str, tracer: str = "") -> bytes:
+    """The current label of an image measured, as the PDF of `petlesion measure`, which says whose label it is.
+
+    Parameters
+    ----------
+    annotations
+        Images and labels.
+    image
+        Id of a PET.
+    tag
+        Of the label; one that is not final is called so, and an `original` one is of candidates.
+    tracer
+        Option of the models; empty for that of the image.
+
+    Returns
+    -------
+    bytes
+        The file. Its lesions have the numbers of the stored SEG: the largest is 1.
+    """
+    from petlesion.present.pdf import write_pdf
+
+    pet_id, _ = annotations.pet_of(image)
+    label = annotations.stores.labels.current(pet_id, tag)
+    label.read()  # says so where the file is missing or damaged
+    study = as_tracer(annotations.stores.cases.load(pet_id), Parameters(MethodName.PERCIST, {"tracer": tracer}))
+    lesions = lesions_of(label, study)
+    whose = f" of {label.annotator[:60]}" if label.annotator else ""
+    name = f"{tag} label, version {label.version}{whose}, stored {label.time:%Y-%m-%d %H:%M} UTC"
+    not_final = () if tag == FINAL else (f"the label is not final: this is the {tag}",)
+    lesions = replace(
+        lesions,
+        method=replace(lesions.method, name=name),
+        review=Review.CANDIDATES if tag == ORIGINAL else lesions.review,
+        warnings=(*not_final, *lesions.warnings),
+    )
+    with tempfile.TemporaryDirectory(prefix="petlesion-edit-") as folder:
+        path = Path(folder) / "report.pdf"
+        write_pdf(study, lesions, measure(study, lesions), path)
         return path.read_bytes()
 
 

@@ -5,7 +5,7 @@ import { useCase } from './context';
 
 export function CaseBar() {
   const { state, open, casework } = useCase();
-  const { info, ready, busy, unsaved, comment, name, nameAsked } = state;
+  const { info, ready, busy, unsaved, stored, comment, name, nameAsked } = state;
   const strategies = Object.keys(info?.strategies ?? {});
   const [chosen, choose] = useState('');
   const strategy = chosen || strategies[0] || '';
@@ -45,6 +45,7 @@ export function CaseBar() {
         <button disabled={!idle} onClick={() => void casework.draft()}>{texts.draft}</button>
         <button className="main" disabled={!idle} onClick={() => void casework.submit()}>{texts.submit}</button>
         <button disabled={!idle} onClick={() => void casework.noLesion()}>{texts.noLesion}</button>
+        <button title={texts.reportHint} disabled={!stored || unsaved} onClick={() => casework.report()}>{texts.report}</button>
       </div>
       <div className="line">
         <select aria-label={texts.next} value={strategy} onChange={(event) => choose(event.target.value)}>

@@ -28,6 +28,7 @@ from petlesion.dicom.frame_of_reference import referenced_series
 from petlesion.dicom.segmentation import build_segmentation
 from petlesion.dicom.segmentation_reader import tracks_segments
 from petlesion.errors import OutputError, PetlesionError, UsageError
+from petlesion.lesions import Lesions
 from petlesion.masks import read_mask
 from petlesion.measure.biomarkers import measure
 from petlesion.report import MethodRecord
@@ -295,6 +296,12 @@ def segmentation_of(label: LabelVersion, study: PetCt) -> Dataset:
     ValueError
         If the label is empty.
     """
+    lesions = lesions_of(label, study)
+    return build_segmentation(study, lesions, measure(study, lesions))
+
+
+def lesions_of(label: LabelVersion, study: PetCt) -> Lesions:
+    """Lesions of a label version as its SEG has them, numbered by decreasing volume."""
     if label.path is None:
         raise ValueError(f"version {label.version} of {label.image_id} was withdrawn")
     # A client that does not say so may have drawn all lesions with one value.
@@ -304,8 +311,7 @@ def segmentation_of(label: LabelVersion, study: PetCt) -> Dataset:
         __version__,
         parameters={"annotator": label.annotator[:60], "source": label.source, "label_sha256": label.sha256},
     )
-    lesions = replace(lesions, method=method)
-    return build_segmentation(study, lesions, measure(study, lesions))
+    return replace(lesions, method=method)
 
 
 def _key(label: LabelVersion) -> str:
