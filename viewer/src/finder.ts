@@ -48,7 +48,7 @@ export class Finder {
       await this.load(label, apart ? lesions : undefined, known);
       const said = [texts.found(lesions.length, model), ...(apart ? [] : [texts.asOne]), ...warningsOf(result)];
       warningsOf(result).forEach((warning) => this.told.add(warning));
-      this.store.set({ preLabel: model, note: said.join(' '), cut: result.threshold_suv !== null });
+      this.store.set({ preLabel: model, note: said.join(' '), endThere: result.threshold_suv !== null });
       this.refer(result.reference);
     });
   }
@@ -110,14 +110,16 @@ export class Finder {
       }
       const [grown, more] = result.lesions;
       const whole = grown && !more && size(edit) === count(found.voxels.subarray(...extent(found.voxels)));
-      const { current } = this.lesions;
+      const { current, empty } = this.lesions;
       const lesions = whole ? current && [...current, { ...grown, value: free }] : undefined;
       const known = new Map(this.lesions.knownBut([free]));
       this.lesions.edit(map, edit, lesions, whole ? known.set(free, grown) : known);
       this.editor.select(free, false);
       const fresh = warningsOf(result).filter((warning) => !this.told.has(warning));
       fresh.forEach((warning) => this.told.add(warning));
-      this.store.set({ note: fresh.join(' ') });
+      const { reference, endThere } = this.store.state;
+      const there = result.threshold_suv === reference?.threshold;
+      this.store.set({ note: fresh.join(' '), endThere: there && (endThere || empty) });
     });
   }
 
@@ -128,7 +130,7 @@ export class Finder {
       const asked = server.reference(image, world, store.state.otherTracer);
       const { warnings, ...reference } = await this.open.whileOpen(asked);
       this.refer(reference);
-      store.set({ sphere: world, note: [texts.placed, ...warnings].join(' '), cut: this.lesions.empty });
+      store.set({ sphere: world, note: [texts.placed, ...warnings].join(' '), endThere: this.lesions.empty });
     });
     this.refer(this.store.state.reference); // back, where it could not be placed
   }

@@ -42,8 +42,8 @@ export interface State {
   reference?: Reference;
   /** Centre of the reference sphere that the annotator has placed: models go by it, and look for none. */
   sphere?: Vector;
-  /** Whether lesions end at the threshold of the reference, or there are none yet; a network is only shown it. */
-  cut: boolean;
+  /** Whether all that the server found ends at the threshold of the reference that is shown; a network is only shown it. */
+  endThere: boolean;
   active: number;
   marked: ReadonlySet<number>;
   tool: Tool;
@@ -77,7 +77,7 @@ export const initial: State = {
   lesions: [],
   order: { column: 'volume', down: true },
   measuring: false,
-  cut: false,
+  endThere: false,
   active: 0,
   marked: new Set(),
   tool: 'window',

@@ -55,10 +55,10 @@ export const texts = {
   replace: 'Running a model replaces the lesions drawn so far. Go on? (Undo brings them back.)',
   found: (count: number, model: string) => `${model}: ${count} lesion${count === 1 ? '' : 's'}.`,
   asOne: 'No more than 255 can be told apart: those from 255 on are one lesion in the list.',
-  reference: (organ: string, mean: number | null, threshold: number, cut: boolean) => {
+  reference: (organ: string, mean: number | null, threshold: number, endThere: boolean) => {
     const uptake = mean === null ? 'no reference organ' : `${organ}: mean SUV ${mean.toFixed(2)}`;
     const suv = `threshold ${threshold.toFixed(2)}`;
-    return cut ? `${uptake}, ${suv}` : `${uptake} (${suv}: these lesions do not end there)`;
+    return endThere ? `${uptake}, ${suv}` : `${uptake} (${suv}: lesions do not all end there)`;
   },
   tracer: 'tracer',
   tracerRead: (name: string) => `${name} (image)`,

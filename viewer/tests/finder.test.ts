@@ -30,13 +30,13 @@ describe('a Run', () => {
   it('tells a threshold at which lesions end from one that the model does not cut at', async () => {
     const { server, store, finder, casework, end } = opened();
     await casework.begin();
-    for (const [threshold, cut] of [[4.5, true], [null, false]] as const) {
+    for (const [threshold, there] of [[4.5, true], [null, false]] as const) {
       server.threshold = threshold;
       await finder.run('fixed');
-      expect(store.state.cut).toBe(cut);
+      expect(store.state.endThere).toBe(there);
     }
     expect(texts.reference('liver', 2.67, 4.58, true)).toBe('liver: mean SUV 2.67, threshold 4.58');
-    expect(texts.reference('liver', 2.67, 4.58, false)).toContain('do not end there');
+    expect(texts.reference('liver', 2.67, 4.58, false)).toContain('do not all end there');
     expect(texts.reference('none', null, 3, true)).toBe('no reference organ, threshold 3.00');
     await end();
   });
@@ -45,12 +45,12 @@ describe('a Run', () => {
     const { server, store, finder, casework, end } = opened();
     await casework.begin();
     await finder.place([1, 2, 3]);
-    expect(store.state.cut).toBe(true); // of no lesion
+    expect(store.state.endThere).toBe(true); // of no lesion
     for (const threshold of [null, 4.5]) {
       server.threshold = threshold;
       await finder.run('fixed');
       await finder.place([1, 2, 3]);
-      expect(store.state.cut).toBe(false);
+      expect(store.state.endThere).toBe(false);
     }
     await end();
   });
@@ -116,6 +116,19 @@ it('what has to be known about a threshold is told where the sphere is placed, a
     editor.undo();
   }
   expect(notes).toEqual([server.warnings[0], '', server.suvWarnings[0]]);
+  await end();
+});
+
+it('a click that ends elsewhere than at the threshold takes back that all lesions end there', async () => {
+  const { server, store, editor, finder, casework, end } = opened();
+  await casework.begin();
+  await finder.place([1, 2, 3]);
+  for (const [threshold, there] of [[4, true], [null, false], [4, true]] as const) {
+    server.threshold = threshold;
+    await finder.click([0, 1, 0]);
+    expect(store.state).toMatchObject({ endThere: there, lesions: [{ value: 1 }] });
+    editor.undo();
+  }
   await end();
 });
 

@@ -33,7 +33,7 @@ export function Models() {
       <Options model={model} />
       {state.reference?.threshold != null && (
         <p className="quiet">
-          {texts.reference(state.reference.organ, state.reference.mean, state.reference.threshold, state.cut)}
+          {texts.reference(state.reference.organ, state.reference.mean, state.reference.threshold, state.endThere)}
         </p>
       )}
       {state.sphere && (
