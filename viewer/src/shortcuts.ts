@@ -18,6 +18,8 @@ const SIGNS = ['[', ']'];
 const NOT_LATIN = /^(?![\p{Script=Latin}\p{Script=Common}])\p{L}/u;
 /** What is at places that have another name than their sign. */
 const PLACES: Record<string, string> = { BracketLeft: '[', BracketRight: ']' };
+/** Digits count by their place as well: French and Czech keyboards have them behind Shift. */
+const DIGIT = /^Digit(\d)$/;
 
 export function listen(open: OpenCase, editor: Editor, casework: Casework): () => void {
   const { store } = open;
@@ -77,7 +79,8 @@ export function listen(open: OpenCase, editor: Editor, casework: Casework): () =
 
 /** The key by its letter or sign, which German and French keyboards have at other places. */
 function named({ key, code }: KeyboardEvent): string | undefined {
+  const digit = SIGNS.includes(key) ? undefined : DIGIT.exec(code)?.[1];
   const place = NOT_LATIN.test(key) ? (PLACES[code] ?? code.replace('Key', '')) : undefined;
   // A browser that fills in a name says so by a key event that has no key.
-  return (place ?? key)?.toLowerCase();
+  return (digit ?? place ?? key)?.toLowerCase();
 }

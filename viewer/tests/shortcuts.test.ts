@@ -122,6 +122,27 @@ it('keys of other scripts count by their place, and all others by what they writ
   await end();
 });
 
+it('digits count by their place, which French and Czech keyboards have behind Shift', async () => {
+  const { open, store, editor, casework, end } = opened();
+  const stop = listen(open, editor, casework);
+  await casework.begin();
+  const shown = (key: string, more: object) => {
+    store.set({ preset: 0 });
+    press(key, more);
+    return store.state.preset;
+  };
+  expect(shown('2', { code: 'Digit2' })).toBe(10);
+  expect(shown('é', { code: 'Digit2' })).toBe(10); // French
+  expect(shown('2', { code: 'Digit2', shiftKey: true })).toBe(10);
+  expect(shown('ě', { code: 'Digit2' })).toBe(10); // Czech
+  expect(shown('2', { code: 'Numpad2' })).toBe(10);
+  expect(shown('[', { code: 'Digit2' })).toBe(0); // Dvorak for programmers: a bracket
+  expect(shown('~', { code: 'Digit2', ctrlKey: true, altKey: true })).toBe(0); // French, with AltGr
+  expect(shown('2', { code: 'Digit2', ctrlKey: true })).toBe(0); // the browser's
+  stop();
+  await end();
+});
+
 it('the size of the brush follows brackets however a keyboard writes them', async () => {
   const { open, store, editor, casework, end } = opened();
   const stop = listen(open, editor, casework);
