@@ -109,7 +109,7 @@ export class Casework {
     this.lesions.forgetChanges();
     const reason = takeReason();
     if (reason) {
-      this.store.set({ note: [texts.nextBecause(reason), this.store.state.note].filter(Boolean).join(' ') });
+      this.store.set({ note: [texts.nextBecause(reason), this.store.state.note].filter(Boolean).join('\n') });
     }
     this.store.set({ ready: true });
   }

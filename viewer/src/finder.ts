@@ -48,7 +48,7 @@ export class Finder {
       await this.load(label, apart ? lesions : undefined, known);
       const said = [texts.found(lesions.length, model), ...(apart ? [] : [texts.asOne]), ...warningsOf(result)];
       warningsOf(result).forEach((warning) => this.told.add(warning));
-      this.store.set({ preLabel: model, note: said.join(' '), endThere: result.threshold_suv !== null });
+      this.store.set({ preLabel: model, note: said.join('\n'), endThere: result.threshold_suv !== null });
       this.refer(result.reference);
     });
   }
@@ -119,7 +119,7 @@ export class Finder {
       fresh.forEach((warning) => this.told.add(warning));
       const { reference, endThere } = this.store.state;
       const there = result.threshold_suv === reference?.threshold;
-      this.store.set({ note: fresh.join(' '), endThere: there && (endThere || empty) });
+      this.store.set({ note: fresh.join('\n'), endThere: there && (endThere || empty) });
     });
   }
 
@@ -130,7 +130,7 @@ export class Finder {
       const asked = server.reference(image, world, store.state.otherTracer);
       const { warnings, ...reference } = await this.open.whileOpen(asked);
       this.refer(reference);
-      store.set({ sphere: world, note: [texts.placed, ...warnings].join(' '), endThere: this.lesions.empty });
+      store.set({ sphere: world, note: [texts.placed, ...warnings].join('\n'), endThere: this.lesions.empty });
     });
     this.refer(this.store.state.reference); // back, where it could not be placed
   }
@@ -161,5 +161,5 @@ export class Finder {
 
 /** What has to be known about a result. */
 function warningsOf({ warnings, suv }: server.Measured): string[] {
-  return [...warnings, ...suv.warnings];
+  return [...new Set([...warnings, ...suv.warnings])];
 }

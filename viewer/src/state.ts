@@ -26,6 +26,7 @@ export interface State {
   /** Whether the server does not answer. */
   away: boolean;
   problems: readonly Problem[];
+  /** What was done, and what has to be known about it: a line each. */
   note: string;
   model: string;
   /** Values that were changed, by model. */

@@ -1,5 +1,8 @@
+import { createElement } from 'react';
+import { renderToStaticMarkup } from 'react-dom/server';
 import { describe, expect, it, vi } from 'vitest';
 import type { Finder } from '../src/finder';
+import { Note } from '../src/panel/Messages';
 import { texts } from '../src/texts';
 import { opened, until, voxels } from './opened';
 
@@ -88,6 +91,17 @@ it('a Run says what was assumed for the SUV that it lists', async () => {
   await end();
 });
 
+it('what has to be known about a Run is a list, each thing once', async () => {
+  const { server, store, finder, casework, end } = opened();
+  await casework.begin();
+  server.warnings = ['The liver is not in the image', 'The tracer is not known'];
+  server.suvWarnings = ['The tracer is not known'];
+  await finder.run('fixed');
+  const items = renderToStaticMarkup(createElement(Note, { text: store.state.note }));
+  expect(items).toBe(`<ul>${[texts.found(1, 'fixed'), ...server.warnings].map((each) => `<li>${each}</li>`).join('')}</ul>`);
+  await end();
+});
+
 it('a click that grows a lesion no longer says that there was nothing to add', async () => {
   const { store, editor, finder, casework, end } = opened();
   await casework.begin();
@@ -107,7 +121,7 @@ it('what has to be known about a threshold is told where the sphere is placed, a
   server.warnings = ['normal liver is no reference for 18F-PSMA-1007'];
   await finder.place([1, 2, 3]);
   expect(server.asked.at(-1)).toContain('tracer=f18-psma1007');
-  expect(store.state.note).toBe(`${texts.placed} ${server.warnings[0]}`);
+  expect(store.state.note).toBe(`${texts.placed}\n${server.warnings[0]}`);
   const notes = [];
   for (const more of [[], [], ['An activity of 10 MBq is implausible, but used.']]) {
     server.suvWarnings = more;

@@ -26,8 +26,14 @@ export function Messages() {
       {holder && !holder.own && <div className="warning">{texts.heldBy(holder.client, until ?? '')}</div>}
       {busy && loaded < 1 && <p className="quiet">{texts.notLoaded(loaded)}</p>}
       <div role="status" className="note" data-cy="petlesion-note">
-        {busy ? <span className="busy">{busy}</span> : note}
+        {busy ? <span className="busy">{busy}</span> : <Note text={note} />}
       </div>
     </div>
   );
+}
+
+/** What was done, and what has to be known about it, as a list. */
+export function Note({ text }: { text: string }) {
+  const lines = text.split('\n');
+  return <ul>{text && lines.map((line) => <li key={line}>{line}</li>)}</ul>;
 }

@@ -24,6 +24,8 @@ export const style = `
 .petlesion .problem, .petlesion .warning { background: #5a2a00; border: 1px solid #e69f00; border-radius: 4px; padding: 6px; margin-bottom: 4px; }
 .petlesion .problem span { display: flex; gap: 4px; margin: 4px 0; }
 .petlesion .note { min-height: 1.4em; color: #cfe3fa; overflow-wrap: anywhere; max-height: 6em; overflow-y: auto; }
+.petlesion .note ul { margin: 0; padding: 0; list-style: none; }
+.petlesion .note li:not(:only-child) { list-style: disc; margin-left: 1.2em; }
 .petlesion .busy::before { content: "◌ "; }
 .petlesion .mark, .petlesion .unknown { color: #e69f00; font-weight: 400; }
 .petlesion .totals { font-weight: 600; }
