@@ -103,12 +103,14 @@ export function counts(map: Map3): Uint32Array {
   return count;
 }
 
-/** A number that tells one state of the map from another. */
+/** A number that tells one state of the map from another. Each move of a brush asks for it: by four voxels at a time. */
 export function checksum(map: Map3): number {
   let sum = 0;
   for (const voxels of map.slices) {
-    for (let index = 0; index < voxels.length; index++) {
-      sum = (Math.imul(sum, 31) + voxels[index]!) | 0;
+    const { buffer, byteOffset, length } = voxels;
+    const values = (byteOffset | length) % 4 ? voxels : new Uint32Array(buffer, byteOffset, length / 4);
+    for (let index = 0; index < values.length; index++) {
+      sum = (Math.imul(sum, 31) + values[index]!) | 0;
     }
   }
   return sum;

@@ -112,10 +112,11 @@ export class Lesions {
 
   /** One of OHIF's tools has drawn; it says so as well where no voxel has changed. */
   private drawn = (): void => {
-    if (!this.map || checksum(this.map) === this.sum) {
+    const sum = this.map ? checksum(this.map) : this.sum;
+    if (sum === this.sum) {
       return;
     }
-    this.changed();
+    this.changed(undefined, sum);
     this.knownThen.set(this.sum, this.knownThen.get(this.sum) ?? this.known);
     window.clearTimeout(this.timer);
     this.timer = window.setTimeout(() => {
@@ -131,9 +132,9 @@ export class Lesions {
     this.know(new Map([...this.known].filter(([value]) => count[value])));
   }
 
-  private changed(lesions?: readonly Lesion[]): void {
+  private changed(lesions?: readonly Lesion[], sum = this.map ? checksum(this.map) : 0): void {
     this.edits++;
-    this.sum = this.map ? checksum(this.map) : 0;
+    this.sum = sum;
     this.store.set({ unsaved: true });
     window.clearTimeout(this.timer);
     if (lesions) {

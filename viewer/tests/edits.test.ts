@@ -75,4 +75,8 @@ it('a state of the map is told from another, also where as many voxels are lesio
   expect(checksum(first)).toBe(checksum(second));
   [second.slices[0]![0], second.slices[0]![2]] = [0, 1];
   expect(checksum(first)).not.toBe(checksum(second));
+  const oddOnes = [[0, 1, 2], [0, 2, 1]].map((slice) => checksum(map(slice)));
+  expect(new Set(oddOnes).size).toBe(2);
+  const within = Uint8Array.from({ length: 9 }, (_, n) => n).subarray(1); // as of a volume in one piece
+  expect(checksum({ ...first, slices: [within] })).not.toBe(checksum({ ...first, slices: [within.slice().reverse()] }));
 });
