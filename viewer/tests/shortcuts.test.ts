@@ -126,6 +126,7 @@ it('digits count by their place, which French and Czech keyboards have behind Sh
   const { open, store, editor, casework, end } = opened();
   const stop = listen(open, editor, casework);
   await casework.begin();
+  const brush = vi.spyOn(editor, 'brush').mockReturnValue();
   const shown = (key: string, more: object) => {
     store.set({ preset: 0 });
     press(key, more);
@@ -137,6 +138,7 @@ it('digits count by their place, which French and Czech keyboards have behind Sh
   expect(shown('ě', { code: 'Digit2' })).toBe(10); // Czech
   expect(shown('2', { code: 'Numpad2' })).toBe(10);
   expect(shown('[', { code: 'Digit2' })).toBe(0); // Dvorak for programmers: a bracket
+  expect(brush).toHaveBeenCalledOnce();
   expect(shown('~', { code: 'Digit2', ctrlKey: true, altKey: true })).toBe(0); // French, with AltGr
   expect(shown('2', { code: 'Digit2', ctrlKey: true })).toBe(0); // the browser's
   stop();
