@@ -13,7 +13,16 @@ from pydicom.uid import PositronEmissionTomographyImageStorage
 from pydicom.valuerep import format_number_as_ds
 
 from petlesion import __version__
-from petlesion.dicom.attributes import items, joined, parse_date, parse_time, person_name, text, values
+from petlesion.dicom.attributes import (
+    items,
+    joined,
+    parse_date,
+    parse_time,
+    parse_utc_offset,
+    person_name,
+    text,
+    values,
+)
 from petlesion.identifiers import derived_uid
 from petlesion.lesions import Lesions
 from petlesion.report import LesionRecord, MethodName, Report, Review
@@ -30,8 +39,9 @@ CHARACTER_SET = "ISO_IR 192"
 NO_DATE, NO_TIME = "19700101", "000000"
 """Of objects made from headers without any date (de-identified); objects must have a date."""
 
-_SHORT_STRING = 16
-"""Longest value of SH (DICOM PS3.5 section 6.2); longer ones make every derived object invalid and are left out."""
+_SHORT_STRING, _LONG_STRING = 16, 64
+"""Longest value of SH, and of LO and of a component group of PN (DICOM PS3.5 section 6.2)."""
+_STUDY_IDENTIFIERS = ("StudyID", "AccessionNumber")
 _VALUE_LENGTH = 200
 """Longest value of a parameter; all together must fit into AlgorithmParameters (LT, 10240 characters)."""
 
@@ -129,10 +139,27 @@ def source_header(study: PetCt) -> Dataset:
     _copy_study(clean, header)
     _add_image_reference(clean, study, header)
     clean.FrameOfReferenceUID = frame_of_reference_uid(study)
-    clean.PositionReferenceIndicator = text(header, "PositionReferenceIndicator")
+    clean.PositionReferenceIndicator = text(header, "PositionReferenceIndicator")[:_LONG_STRING]
     clean.Modality = "PT"
     _, clean.Rows, clean.Columns = study.pet.grid.shape
     return clean
+
+
+def overlong_identifiers(header: Dataset) -> tuple[str, ...]:
+    """Say which identifiers of a header are longer than DICOM allows.
+
+    Those of the patient are kept whole, since archives may know him by them, although they make every derived object
+    invalid; those of the study, which its UID identifies, are left out. Descriptions are cut without a word.
+    """
+    groups = person_name(header, "PatientName").split("=")
+    lengths = {keyword: len(joined(header, keyword)) for keyword in ("PatientID", "IssuerOfPatientID")}
+    lengths["PatientName"] = max(map(len, groups))
+    kept = [keyword for keyword, length in lengths.items() if length > _LONG_STRING]
+    lost = [keyword for keyword in _STUDY_IDENTIFIERS if len(joined(header, keyword)) > _SHORT_STRING]
+    return (
+        *(f"{each} is longer than DICOM allows: results keep it whole, and archives may refuse them." for each in kept),
+        *(f"{each} is longer than DICOM allows: results leave it out." for each in lost),
+    )
 
 
 def frame_of_reference_uid(study: PetCt) -> str:
@@ -175,7 +202,7 @@ def stamp(dataset: Dataset, study: PetCt) -> None:
     header = dicom_source(study).pet_headers[0]
     dataset.PatientName = person_name(header, "PatientName")
     zone = text(header, "TimezoneOffsetFromUTC")
-    if zone:
+    if parse_utc_offset(zone) is not None:
         dataset.TimezoneOffsetFromUTC = zone
 
 
@@ -234,10 +261,11 @@ def _copy_patient(clean: Dataset, patient: Patient, header: Dataset) -> None:
             setattr(clean, keyword, format_number_as_ds(float(value)))
     if issuer := joined(header, "IssuerOfPatientID"):
         clean.IssuerOfPatientID = issuer
-    if removed := text(header, "PatientIdentityRemoved"):
+    removed = text(header, "PatientIdentityRemoved").upper()
+    if removed in ("YES", "NO"):
         clean.PatientIdentityRemoved = removed
     if methods := values(header, "DeidentificationMethod"):
-        clean.DeidentificationMethod = list(methods)
+        clean.DeidentificationMethod = [method[:_LONG_STRING] for method in methods]
     if items(header, "DeidentificationMethodCodeSequence"):
         clean["DeidentificationMethodCodeSequence"] = header["DeidentificationMethodCodeSequence"]
 
@@ -245,12 +273,14 @@ def _copy_patient(clean: Dataset, patient: Patient, header: Dataset) -> None:
 def _copy_study(clean: Dataset, header: Dataset) -> None:
     clean.StudyDate = _dicom_date(text(header, "StudyDate"))
     clean.StudyTime = _dicom_time(text(header, "StudyTime"))
-    for keyword in ("StudyID", "AccessionNumber"):
+    for keyword in _STUDY_IDENTIFIERS:
         value = joined(header, keyword)
         setattr(clean, keyword, value if len(value) <= _SHORT_STRING else "")
-    clean.ReferringPhysicianName = person_name(header, "ReferringPhysicianName")
+    physician = person_name(header, "ReferringPhysicianName")
+    fits = max(map(len, physician.split("="))) <= _LONG_STRING
+    clean.ReferringPhysicianName = physician if fits else ""
     if description := joined(header, "StudyDescription"):
-        clean.StudyDescription = description
+        clean.StudyDescription = description[:_LONG_STRING].rstrip()
 
 
 def _dicom_date(value: str) -> str:

@@ -13,6 +13,7 @@ from petlesion.dicom.attributes import joined, number, parse_date, person_name, 
 from petlesion.dicom.body_measures import patient_height_m, patient_weight_kg
 from petlesion.dicom.elements import raw_number, raw_text
 from petlesion.dicom.pixels import read_volume
+from petlesion.dicom.provenance import overlong_identifiers
 from petlesion.dicom.scan import DicomIndex, Series
 from petlesion.dicom.selection import choose_ct, choose_pet
 from petlesion.dicom.series import Stack, is_complete, require_ends, stack_slices
@@ -119,7 +120,7 @@ def read_dicom(
             one_header_per_slice=stack.positions is None,
         ),
         selection=(*why_pet, *why_ct, identified.reason),
-        warnings=(*index.warnings, *arbitrary, *warnings),
+        warnings=(*index.warnings, *arbitrary, *warnings, *overlong_identifiers(headers[0])),
     )
 
 

@@ -27,6 +27,7 @@ from synthetic_dicom import axial_grid
 
 from petlesion.dicom.measurement_report import build_measurement_report
 from petlesion.dicom.palette import lesion_color
+from petlesion.dicom.provenance import overlong_identifiers
 from petlesion.dicom.rtstruct import build_rtstruct
 from petlesion.dicom.seg_type import SegType
 from petlesion.dicom.segmentation import build_segmentation
@@ -301,6 +302,36 @@ def test_of_several_values_none_is_lost_or_misspelt() -> None:
     assert (str(dataset.PatientName), str(dataset.ReferringPhysicianName)) == ("Doe^John", "House^G")
     assert (dataset.PatientID, dataset.IssuerOfPatientID, dataset.StudyDescription) == ("12/34", "A/B", "PET/CT/PET")
     assert (dataset.StudyID, dataset.AccessionNumber) == ("1/2", "")  # the latter would be too long for SH
+
+
+def test_values_that_are_too_long_are_cut_but_for_those_that_identify() -> None:
+    def lengthen(header: Dataset, _k: int) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for keyword in ("PatientID", "IssuerOfPatientID", "StudyDescription", "PositionReferenceIndicator"):
+                setattr(header, keyword, 70 * "x")
+            header.PatientName, header.ReferringPhysicianName = 70 * "y", 70 * "z"
+            header.DeidentificationMethod = ["Names removed", 70 * "x"]
+            header.AccessionNumber = 17 * "1"
+        header.PatientIdentityRemoved, header.TimezoneOffsetFromUTC = "UNKNOWN", "UTC"
+
+    study = make_study(GRID, change=lengthen)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = build(study, balls(GRID, *TWO_BALLS))
+    assert dataset.PatientID == dataset.IssuerOfPatientID == 70 * "x"
+    assert str(dataset.PatientName) == 70 * "y"
+    assert dataset.StudyDescription == dataset.PositionReferenceIndicator == 64 * "x"
+    assert list(dataset.DeidentificationMethod) == ["Names removed", 64 * "x"]
+    assert dataset.ReferringPhysicianName == dataset.AccessionNumber == ""
+    assert "PatientIdentityRemoved" not in dataset
+    assert "TimezoneOffsetFromUTC" not in dataset
+    assert study.source is not None
+    said = overlong_identifiers(study.source.pet_headers[0])
+    kept, lost = ("keep it whole", "leave it out")
+    for keyword, fate in (("PatientID", kept), ("IssuerOf", kept), ("PatientName", kept), ("AccessionNumber", lost)):
+        assert any(sentence.startswith(keyword) and fate in sentence for sentence in said), keyword
+    assert len(said) == 4
 
 
 def test_weight_and_height_are_those_that_suv_was_computed_with() -> None:
