@@ -112,8 +112,9 @@ class InjectionSearch:
         """RadiopharmaceuticalStartDateTime on the scanner's clock, whether it fits the scan or not."""
         value = text(self.item, "RadiopharmaceuticalStartDateTime")
         stated = parse_datetime(value)
-        if stated is None:
-            day = parse_date(value)
+        if stated is None or stated == datetime.combine(stated, time.min):
+            # to the second at midnight nobody is injected: a date whose time of day was removed
+            day = parse_date(value) or parse_date(value[:8])
             return None if day is None or clock is None else datetime.combine(day, clock)
         full = on_scanner_clock(stated, self.zone)
         if stated.tzinfo is not None and self.zone is None:

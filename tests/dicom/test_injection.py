@@ -113,6 +113,16 @@ def test_contradicting_times_draw_a_warning(record_of: RecordOf) -> None:
     assert "although RadiopharmaceuticalStartTime says 10:15:00" in record.warnings[0]
 
 
+@pytest.mark.parametrize("changes", [{}, {"RadionuclideHalfLife": CU64}])
+@pytest.mark.parametrize("full", ["20250101000000", "20250101000000.00", "202501010000"])
+def test_midnight_beside_another_time_is_a_date(record_of: RecordOf, full: str, changes: dict[str, str]) -> None:
+    record = record_of(full, "100000", **changes)
+    assert record.injection_time == at("10:00:00")
+    assert not [warning for warning in record.warnings if "DateTime" in warning]
+    with pytest.raises(SuvError, match=full):
+        record_of(full, None, **changes)
+
+
 def test_a_date_and_a_time_apart_make_a_full_date_time(record_of: RecordOf) -> None:
     record = record_of("20241231", "110000", RadionuclideHalfLife=CU64)
     assert record.injection_time == datetime(2024, 12, 31, 11)
