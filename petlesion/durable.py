@@ -60,7 +60,8 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[bool]:
     Parameters
     ----------
     path
-        Lock file, created where missing. It stays: removing it would let two holders in.
+        Lock file, created where missing. It stays: removing it would let two holders in. One of another user, as of a
+        command that root has run, can be held by whoever may read it, but for NFS.
     wait
         Whether to wait for another holder.
 
@@ -69,7 +70,10 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[bool]:
     bool
         Whether the lock is held; always, with `wait`.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except PermissionError:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -156,12 +156,16 @@ def test_without_ohif_there_is_no_viewer(tmp_path: Path, monkeypatch: pytest.Mon
     assert app.router.routes == before
 
 
-def test_full_disk_is_a_sentence() -> None:
+def test_disk_that_refuses_is_a_sentence() -> None:
     pytest.importorskip("monailabel", reason="the annotation server is not installed here")
     from lib.endpoints import as_http
 
-    answer = as_http(OSError(errno.ENOSPC, "No space left on device"))
-    assert (answer.status_code, answer.detail) == (
-        507,
-        "the disk of the server takes no more (No space left on device); free space on it",
-    )
+    for error, said in (
+        (OSError(errno.ENOSPC, "No space left on device"), "(No space left on device); free space or permissions"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/data/x"),
+            "(Permission denied) in /data/x; free space or ",
+        ),
+    ):
+        answer = as_http(error)
+        assert (answer.status_code, said in answer.detail) == (507, True)

@@ -57,8 +57,8 @@ NAMES = ("image", "label", "id", "tag", "model", "strategy", "method", "session_
 """Arguments that become names of files or keys."""
 OBJECTS = ("params", "info")
 """Arguments that are JSON objects, as text."""
-FULL = (errno.ENOSPC, errno.EDQUOT)
-"""Numbers of errors that say of a disk that it is full."""
+NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+"""Numbers of errors of a disk that is full, or of files of another user, such as root."""
 OPTIONS_LENGTH = 100_000
 """Longest options of a training, a scoring or a batch, as JSON: they become one word of a command line (128 KiB)."""
 CONCURRENT_INFERENCES = 1
@@ -160,8 +160,11 @@ def as_http(error: Exception) -> HTTPException:
         return HTTPException(400 if error.exit_code is ExitCode.USAGE else 422, str(error))
     if isinstance(error, MONAILabelException):
         return HTTPException(404 if "There is no" in error.msg else 400, error.msg)
-    if isinstance(error, OSError) and error.errno in FULL:
-        return HTTPException(507, f"the disk of the server takes no more ({error.strerror}); free space on it")
+    if isinstance(error, OSError) and error.errno in NOT_WRITTEN:
+        where = f" in {error.filename}" if error.filename else ""
+        return HTTPException(
+            507, f"the disk of the server refuses ({error.strerror}){where}; free space or permissions"
+        )
     logger.error("unexpected error", exc_info=error)
     return HTTPException(500, f"unexpected error ({type(error).__name__}); see the log of the server")
 
