@@ -204,6 +204,14 @@ def test_gpus_are_text(site: Site, gpus: object) -> None:
     assert_refused(site, answer, says="gpus is ")
 
 
+@pytest.mark.parametrize("path", ["scoring/dice", "scoring/"])
+@pytest.mark.parametrize(("name", "value"), [("predict", "nnunet"), ("max_cases", "all"), ("max_cases", -1)])
+def test_options_of_scoring(site: Site, path: str, name: str, value: object) -> None:
+    params = {name: value} if path == "scoring/dice" else {"dice": {name: value}}
+    answer = requests.post(f"{site.url}/{path}", json=params, timeout=30)
+    assert_refused(site, answer, says=f"{name} is '{value}'; give ")
+
+
 def test_large_requests(site: Site) -> None:
     options = {"images": ["x" * 100] * 1000}
     answer = requests.post(f"{site.url}/batch/infer/fixed", json=options, timeout=30)

@@ -46,6 +46,8 @@ from lib.datastore.dicomweb import ArchiveError
 from lib.datastore.image_ids import UnknownImageError, UnknownLabelError, is_safe_name
 from lib.dicomweb_proxy import DicomWebProxy
 from lib.origins import install_origins
+from lib.scoring.agreement import scored_method
+from lib.scoring.entropy import most_cases
 from lib.viewer import file_in
 from petlesion.errors import ExitCode, OutputError, PetlesionError
 
@@ -223,6 +225,9 @@ def _check_task(params: Mapping[str, Any]) -> None:
         gpus = options.get("gpus", "all")
         if not (isinstance(gpus, str) and gpus.isprintable()):
             raise HTTPException(400, f'gpus is {str(gpus)[:40]!r}; give "all", or numbers as text, such as "0,1"')
+        # What is refused in that process, nobody is told.
+        scored_method(options)
+        most_cases(options)
 
 
 def _check_object(key: str, text: str) -> None:

@@ -36,6 +36,23 @@ CONFIGS: Mapping[str, Config] = {
 """Options of each model, with their defaults."""
 
 
+def whole_number(value: Any, name: str) -> int:
+    """A whole number from 0 on, of a request or a text field.
+
+    Raises
+    ------
+    UsageError
+        If it is none.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not (number >= 0 and number.is_integer()):
+        raise UsageError(f"{name} is {str(value)[:40]!r}", remedy="give a whole number from 0 on")
+    return int(number)
+
+
 class Parameters:
     """Values of a model's options: those of the request, else the defaults.
 

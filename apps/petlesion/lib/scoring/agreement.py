@@ -13,7 +13,7 @@ from monailabel.interfaces.tasks.scoring import ScoringMethod
 
 from lib.datastore.labels import FINAL, LabelVersion
 from lib.datastore.stores import Stores
-from petlesion.errors import PetlesionError
+from petlesion.errors import PetlesionError, UsageError
 from petlesion.evaluate.lesions import as_instances, match_lesions
 from petlesion.evaluate.voxels import voxel_scores
 from petlesion.networks.registry import Registry
@@ -23,7 +23,24 @@ from petlesion.study import PetCt
 from petlesion.training.cases import patient_name
 from petlesion.training.split import position
 
+SCORED = (MethodName.UNET, MethodName.PERCIST, MethodName.FIXED, MethodName.RELATIVE, MethodName.GRADIENT)
+"""Methods that can be scored."""
+
 logger = logging.getLogger(__name__)
+
+
+def scored_method(request: Mapping[str, Any]) -> MethodName:
+    """The method that a request wants to be scored.
+
+    Raises
+    ------
+    UsageError
+        If it is none of those that can be.
+    """
+    name = str(request.get("predict") or SCORED[0])
+    if name not in SCORED:
+        raise UsageError(f"predict is {name[:40]!r}", remedy=f"give one of {', '.join(SCORED)}")
+    return MethodName(name)
 
 
 class AgreementScoring(ScoringMethod):  # type: ignore[misc]
@@ -47,14 +64,14 @@ class AgreementScoring(ScoringMethod):  # type: ignore[misc]
         Parameters
         ----------
         request
-            `predict`: method that is scored (`percist`, `fixed`, `relative`, `gradient`, `unet`), default `unet`.
+            `predict`: method that is scored, one of `SCORED`, the default first.
 
         Returns
         -------
         dict
             Means, and a row a case. With `unet`, cases below the held-out share of `position` were not trained on.
         """
-        method = MethodName(str(request.get("predict") or MethodName.UNET))
+        method = scored_method(request)
         options = SegmentOptions(method=method)
         if method is MethodName.UNET:
             version = Registry.of(self._models, "unet").current()

@@ -11,6 +11,7 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 
+from lib.configs.options import whole_number
 from lib.datastore.labels import FINAL
 from lib.datastore.stores import Stores
 from lib.scoring.scores import Scores
@@ -22,6 +23,11 @@ from petlesion.segment.options import NetworkOptions
 from petlesion.segment.uncertainty import study_uncertainty
 
 logger = logging.getLogger(__name__)
+
+
+def most_cases(request: Mapping[str, Any]) -> int:
+    """How many cases a request wants to be scored at most; 0: all."""
+    return whole_number(request.get("max_cases") or 0, "max_cases")
 
 
 class EntropyScoring(ScoringMethod):  # type: ignore[misc]
@@ -60,7 +66,7 @@ class EntropyScoring(ScoringMethod):  # type: ignore[misc]
 
     def __call__(self, request: Mapping[str, Any], _datastore: Datastore) -> dict[str, Any]:
         """Score cases; `max_cases` of the request limits how many."""
-        return self.score(int(request.get("max_cases") or 0))
+        return self.score(most_cases(request))
 
     def score(self, max_cases: int = 0) -> dict[str, Any]:
         """Score the cases without a final label that the version in service has not scored.

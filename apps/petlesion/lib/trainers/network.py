@@ -11,9 +11,9 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
 
+from lib.configs.options import whole_number
 from lib.retraining.rounds import Rounds
 from lib.scoring.entropy import EntropyScoring
-from petlesion.errors import UsageError
 from petlesion.training.config import Tracking
 from petlesion.training.retrain import RetrainStatus, Stage
 from petlesion.training.retrain_config import RetrainConfig
@@ -77,7 +77,7 @@ class NetworkTrainer(TrainTask):  # type: ignore[misc]
         """
         status = self._rounds.carry_out(
             self._changes(request),
-            at_least=_whole(request.get("new_labels", 0), "new_labels"),
+            at_least=whole_number(request.get("new_labels", 0), "new_labels"),
             watch=_Lines(),
             tell=logger.info,
         )
@@ -94,9 +94,9 @@ class NetworkTrainer(TrainTask):  # type: ignore[misc]
         defaults = self.config()
         run: dict[str, Any] = {}
         if "steps" in request:
-            run["steps"] = _whole(request["steps"], "steps")
+            run["steps"] = whole_number(request["steps"], "steps")
         if "max_minutes" in request:
-            run["max_minutes"] = _whole(request["max_minutes"], "max_minutes") or None
+            run["max_minutes"] = whole_number(request["max_minutes"], "max_minutes") or None
         if isinstance(request.get("device"), str):
             run["device"] = request["device"]
         tracking = request.get("tracking")
@@ -122,13 +122,3 @@ class _Lines:
         if status.stage is not self._stage or now - self._logged >= LOG_SECONDS:
             self._stage, self._logged = status.stage, now
             logger.info(status.describe())
-
-
-def _whole(value: Any, name: str) -> int:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = -1.0
-    if not (number >= 0 and number.is_integer()):
-        raise UsageError(f"{name} is {str(value)[:40]!r}", remedy="give a whole number from 0 on")
-    return int(number)
