@@ -131,6 +131,20 @@ def test_review_is_of_one_version_of_a_label(datastore: PetCtDatastore, sent: st
     assert [info["annotator"] for info in infos()] == ["bob"] * 3
 
 
+@pytest.mark.parametrize("source", ["file", "dicom"])
+def test_what_a_client_sends_is_no_record_of_what_was_found(
+    datastore: PetCtDatastore, images: Path, sent: str, source: str
+) -> None:
+    """Such a one ended the taking in and sending of labels for good."""
+    write_labels(np.ones(GRID.shape, np.uint8), GRID, images.parent / "label.nii.gz")
+    datastore.add_image("one", sent, {})
+    info = {"model": source, "file": ["one.nii.gz"], "sop_instance_uid": "1.2.3"}
+    datastore.save_label("one", str(images.parent / "label.nii.gz"), "final", info)
+    datastore.annotations.watch()
+    label = datastore.labels.current("one")
+    assert (label.source, datastore.labels.dicom_uid(label)) == ("client", "")
+
+
 def test_image_whose_labels_cannot_be_withdrawn_stays(
     datastore: PetCtDatastore, images: Path, sent: str, tmp_path: Path
 ) -> None:

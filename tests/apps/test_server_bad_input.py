@@ -212,6 +212,17 @@ def test_options_of_scoring(site: Site, path: str, name: str, value: object) -> 
     assert_refused(site, answer, says=f"{name} is '{value}'; give ")
 
 
+def test_half_of_a_character(site: Site) -> None:
+    """No answer could quote it: one note made the list of all images an error for everybody."""
+    image = {"image": site.studies["anna"].pet}
+    half = {"info": r'{"remark": "\ud800"}'}
+    answer = requests.put(f"{site.url}/datastore/image/info", params=image, data=half, timeout=30)
+    assert_refused(site, answer, says="info holds half of a character")
+    answer = requests.post(f"{site.url}/activelearning/first", json={"client_id": "\ud800"}, timeout=30)
+    assert_refused(site, answer, says="params holds half of a character")
+    assert requests.get(f"{site.url}/datastore/?output=all", timeout=60).ok
+
+
 def test_large_requests(site: Site) -> None:
     options = {"images": ["x" * 100] * 1000}
     answer = requests.post(f"{site.url}/batch/infer/fixed", json=options, timeout=30)

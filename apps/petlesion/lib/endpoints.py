@@ -228,6 +228,7 @@ def _check_task(params: Mapping[str, Any]) -> None:
         # What is refused in that process, nobody is told.
         scored_method(options)
         most_cases(options)
+    _check_text("params", params)
 
 
 def _check_object(key: str, text: str) -> None:
@@ -237,6 +238,15 @@ def _check_object(key: str, text: str) -> None:
         raise HTTPException(400, f"{key} is no JSON ({error}); send a JSON object") from error
     if not isinstance(value, dict):
         raise HTTPException(400, f"{key} is JSON, but no object; send one, such as {{}}")
+    _check_text(key, value)
+
+
+def _check_text(key: str, value: Any) -> None:
+    """Refuse what is no text in any encoding, and would make of each later answer that quotes it an error."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise HTTPException(400, f"{key} holds half of a character (a lone surrogate); send text") from None
 
 
 def _refuse(constant: str) -> None:

@@ -20,7 +20,7 @@ from lib.datastore.cases import Case
 from lib.datastore.image_copies import ARCHIVE, ImageCopies
 from lib.datastore.image_ids import UnknownImageError, UnknownLabelError, checked_id
 from lib.datastore.image_notes import ImageNotes
-from lib.datastore.labels import FINAL, LabelVersion
+from lib.datastore.labels import FINAL, FOUND, LabelVersion
 from lib.datastore.local import CT_FOLDER, LocalFolder
 from lib.datastore.uploads import read_image_upload
 from petlesion.errors import UsageError
@@ -179,7 +179,9 @@ class PetCtDatastore(Datastore):  # type: ignore[misc]
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: Mapping[str, Any]) -> str:
         """Keep a submitted label as a new version; see `Annotations.submit`."""
         annotator = str(label_info.get("user") or label_info.get("client_id") or "")
+        # Not the words for what was found: what else the client sends would be taken for the record of that.
         source = str(label_info.get("model") or "client")
+        source = "client" if source in FOUND else source
         label = self.annotations.submit(
             image_id, Path(label_filename), tag=label_tag, annotator=annotator, source=source, info=label_info
         )
