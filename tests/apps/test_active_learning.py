@@ -113,6 +113,14 @@ def test_reservations_survive_a_restart_and_damage(reservations: Reservations, t
     assert take(reservations, "bob", ["a"]) == ("a", False)
 
 
+def test_clock_that_is_set_back_keeps_no_case_from_others(reservations: Reservations, clock: Clock) -> None:
+    take(reservations, "ada", ["a"])
+    clock.now -= 60
+    assert take(reservations, "bob", ["a"]) is None
+    clock.now -= 86400
+    assert take(reservations, "bob", ["a"]) == ("a", False)
+
+
 def test_many_who_ask_at_once_get_different_cases(reservations: Reservations) -> None:
     names, taken = [f"image-{n:02}" for n in range(20)], []
     threads = [

@@ -53,7 +53,9 @@ class Reservations:
             found = {name: Reservation(str(row["client"]), float(row["until"])) for name, row in rows.items()}
         except (FileNotFoundError, ValueError, TypeError, KeyError):
             return {}
-        return {name: one for name, one in found.items() if one.until > self._clock()}
+        now = self._clock()
+        # Those that are to last far longer than any were made before the clock was set back.
+        return {name: one for name, one in found.items() if now < one.until <= now + 2 * self._seconds}
 
     def take(
         self, candidates: Sequence[str], client: str, choose: Callable[[Sequence[str]], str]
