@@ -21,7 +21,7 @@ from petlesion.errors import UsageError
 STOP_S = 20.0
 """A child that has not ended this long after SIGTERM is killed."""
 _PR_SET_PDEATHSIG = 1
-_TAIL = 15
+_TAIL_BYTES = 1 << 16
 
 
 @contextlib.contextmanager
@@ -106,7 +106,9 @@ class Child:
         """
         status = self.process.poll()
         if status is not None:
-            lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")[-_TAIL:]
+            with self.log.open("rb") as stream:  # which only grows
+                stream.seek(max(0, self.log.stat().st_size - _TAIL_BYTES))
+                lines = stream.read().decode(errors="replace").splitlines()
             last = next((line.strip() for line in reversed(lines) if line.strip()), "")
             raise UsageError(
                 f"{self.name} has ended with status {status} ({last[:300]})", remedy=f"see its log {self.log}"
