@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,8 @@ RESULT_NAMES = (
 """Every file name a result folder may hold; contracts with scripts and containers."""
 STAGING_PREFIX: Final = ".petlesion-"
 """Of the folders that results are written in before they are moved; a process that is killed leaves them."""
+_LEFT_S: Final = 24 * 3600.0
+"""Nobody writes any more in one of these in which no file has been begun for so long."""
 
 
 @contextlib.contextmanager
@@ -29,7 +32,8 @@ def staged_results(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Give a staging folder whose files appear in `out` together, or not at all.
 
     The staging folder lies inside `out`, so that moving is a rename on the same file system even where `out` is
-    the mount point of a container. Results of an earlier run are removed only after the new ones are complete.
+    the mount point of a container. Results of an earlier run are removed only after the new ones are complete, and what
+    runs that were killed a day before or earlier have left there at the beginning.
 
     Parameters
     ----------
@@ -54,6 +58,7 @@ def staged_results(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
         first_created = _first_missing(out)
         _refuse_existing_results(out, overwrite)
         out.mkdir(parents=True, exist_ok=True)
+        _remove_left(out)
         staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=out))
     except OSError as error:
         _remove_created(out, first_created)
@@ -88,6 +93,13 @@ def _refuse_existing_results(out: Path, overwrite: bool) -> None:
             where=out,
             remedy="give another folder with -o, or replace it with --overwrite",
         )
+
+
+def _remove_left(out: Path) -> None:
+    for left in out.glob(f"{STAGING_PREFIX}*"):
+        with contextlib.suppress(OSError):  # gone by now
+            if left.stat().st_mtime < time.time() - _LEFT_S:
+                shutil.rmtree(left)
 
 
 def _move_in(staging: Path, out: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,16 @@ def test_folder_that_cannot_even_be_looked_for_is_an_error_of_the_results(tmp_pa
     """As one below a folder of another user is, too."""
     with pytest.raises(OutputError, match="File name too long"), staged_results(tmp_path / ("x" * 300)):
         pass
+
+
+def test_what_killed_runs_have_left_goes_after_a_day(tmp_path: Path) -> None:
+    for name, age_s in ((".petlesion-old", 25 * 3600), (".petlesion-new", 0), ("old", 25 * 3600)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "seg.dcm").write_bytes(b"half")
+        os.utime(tmp_path / name, times=(time.time() - age_s,) * 2)
+    with staged_results(tmp_path) as staging:
+        (staging / "report.json").write_text("{}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".petlesion-new", "old", "report.json"]
 
 
 def test_overwriting_removes_results_that_the_new_run_did_not_make(tmp_path: Path) -> None:

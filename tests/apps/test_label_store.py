@@ -193,4 +193,6 @@ def test_killed_writer_leaves_whole_versions(store: LabelStore) -> None:
         assert [version.version for version in found] == list(range(1, len(found) + 1))
         for version in found[before:]:
             version.read()
+    (store.folder / "a" / "final" / ".writing-killed").mkdir(exist_ok=True)
     assert store.save("a", label(), GRID).version == len(found) + 1
+    assert list(store.folder.glob("a/final/.writing-*")) == []

@@ -84,6 +84,7 @@ def test_images_of_earlier_rounds_go_once_their_case_has_no_label(tmp_path: Path
     image = tmp_path / "studies" / "image-1.nii.gz"
     os.utime(image, (0, 0))
     stores.cases.refresh()
+    (images / ".writing-killed" / "case").mkdir(parents=True)
     write_cases(stores, labels, tmp_path / "second", images)
     write_cases(stores, labels[:2], tmp_path / "second", images)
     assert {path.name for path in (tmp_path / "second").iterdir()} == {case_name("image-0"), case_name("image-1")}

@@ -10,7 +10,7 @@ Layout below the folder of the store::
 
 The files are the index: there is no other that could disagree with them. Any process may read at any time, with or
 without a server; writers, of this or other processes, take turns by the lock, which the kernel frees when its holder is
-killed. A killed writer leaves at most files without a `.json`, which nobody sees and the next version overwrites. A
+killed. A killed writer leaves at most files without a `.json`, which nobody sees and the next version replaces. A
 record that cannot be read is named in the log, and keeps its number.
 """
 
@@ -48,6 +48,8 @@ FOUND = ("dicom", "file")
 """Sources of labels that other programs stored; their `info` says where."""
 _RECORDS_KEPT = 100_000
 """Most records that are kept in memory, a kilobyte each: the server asks for all of them every few seconds."""
+_WRITING = ".writing-"
+"""Beginning of the names of folders in which files are written."""
 _RECORD = re.compile(r"v(\d{6,})\.json")
 _DAMAGE = (OSError, ValueError, KeyError, TypeError)
 """What reading a damaged JSON file raises."""
@@ -317,6 +319,8 @@ class LabelStore:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with exclusive(folder / ".lock"):
+                for left in folder.glob(f"{_WRITING}*"):  # of a writer that was killed: nobody else writes now
+                    shutil.rmtree(left, ignore_errors=True)
                 taken = {0, *(number for number, _ in _records(folder))}
                 label = replace(draft, version=draft.version if draft.version not in taken else max(taken) + 1)
                 label = replace(label, sha256=write(self._stem(label)))
@@ -361,7 +365,7 @@ def _to_json(label: LabelVersion) -> str:
 
 def _write_in_place(path: Path, write: Callable[[Path], object]) -> None:
     """Write beside and rename, with the bytes on the disk before the name is: whole or not there."""
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=_WRITING, dir=path.parent) as folder:
         draft = Path(folder) / path.name
         write(draft)
         sync_file(draft)

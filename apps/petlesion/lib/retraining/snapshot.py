@@ -20,6 +20,9 @@ from petlesion.nifti import read_image, write_image, write_labels
 from petlesion.study import PetCt
 from petlesion.training.cases import patient_name
 
+_WRITING = ".writing-"
+"""Beginning of the names of folders in which images are written."""
+
 
 def case_name(image_id: str) -> str:
     """Name of a case in training and on model cards: no UID of a patient's images leaves with a model."""
@@ -63,7 +66,8 @@ def write_cases(
     """
     folder.mkdir(parents=True, exist_ok=True)
     left_out: dict[str, str] = {}
-    _remove_others([*folder.glob("case-*"), *images.glob("case-*-*")], labels)
+    # What a round that was killed was writing, too: there is one at a time.
+    _remove_others([*folder.glob("case-*"), *images.glob("case-*-*"), *images.glob(f"{_WRITING}*")], labels)
     for number, label in enumerate(labels, start=1):
         target = folder / case_name(label.image_id)
         if (target / CASE_FILE).is_file():
@@ -113,7 +117,7 @@ def _remove_others(folders: Sequence[Path], labels: Sequence[LabelVersion]) -> N
 
 def _write_images(study: PetCt, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder.parent) as staging:
+    with tempfile.TemporaryDirectory(prefix=_WRITING, dir=folder.parent) as staging:
         draft = Path(staging) / folder.name
         draft.mkdir()
         write_image(study.pet, draft / "pet.nii.gz")
