@@ -15,6 +15,8 @@ export class Finder {
   private undraw = () => {};
   /** Warnings that a Run or a click has told: later clicks do not repeat them. */
   private readonly told = new Set<string>();
+  /** The last of the clicks at work, or waiting for the one before; none where none is. */
+  private growing?: Promise<void>;
 
   constructor(
     private readonly open: OpenCase,
@@ -76,20 +78,31 @@ export class Finder {
 
   private clicked = (world: Vector): void => {
     const { tool, busy } = this.store.state;
-    if (busy || !isInHand(tool)) {
+    if (!isInHand(tool)) {
       return;
     }
-    if (tool === 'click') {
-      void this.click(world);
-    } else if (tool === 'reference') {
+    if (tool === 'click' && (!busy || this.growing)) {
+      this.queue(world);
+    } else if (tool === 'reference' && !busy) {
       void this.place(world);
     }
   };
 
+  /** Lets a lesion grow once those of the clicks before have: who clicks fast loses none. */
+  private queue(world: Vector): void {
+    const grown = (this.growing ?? Promise.resolve()).then(async () => {
+      await this.click(world);
+      if (this.growing === grown) {
+        this.growing = undefined;
+      }
+    });
+    this.growing = grown;
+  }
+
   /** Grows a lesion at a point, by the server's `click`. */
   async click(world: Vector): Promise<void> {
-    const { grid, image, attempts } = this.open;
-    if (!grid) {
+    const { grid, image, attempts, closed } = this.open;
+    if (!grid || closed) {
       return;
     }
     const voxel = toVoxel(grid, world).map(Math.round);

@@ -2,8 +2,10 @@ import { createElement } from 'react';
 import { renderToStaticMarkup } from 'react-dom/server';
 import { describe, expect, it, vi } from 'vitest';
 import type { Finder } from '../src/finder';
+import { tools } from '../src/ohif';
 import { Note } from '../src/panel/Messages';
 import { texts } from '../src/texts';
+import { Viewports } from '../src/viewports';
 import { opened, until, voxels } from './opened';
 
 describe('a Run', () => {
@@ -131,6 +133,49 @@ it('what has to be known about a threshold is told where the sphere is placed, a
   }
   expect(notes).toEqual([server.warnings[0], '', server.suvWarnings[0]]);
   await end();
+});
+
+describe('clicks while one is at work', () => {
+  /** A case with the tool in hand, and what clicks into its viewports. */
+  async function clicking() {
+    const onClick = vi.spyOn(Viewports.prototype, 'onClick');
+    const each = opened();
+    const [clicked] = onClick.mock.lastCall!;
+    onClick.mockRestore();
+    await each.casework.begin();
+    each.store.set({ tool: 'click' });
+    tools().ToolGroupManager = { getToolGroup: () => ({ getActivePrimaryMouseButtonTool: () => 'WindowLevel' }) };
+    const asked = () => each.server.asked.filter((path) => path.startsWith('POST /infer/click')).length;
+    return { ...each, clicked, asked };
+  }
+
+  it('follow it one after the other', async () => {
+    const { store, clicked, asked, end } = await clicking();
+    clicked([0, 1, 0]);
+    clicked([0, 1, 0]);
+    clicked([0, 1, 0]);
+    await until(() => asked() === 3 && !store.state.busy);
+    expect(store.state).toMatchObject({ lesions: [{ value: 1 }], note: texts.nothingThere });
+    clicked([0, 1, 0]);
+    await until(() => asked() === 4 && !store.state.busy);
+    await end();
+  });
+
+  it('are dropped where the case is left, or something else takes time', async () => {
+    const { open, finder, store, clicked, asked, end } = await clicking();
+    const run = finder.run('fixed');
+    clicked([0, 1, 0]);
+    await run;
+    expect(asked()).toBe(0);
+    clicked([0, 1, 0]);
+    clicked([0, 1, 0]);
+    await Promise.resolve();
+    expect(asked()).toBe(1);
+    open.close();
+    await until(() => !store.state.busy);
+    expect(asked()).toBe(1);
+    await end();
+  });
 });
 
 it('a click that ends elsewhere than at the threshold takes back that all lesions end there', async () => {
