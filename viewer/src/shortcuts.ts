@@ -48,6 +48,7 @@ export function listen(open: OpenCase, editor: Editor, casework: Casework): () =
     arrowdown: () => editor.step(1),
     arrowup: () => editor.step(-1),
     delete: () => editor.removeChosen(),
+    backspace: () => editor.removeChosen(), // the key that says "delete" on a Mac
     x: () => editor.removeChosen(),
     m: () => editor.merge([...store.state.marked]),
   };

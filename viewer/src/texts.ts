@@ -180,7 +180,7 @@ export const texts = {
     ['L', 'reference in the liver'],
     ['[ ]', 'smaller, larger brush'],
     ['↑ ↓ or N P', 'next, previous lesion'],
-    ['Delete or X', 'delete the lesion; all marked ones where it is one of them'],
+    ['Delete, ⌫ or X', 'delete the lesion; all marked ones where it is one of them'],
     ['A', 'new lesion'],
     ['M', 'merge the marked lesions'],
     ['Ctrl+Z, Ctrl+Y', 'undo, redo'],

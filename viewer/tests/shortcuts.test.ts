@@ -51,6 +51,9 @@ it('a key that is held stores one label and deletes one lesion, and walks throug
   press('x');
   press('x', { repeat: true });
   expect(removed).toHaveBeenCalledOnce();
+  press('ArrowDown');
+  press('Backspace'); // "delete" of a Mac
+  expect(removed).toHaveBeenCalledTimes(2);
   stop();
   await end();
 });
