@@ -2,10 +2,15 @@
 
 const NAME = 'petlesion.name';
 const ID = 'petlesion.client';
+const STRATEGY = 'petlesion.strategy';
 const IDLE_MS = 60_000;
 
 export const storedName = () => localStorage.getItem(NAME) ?? '';
 export const storeName = (name: string) => localStorage.setItem(NAME, name);
+
+/** How the next case is chosen: as it was last time. */
+export const storedStrategy = () => localStorage.getItem(STRATEGY) ?? '';
+export const storeStrategy = (strategy: string) => localStorage.setItem(STRATEGY, strategy);
 
 /** The name, or for those without one an id that this browser keeps. */
 export function clientId(name: string): string {

@@ -1,5 +1,5 @@
 /** The case as a whole: who has it, what was stored, saving, submitting, and the next one. */
-import { Clock, clientId, storeName, storedName } from './annotator';
+import { Clock, clientId, storeName, storeStrategy, storedName, storedStrategy } from './annotator';
 import { goTo, takeReason } from './arrival';
 import type { OpenCase } from './case';
 import type { Editor } from './editor';
@@ -77,7 +77,7 @@ export class Casework {
 
   /** Connects, says who has the case, and goes on from what is stored. */
   async begin(): Promise<void> {
-    this.store.set({ name: storedName() });
+    this.store.set({ name: storedName(), strategy: storedStrategy() });
     this.pollLater();
     await this.open.attempts.make(texts.opening, () => this.enter(), true);
   }
@@ -117,6 +117,12 @@ export class Casework {
   rename(name: string): void {
     storeName(name);
     this.store.set({ name });
+  }
+
+  /** Lets next cases be chosen so, also those after the next: each is a page of its own. */
+  prefer(strategy: string): void {
+    storeStrategy(strategy);
+    this.store.set({ strategy });
   }
 
   /** Keeps the lesions as a draft, from which nothing is learned. */

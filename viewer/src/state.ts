@@ -58,6 +58,8 @@ export interface State {
   /** Tag of the label that was stored last, or that the case goes on from; empty where there is none. */
   stored: string;
   comment: string;
+  /** How the next case is to be chosen; empty where nothing was ever said. */
+  strategy: string;
   name: string;
   /** Whether the name was asked for, which is done once. */
   nameAsked: boolean;
@@ -90,6 +92,7 @@ export const initial: State = {
   unsaved: false,
   stored: '',
   comment: '',
+  strategy: '',
   name: '',
   nameAsked: false,
 };

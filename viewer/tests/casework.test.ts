@@ -23,6 +23,16 @@ describe('a case that is opened', () => {
   }
 });
 
+it('the way in which the next case is chosen stays for those after it', async () => {
+  const { store, casework, end } = opened();
+  await casework.begin();
+  casework.prefer('uncertain');
+  store.set({ strategy: '' }); // of another page
+  await casework.begin();
+  expect(store.state.strategy).toBe('uncertain');
+  await end();
+});
+
 describe('a case that could not be opened', () => {
   for (const path of ['/info/', '/lesions/measure', '/lesions/label']) {
     it(`opens with its stored label once ${path} answers`, async () => {

@@ -1,5 +1,5 @@
 /** Saving, submitting, and the next case. */
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useRef } from 'react';
 import { texts } from '../texts';
 import { useCase } from './context';
 
@@ -7,8 +7,7 @@ export function CaseBar() {
   const { state, open, casework } = useCase();
   const { info, ready, busy, unsaved, stored, comment, name, nameAsked } = state;
   const strategies = Object.keys(info?.strategies ?? {});
-  const [chosen, choose] = useState('');
-  const strategy = chosen || strategies[0] || '';
+  const strategy = strategies.includes(state.strategy) ? state.strategy : (strategies[0] ?? '');
   const idle = ready && !busy;
   const you = useRef<HTMLInputElement>(null);
   useEffect(() => {
@@ -48,7 +47,7 @@ export function CaseBar() {
         <button title={texts.reportHint} disabled={!stored || unsaved} onClick={() => casework.report()}>{texts.report}</button>
       </div>
       <div className="line">
-        <select aria-label={texts.next} value={strategy} onChange={(event) => choose(event.target.value)}>
+        <select aria-label={texts.next} value={strategy} onChange={(event) => casework.prefer(event.target.value)}>
           {strategies.map((each) => (
             <option key={each} title={info?.strategies[each]?.description}>
               {each}
