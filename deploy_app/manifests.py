@@ -18,7 +18,7 @@ import yaml
 
 import petlesion
 from paths import MODELS
-from petlesion.errors import OutputError, UsageError
+from petlesion.errors import OutputError, UsageError, reason
 from settings import DEFAULT_CONFIG, OWN_CONFIG, Settings, config_file
 
 APPLICATION: Final = "/opt/holoscan/app"
@@ -154,7 +154,7 @@ def extract(target: Path = EXPORT) -> list[str]:
             _copy_part(name, target / name)
     except OSError as error:
         raise OutputError(
-            f"{target} cannot be written ({error.strerror or error})", remedy="mount a folder that this user may write"
+            f"{target} cannot be written ({reason(error)})", remedy="mount a folder that this user may write"
         ) from error
     return wanted
 

@@ -21,7 +21,7 @@ from pydantic_settings import (
 from yaml import YAMLError
 
 from petlesion.dicom.seg_type import SegType
-from petlesion.errors import ModelError, UsageError
+from petlesion.errors import ModelError, UsageError, reason
 from petlesion.networks.installed import MODELS_VARIABLE, models_folder, verified_model
 from petlesion.segment.options import FIXED_SUV, FRACTION, MIN_VOLUME_ML, MethodName, SegmentOptions
 from petlesion.server.viewer import VARIABLE as OHIF_VARIABLE
@@ -164,7 +164,7 @@ class Settings(BaseSettings):
                 models = (model,)
         except OSError as error:
             raise ModelError(
-                f"models cannot be read ({error.strerror or error})",
+                f"models cannot be read ({reason(error)})",
                 where=folder,
                 remedy="let the user of this process read that folder and all in it",
             ) from error

@@ -24,7 +24,7 @@ from typing import Final
 import petlesion
 from logs import EndedEarlyError, Log
 from paths import Paths
-from petlesion.errors import ExitCode, PetlesionError, UsageError
+from petlesion.errors import ExitCode, PetlesionError, UsageError, why_no_folder
 from preflight import process_environment, scratch_folder
 from results import EarlierResultsError, check_output, error_outcome, remove_unfinished, write_failure
 from settings import Settings
@@ -163,13 +163,9 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
 
 
 def _check_input(folder: Path) -> None:
-    try:
-        what = "" if folder.is_dir() else "is not a folder" if folder.exists() else "does not exist"
-    except OSError as error:  # of a folder above it, as a rule
-        what = f"cannot be looked at ({error.strerror})"
-    if what:
+    if why := why_no_folder(folder):
         raise UsageError(
-            f"input {what}", where=folder, remedy="give a folder of DICOM files with -i, or HOLOSCAN_INPUT_PATH"
+            f"input {why}", where=folder, remedy="give a folder of DICOM files with -i, or HOLOSCAN_INPUT_PATH"
         )
     if not os.access(folder, os.R_OK | os.X_OK):
         raise UsageError("input cannot be read", where=folder, remedy="let the user of this process read it")

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from logs import Log, take_stdout
 from paths import Paths, parse_paths
-from petlesion.errors import OutputError, SegmentationError, UsageError
-from petlesion.output import reason
+from petlesion.errors import OutputError, SegmentationError, UsageError, reason
 from preflight import load_cuda_runtime
 from results import Outcome, error_outcome, place_machine_results, run_outcome, write_failure
 from settings import Settings, load_settings

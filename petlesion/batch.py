@@ -32,7 +32,7 @@ from petlesion.batch_tasks import (
     run_on_ray,
 )
 from petlesion.durable import write_durably
-from petlesion.errors import ExitCode, ModelError, OutputError, PetlesionError, UsageError
+from petlesion.errors import ExitCode, ModelError, OutputError, PetlesionError, UsageError, reason
 from petlesion.output import REPORT
 from petlesion.progress import Progress, silent
 from petlesion.segment.options import MethodName
@@ -115,7 +115,7 @@ def process_batch(studies: Path, out: Path, options: BatchOptions, progress: Pro
             _write_summary(out, outcomes)
     except OSError as error:
         raise OutputError(
-            f"results cannot be written ({error.strerror or error})", where=out, remedy="give a writable folder with -o"
+            f"results cannot be written ({reason(error)})", where=out, remedy="give a writable folder with -o"
         ) from error
     return BatchResult(tuple(outcomes[name] for name in sorted(outcomes)), kept)
 

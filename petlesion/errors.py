@@ -106,3 +106,21 @@ class OutputError(PetlesionError):
     """Outputs could not be written; nothing was left behind."""
 
     exit_code = ExitCode.OUTPUT
+
+
+def reason(error: OSError) -> str:
+    """What the operating system says, also where a library has wrapped the error in one of its own."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__
+    return str(error)
+
+
+def why_no_folder(path: Path) -> str:
+    """Why something is no folder to read from, as the end of a sentence; empty where it is one."""
+    try:
+        return "" if path.is_dir() else "is a file, not a folder" if path.exists() else "does not exist"
+    except OSError as error:  # of a folder above it, as a rule
+        return f"cannot be looked at ({reason(error)})"

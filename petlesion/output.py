@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from petlesion.errors import OutputError, UsageError
+from petlesion.errors import OutputError, UsageError, reason
 from petlesion.lesions import ENTROPY_MAP, PROBABILITY_MAP
 
 MAP_NAMES = tuple(f"{name}.nii.gz" for name in (PROBABILITY_MAP, ENTROPY_MAP))
@@ -154,13 +154,3 @@ def _not_written(out: Path, error: OSError) -> OutputError:
         where=out,
         remedy="give a folder with -o that is writable and has space; nothing was left behind",
     )
-
-
-def reason(error: OSError) -> str:
-    """What the operating system says, also where a library has wrapped the error in one of its own."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = cause.__cause__
-    return str(error)

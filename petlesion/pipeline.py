@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from petlesion.dicom.seg_type import SegType
-from petlesion.errors import SegmentationError
+from petlesion.errors import SegmentationError, reason
 from petlesion.lesions import Lesions
 from petlesion.measure.biomarkers import measure
-from petlesion.output import REPORT, reason, staged_results
+from petlesion.output import REPORT, staged_results
 from petlesion.progress import Progress, silent
 from petlesion.report import Report
 from petlesion.segment.methods import segment

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from petlesion.errors import OutputError, SuvError
+from petlesion.errors import OutputError, SuvError, reason
 from petlesion.nifti import SUFFIXES, write_image
-from petlesion.output import STAGING_PREFIX, reason
+from petlesion.output import STAGING_PREFIX
 from petlesion.study import PetCt
 from petlesion.suv_scale import SuvScale
 from petlesion.volume import Volume

@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 from petlesion.dicom.elements import raw_text, raw_unsigned
 from petlesion.dicom.header import PARSE_ERRORS, Instance, PixelElement
 from petlesion.dicom.series import Stack
-from petlesion.errors import GeometryError
+from petlesion.errors import GeometryError, reason
 from petlesion.progress import Progress, silent
 
 _NATIVE = ("", ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
@@ -89,7 +89,7 @@ def stored_values(instance: Instance) -> NDArray[Any]:
         return _native(instance, pixels, allocated) if native and allocated and pixels else _decoded(instance)
     except OSError as error:
         raise GeometryError(
-            f"cannot be read ({error.strerror or error})", where=instance.path, remedy="check the file and its folder"
+            f"cannot be read ({reason(error)})", where=instance.path, remedy="check the file and its folder"
         ) from error
 
 

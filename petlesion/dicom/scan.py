@@ -10,7 +10,7 @@ from pathlib import Path
 
 from petlesion.dicom.attributes import text
 from petlesion.dicom.header import Instance, Skipped, read_instance
-from petlesion.errors import NoDicomError, UsageError
+from petlesion.errors import NoDicomError, UsageError, reason, why_no_folder
 from petlesion.progress import Progress, silent
 
 
@@ -102,14 +102,10 @@ def scan(folder: Path, progress: Progress = silent) -> DicomIndex:
     NoDicomError
         If no file is a DICOM object.
     """
-    try:
-        which = "" if folder.is_dir() else "is a file, not a folder" if folder.exists() else "does not exist"
-    except OSError as error:  # of a folder above it, as a rule
-        which = f"cannot be looked at ({error.strerror})"
-    if which:
+    if why := why_no_folder(folder):
         raise UsageError(
             "no study",
-            where=f"{folder}, which {which}",
+            where=f"{folder}, which {why}",
             remedy="give a folder of DICOM files, or one with pet.nii.gz",
         )
     instances: list[Instance] = []
@@ -151,7 +147,7 @@ def _files_below(folder: Path, visited: set[tuple[int, int]], skipped: list[Skip
         status = folder.stat()
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        skipped.append(Skipped(folder, f"folder cannot be listed ({error.strerror or error})", damaged=True))
+        skipped.append(Skipped(folder, f"folder cannot be listed ({reason(error)})", damaged=True))
         return
     if (status.st_dev, status.st_ino) in visited:
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from petlesion.errors import OutputError
+from petlesion.errors import OutputError, reason
 from petlesion.evaluate.agreement import agreement
 from petlesion.evaluate.figures import lesion_average_precision
 from petlesion.evaluate.lesions import precision_recall
@@ -59,7 +59,7 @@ def write_plots(rows: Sequence[PatientRow], folder: Path, other: Sequence[Patien
             figure.savefig(folder / name, dpi=_DPI)
     except OSError as error:
         raise OutputError(
-            f"plots cannot be written ({error.strerror or error})", where=folder, remedy="give a writable folder"
+            f"plots cannot be written ({reason(error)})", where=folder, remedy="give a writable folder"
         ) from error
     return [folder / name for name in figures]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml  # type: ignore[import-untyped,unused-ignore]
 from pydantic import ValidationError
 
-from petlesion.errors import ModelError, OutputError
+from petlesion.errors import ModelError, OutputError, reason
 from petlesion.networks.model_config import ModelConfig, first_problem
 from petlesion.networks.unet import build_unet, own_weights
 
@@ -167,7 +167,7 @@ def write_model(
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
         raise OutputError(
-            f"model cannot be written ({error.strerror or error})", where=folder, remedy="give a writable folder"
+            f"model cannot be written ({reason(error)})", where=folder, remedy="give a writable folder"
         ) from error
     return identity(contents)
 
@@ -207,7 +207,7 @@ def _contents(folder: Path) -> tuple[bytes, bytes, bytes]:
                 raise ModelError(f"{name} has {size} bytes, more than a model can have", where=folder, remedy=_REMEDY)
             contents.append(path.read_bytes())
         except OSError as error:
-            raise ModelError(f"{name} cannot be read ({error.strerror})", where=folder, remedy=_REMEDY) from error
+            raise ModelError(f"{name} cannot be read ({reason(error)})", where=folder, remedy=_REMEDY) from error
     return contents[0], contents[1], contents[2]
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from petlesion.errors import ModelError
+from petlesion.errors import ModelError, reason
 from petlesion.networks.model_config import InputChannel
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 
 def _unreadable(file: Path, error: OSError) -> ModelError:
-    return ModelError(f"the file cannot be read ({error.strerror})", where=file, remedy=_REMEDY)
+    return ModelError(f"the file cannot be read ({reason(error)})", where=file, remedy=_REMEDY)
 
 
 def _read_json(file: Path) -> dict[str, Any]:

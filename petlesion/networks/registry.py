@@ -26,7 +26,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from petlesion.durable import exclusive, sync_folder, write_durably
-from petlesion.errors import ModelError, OutputError, UsageError
+from petlesion.errors import ModelError, OutputError, UsageError, reason
 from petlesion.networks.model_folder import FILES, model_identity, replace_folder
 
 CURRENT, GATE, LOCK = "current.json", "gate.json", ".lock"
@@ -492,5 +492,5 @@ def _read(path: Path) -> bytes:
 
 def _not_written(folder: Path, error: OSError) -> OutputError:
     return OutputError(
-        f"model cannot be written ({error.strerror or error})", where=folder, remedy="make the folder writable, or room"
+        f"model cannot be written ({reason(error)})", where=folder, remedy="make the folder writable, or room"
     )

@@ -18,7 +18,7 @@ import numpy as np
 
 from petlesion.case_files import SIMULATED_TRUTH
 from petlesion.child_processes import end_with_parent, threads_of_children
-from petlesion.errors import OutputError, UsageError
+from petlesion.errors import OutputError, UsageError, reason
 from petlesion.phantom.acquisition import PROTOCOLS, Acquisition, draw_acquisition
 from petlesion.phantom.cohort import Cohort, CohortOptions
 from petlesion.phantom.draws import stream
@@ -190,7 +190,7 @@ def simulate_cohort(options: SimulateOptions, out: Path, progress: Progress = si
         return _write_manifest(out)
     except OSError as error:
         raise OutputError(
-            f"patients cannot be written ({error.strerror or error})",
+            f"patients cannot be written ({reason(error)})",
             where=out,
             remedy="give a folder with -o that is writable and has space",
         ) from error

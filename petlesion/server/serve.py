@@ -19,7 +19,7 @@ from pathlib import Path
 from petlesion.console import Display
 from petlesion.data_files import places
 from petlesion.durable import write_durably
-from petlesion.errors import OutputError, UsageError
+from petlesion.errors import OutputError, UsageError, reason
 from petlesion.networks.installed import models_folder
 from petlesion.phantom.simulate import SimulateOptions, simulate_cohort
 from petlesion.server.archive_url import checked_url
@@ -173,7 +173,7 @@ def _make_writable(data: Path) -> None:
             pass
     except OSError as error:
         raise OutputError(
-            f"nothing can be written ({error.strerror})",
+            f"nothing can be written ({reason(error)})",
             where=data,
             remedy="give another --data, or free space or permissions",
         ) from error
@@ -206,7 +206,7 @@ def _check_address(host: str, port: int) -> None:
     try:
         free = is_free(host, port)
     except OSError as error:
-        raise UsageError(f"no server can listen on {host} ({error.strerror})", remedy="give another --host") from error
+        raise UsageError(f"no server can listen on {host} ({reason(error)})", remedy="give another --host") from error
     if not free:
         raise UsageError(f"port {port} of {host} is in use", remedy="end what listens there, or give another --port")
 

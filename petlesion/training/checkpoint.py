@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from petlesion.errors import OutputError, UsageError
+from petlesion.errors import OutputError, UsageError, reason
 
 FILE: Final = "checkpoint.pt"
 
@@ -72,7 +72,7 @@ def save(state: Progressed, folder: Path) -> None:
         partial.replace(folder / FILE)
     except OSError as error:
         raise OutputError(
-            f"checkpoint cannot be written ({error.strerror or error})", where=folder, remedy="make room; then resume"
+            f"checkpoint cannot be written ({reason(error)})", where=folder, remedy="make room; then resume"
         ) from error
 
 

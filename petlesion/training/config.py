@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml  # type: ignore[import-untyped,unused-ignore]
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from petlesion.errors import UsageError
+from petlesion.errors import UsageError, reason
 from petlesion.networks.model_config import ModelConfig, first_problem
 from petlesion.tracers import TracerName
 
@@ -345,7 +345,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(
-            f"training configuration cannot be read ({error.strerror})", where=path, remedy="give a YAML file"
+            f"training configuration cannot be read ({reason(error)})", where=path, remedy="give a YAML file"
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         place = getattr(error, "problem_mark", None)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from petlesion.errors import OutputError, SegmentationError, UsageError
+from petlesion.errors import OutputError, SegmentationError, UsageError, reason
 from petlesion.networks.inputs import network_input
 from petlesion.networks.model_config import ModelConfig, first_problem
 from petlesion.networks.model_folder import load_model, write_model
@@ -396,7 +396,7 @@ def _make_folder(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"folder cannot be created ({error.strerror})", where=out, remedy="give a writable folder as out:"
+            f"folder cannot be created ({reason(error)})", where=out, remedy="give a writable folder as out:"
         ) from error
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from pydicom import Dataset
 
 from lib.datastore.disk_limit import KEPT_S, beyond
-from petlesion.errors import GeometryError, OutputError
+from petlesion.errors import GeometryError, OutputError, reason
 
 LIMIT_BYTES = 100 * 2**30
 """Files that are kept by default; a whole-body PET with the fine CT of a scanner takes 200 to 300 MB."""
@@ -103,7 +103,7 @@ class FetchedFiles:
                 draft.replace(path)
         except OSError as error:
             raise OutputError(
-                f"image cannot be kept ({error.strerror or error})",
+                f"image cannot be kept ({reason(error)})",
                 where=path.parent,
                 remedy="free space or permissions",
             ) from error

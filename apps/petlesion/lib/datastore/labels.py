@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from lib.datastore.image_ids import UnknownLabelError, checked_id, checked_tag, is_safe_name
 from petlesion.durable import exclusive, sync_file, sync_folder, write_durably
-from petlesion.errors import OutputError
+from petlesion.errors import OutputError, reason
 from petlesion.lesions import LABEL_DTYPE
 from petlesion.nifti import read_labels, write_labels
 from petlesion.resample import Interpolation, resample
@@ -328,7 +328,7 @@ class LabelStore:
                 write_durably(record, _to_json(label).encode())
         except OSError as error:
             raise OutputError(
-                f"label cannot be stored ({error.strerror or error})", where=folder, remedy="free space or permissions"
+                f"label cannot be stored ({reason(error)})", where=folder, remedy="free space or permissions"
             ) from error
         return _read_record(record)
 
