@@ -199,9 +199,9 @@ def _slopes(stack: Stack) -> NDArray[np.float64]:
     """(slices,) RescaleSlope of PET slices, which differs from slice to slice."""
     slopes = [raw_number(instance.header, "RescaleSlope") for instance in stack.instances]
     for slope, instance in zip(slopes, stack.instances, strict=True):
-        if not slope:
+        if slope is None or slope <= 0:
             raise SuvError(
-                "RescaleSlope (0028,1053) is missing or 0",
+                "RescaleSlope (0028,1053) is missing or not above 0",
                 where=instance.path,
                 remedy="use the series as the scanner wrote it",
             )

@@ -169,7 +169,7 @@ def test_uneven_slices_have_no_header_each(tmp_path: Path) -> None:
     assert any("resampled to 12 slices" in warning for warning in study.warnings)
 
 
-@pytest.mark.parametrize("slope", [None, "0"])
+@pytest.mark.parametrize("slope", [None, "0", "-1.5"])
 def test_slope_must_be_there(tmp_path: Path, slope: str | None) -> None:
     grid = axial_grid()
 
@@ -178,7 +178,7 @@ def test_slope_must_be_there(tmp_path: Path, slope: str | None) -> None:
             header.RescaleSlope = slope
 
     write_series(tmp_path, Volume(pattern(grid), grid), pet_header(), change=change)
-    with pytest.raises(SuvError, match=r"RescaleSlope .* is missing or 0 in .*series_0003.dcm"):
+    with pytest.raises(SuvError, match=r"RescaleSlope .* is missing or not above 0 in .*series_0003.dcm"):
         _read(tmp_path)
 
 
