@@ -20,6 +20,8 @@ from petlesion.errors import UsageError
 
 STOP_S = 20.0
 """A child that has not ended this long after SIGTERM is killed."""
+STOP_OTHERS_S = 5.0
+"""What it has started, such as a training that notes that it was stopped, has so long after it."""
 _PR_SET_PDEATHSIG = 1
 _TAIL_BYTES = 1 << 16
 
@@ -156,6 +158,10 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(STOP_S)
+    deadline = time.monotonic() + STOP_OTHERS_S
     with contextlib.suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)  # is somebody left?
+            time.sleep(0.05)
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

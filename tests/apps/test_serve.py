@@ -141,6 +141,18 @@ def test_server_is_waited_for_as_long_as_it_runs(tmp_path: Path) -> None:
             child.wait_until_it_answers(f"http://127.0.0.1:{port}/")
 
 
+def test_what_a_child_has_started_ends_in_order(tmp_path: Path) -> None:
+    note = f"trap 'sleep 1; echo ended > {tmp_path}/other; exit' TERM"
+    other = f"{note}; echo > {tmp_path}/ready; while :; do sleep 0.1; done"
+    with running("the server", ["sh", "-c", f"({other}) & sleep 600"], tmp_path / "log") as child:
+        while not (tmp_path / "ready").is_file():
+            child.check()
+            time.sleep(0.05)
+        began = time.monotonic()
+    assert (tmp_path / "other").read_text() == "ended\n"
+    assert time.monotonic() - began < 20
+
+
 def test_each_study_of_a_patient_is_listed() -> None:
     fastapi = pytest.importorskip("fastapi", reason="the annotation server is not installed here")
     app = fastapi.FastAPI()
