@@ -182,7 +182,7 @@ def _begun(before: RetrainStatus | None, config: RetrainConfig) -> RetrainStatus
 def note_stop(run: Path) -> None:
     """Note that the process at a run is about to end because it was told to: no kill that counts."""
     status = read_status(run)
-    if status is not None and not status.stage.ended:
+    if status is not None and not (status.stage.ended or status.stage is Stage.FAILED):
         _write_status(run, replace(status, message=_STOPPED))
 
 

@@ -157,6 +157,10 @@ def test_a_round_that_failed_is_left_for_new_labels_and_options(studies: Path, m
     def fail(expected: int) -> None:
         with pytest.raises(UsageError, match="belong to held-out patients"):
             rounds.carry_out({})
+        rounds.note_stop()
+        status = rounds.status()
+        assert status is not None
+        assert "belong to held-out patients" in status.message
         assert len(stages(studies)) == expected
         assert not rounds.interrupted()
 
