@@ -223,6 +223,21 @@ def test_server_that_does_not_answer_costs_nothing(site: Site, study: SmallStudy
         np.testing.assert_array_equal(stored(site, study, tmp_path, "draft"), panel.voxels(GRID.shape))
 
 
+def test_report_of_what_was_saved_opens_beside_the_case(site: Site, study: SmallStudy) -> None:
+    with browser_page() as page:
+        panel = LesionsPanel(page, site.url, study.study)
+        panel.run("fixed")
+        panel.wait_for_lesions(3)
+        report = page.get_by_role("button", name="Report", exact=True)
+        assert report.is_disabled(), "the lesions are not saved"
+        panel.button("Save draft")
+        panel.wait_for_note("Draft saved")
+        with page.context.expect_event("response", lambda answer: "/lesions/report?" in answer.url) as answered:
+            report.click()
+        assert (answered.value.status, answered.value.headers["content-type"]) == (200, "application/pdf")
+        assert "/pet-lesions" in page.url
+
+
 def test_messages_are_in_view_of_whoever_submits_at_the_bottom_and_cover_no_lesion(
     site: Site, study: SmallStudy
 ) -> None:
