@@ -10,6 +10,9 @@
 - `folds`: five networks, each fine-tuned without a fifth of the sarcoma patients; `benchmarks/sarcoma.py` judges them.
 - `unet`: the network that ships, fine-tuned by the same recipe with all sarcoma patients.
 
+The weights that ship today are of the recipe in `0602a7a`. This one does better on sarcomas that it has not seen, and
+has yet to do as well on whole bodies with FDG and PSMA (docs/results.md has the comparison).
+
 Fine-tuning draws a quarter of its patches from the sarcoma patients, half of them mirrored, a third from simulated ones
 with FDG, a sixth with PSMA and a quarter with DOTATATE. The sarcoma patients are crops around a tumour: a network that
 saw them in every second patch, and FDG in whole bodies in three of ten, took organs for tumour, 528 mL a patient.
