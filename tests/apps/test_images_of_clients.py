@@ -103,11 +103,8 @@ def test_removed_image_leaves_no_notes_and_nobody_to_a_new_one(tmp_path: Path, i
     datastore.add_image("one", sent, {})
     assert "remark" not in datastore.get_image_info("one")
     assert given_back == ["one"] * 3
-    assert [json.loads(path.read_text()) for path in images.glob(".removed/one-*/notes-one.json")] == [
-        {},
-        {},
-        {"remark": "left arm missing"},
-    ]
+    kept = [json.loads(path.read_text()) for path in images.glob(".removed/one-*/notes-one.json")]
+    assert sorted(kept, key=len) == [{}, {}, {"remark": "left arm missing"}]
 
 
 def test_review_is_of_one_version_of_a_label(datastore: PetCtDatastore, sent: str, tmp_path: Path) -> None:
