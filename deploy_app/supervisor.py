@@ -8,7 +8,6 @@ SIGTERM, or for the time to run out; and it removes what a process that ended in
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import math
 import os
 import resource
@@ -17,13 +16,13 @@ import subprocess
 import sys
 import threading
 import time
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 import petlesion
 from logs import EndedEarlyError, Log
 from paths import Paths
+from petlesion.child_processes import ending_with
 from petlesion.errors import ExitCode, PetlesionError, UsageError, why_no_folder
 from preflight import process_environment, scratch_folder
 from results import EarlierResultsError, check_output, error_outcome, remove_unfinished, write_failure
@@ -32,9 +31,6 @@ from settings import Settings
 WORKER: Final = Path(__file__).with_name("worker.py")
 _SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
 """Blocked, and waited for: a handler could strike while the process is being started."""
-_LIBC: Final = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG: Final = 1
-"""Of prctl(2): the signal that a process gets when its parent ends."""
 
 
 class Stopped(Exception):  # noqa: N818 - no error
@@ -113,7 +109,7 @@ def _run_worker(paths: Paths, settings: Settings, environment: dict[str, str]) -
         [sys.executable, str(WORKER), *paths.arguments()],
         env=environment,
         start_new_session=True,
-        preexec_fn=partial(_end_with, os.getpid()),
+        preexec_fn=ending_with(os.getpid(), signal.SIGKILL),
     )
     code = None
     try:
@@ -129,13 +125,6 @@ def _run_worker(paths: Paths, settings: Settings, environment: dict[str, str]) -
             remedy="give it more memory if it was SIGKILL; otherwise run the study again with PETLESION_DEBUG=true",
         )
     return code
-
-
-def _end_with(supervisor: int) -> None:
-    """Let the new process end with this one, which cannot end it when it is killed itself."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != supervisor:
-        os._exit(1)
 
 
 def _wait(worker: subprocess.Popen[bytes], timeout_s: float) -> int:

@@ -32,7 +32,7 @@ from petlesion.batch_tasks import (
     run_on_ray,
 )
 from petlesion.durable import write_durably
-from petlesion.errors import ExitCode, ModelError, OutputError, PetlesionError, UsageError, reason
+from petlesion.errors import ExitCode, ModelError, OutputError, PetlesionError, UsageError, reason, why_no_folder
 from petlesion.output import REPORT
 from petlesion.progress import Progress, silent
 from petlesion.segment.options import MethodName
@@ -147,16 +147,15 @@ def _run(tasks: Sequence[Task], options: BatchOptions) -> Iterator[StudyOutcome]
 
 
 def _study_folders(studies: Path, out: Path) -> list[Path]:
-    if not studies.is_dir():
-        what = "is no folder" if studies.exists() else "does not exist"
-        raise UsageError(f"{studies} {what}", remedy="give a folder with a folder a study")
+    if why := why_no_folder(studies):
+        raise UsageError(f"{studies} {why}", remedy="give a folder with a folder a study")
     if out.resolve().is_relative_to(studies.resolve()):
         raise UsageError("the results lie among the studies", where=out, remedy="give a folder elsewhere with -o")
     try:
         folders = [path for path in studies.iterdir() if _may_be_study(path) and not path.name.startswith(".")]
     except OSError as error:
         raise UsageError(
-            f"{studies} cannot be listed ({error.strerror or error})", remedy="let the user of this process read it"
+            f"{studies} cannot be listed ({reason(error)})", remedy="let the user of this process read it"
         ) from error
     if not folders:
         raise UsageError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import multiprocessing
 import os
 import queue
 import time
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from petlesion import __version__
-from petlesion.child_processes import end_with_parent, threads_of_children
+from petlesion.child_processes import threads_of_children, worker_pool
 from petlesion.errors import ExitCode, PetlesionError, UsageError
 from petlesion.segment.options import SegmentOptions
 
@@ -192,7 +191,7 @@ class _Worker:
 
     def run(self, task: Task) -> StudyOutcome:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_begin)
+            self._pool = worker_pool(1, _quiet)
         try:
             return self._pool.submit(process_study, task).result()
         except BrokenProcessPool:
@@ -242,10 +241,9 @@ def run_on_ray(tasks: Sequence[Task], options: BatchOptions) -> Iterator[StudyOu
         ray.shutdown()
 
 
-def _begin() -> None:
+def _quiet() -> None:
     from petlesion.console import quiet_libraries
 
-    end_with_parent()
     quiet_libraries()
 
 

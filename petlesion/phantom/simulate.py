@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from petlesion.case_files import SIMULATED_TRUTH
-from petlesion.child_processes import end_with_parent, threads_of_children
+from petlesion.child_processes import threads_of_children, worker_pool
 from petlesion.errors import OutputError, UsageError, reason
 from petlesion.phantom.acquisition import PROTOCOLS, Acquisition, draw_acquisition
 from petlesion.phantom.cohort import Cohort, CohortOptions
@@ -239,16 +238,15 @@ def _is_complete(options: SimulateOptions, name: str, out: Path) -> bool:
 
 
 def _simulate_all(options: SimulateOptions, seeds: list[int], out: Path) -> Iterator[list[dict[str, Any]]]:
-    """Simulate in processes that start afresh, so that threads of the caller cannot deadlock them.
+    """Simulate in processes of their own.
 
-    One patient, too, is simulated in a process of its own: with one thread for linear algebra, as in any other number
-    of processes, so that results are the same to the last bit.
+    One patient, too: with one thread for linear algebra, as in any other number of processes, so that results are the
+    same to the last bit.
     """
     if not seeds:
         return
     with threads_of_children(1):
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(min(options.jobs, len(seeds)), mp_context=context, initializer=end_with_parent)
+        pool = worker_pool(min(options.jobs, len(seeds)))
         try:
             for future in as_completed([pool.submit(simulate_seed, options, seed, out) for seed in seeds]):
                 yield future.result()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import math
 import os
@@ -13,16 +12,16 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from petlesion.child_processes import ending_with
 from petlesion.errors import UsageError
 
 STOP_S = 20.0
 """A child that has not ended this long after SIGTERM is killed."""
 STOP_OTHERS_S = 5.0
 """What it has started, such as a training that notes that it was stopped, has so long after it."""
-_PR_SET_PDEATHSIG = 1
 _TAIL_BYTES = 1 << 16
 
 
@@ -54,7 +53,7 @@ def running(
             cwd=cwd,
             # A Ctrl+C at the terminal then reaches this process alone, which ends the others in order.
             start_new_session=True,
-            preexec_fn=_die_with(os.getpid()),
+            preexec_fn=ending_with(os.getpid(), signal.SIGTERM),
         )
     try:
         yield Child(name, process, log)
@@ -138,18 +137,6 @@ def is_free(host: str, port: int) -> bool:
                 return False
             raise
     return True
-
-
-def _die_with(parent: int) -> Callable[[], None]:
-    """Ask the kernel to end the child when its parent is killed (Linux: PR_SET_PDEATHSIG)."""
-    library = ctypes.CDLL(None, use_errno=True)
-
-    def ask() -> None:
-        library.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return ask
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

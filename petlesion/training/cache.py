@@ -7,11 +7,9 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from petlesion.child_processes import end_with_parent
+from petlesion.child_processes import worker_pool
 from petlesion.durable import exclusive
 from petlesion.lesions import CONNECTIVITY
 from petlesion.networks.inputs import BODY_SUV
@@ -106,7 +104,7 @@ def prepare(
     with ExitStack() as stack:
         results: Iterator[CachedCase] = map(work, cases)
         if jobs > 1:
-            pool = stack.enter_context(ProcessPoolExecutor(jobs, get_context("spawn"), end_with_parent))
+            pool = stack.enter_context(worker_pool(jobs))
             results = pool.map(work, cases)
         for case in results:
             ready.append(case)
