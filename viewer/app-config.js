@@ -16,6 +16,8 @@ window.config = {
       '@ohif/mode-ultrasound-pleura-bline',
     ].map((id) => [id, { hide: { $set: true } }]),
   ),
+  // A stroke counts at once, wherever it begins; OHIF takes the first one in a viewport for the choice of it alone.
+  activateViewportBeforeInteraction: false,
   showStudyList: true,
   showLoadingIndicator: true,
   showWarningMessageForCrossOrigin: false,

@@ -429,6 +429,14 @@ def test_window_and_brush_go_by_the_suv_of_the_server(site: Site, study: SmallSt
         assert panel.upper() == pytest.approx(5 * too_much)
         panel.key("2")
         assert panel.upper() == pytest.approx(10 * too_much)
+        lit = page.locator('.petlesion button[aria-pressed="true"]', has_text="0–")
+        assert lit.all_inner_texts() == ["0–10"]
+        x, y, z = map(float, GRID.to_world(np.array(GRID.shape) // 2))
+        panel.drag((x - 15, y, z), (x + 15, y + 25, z))
+        assert panel.upper() < 9.9 * too_much, "the first stroke in a viewport counts"
+        assert lit.all_inner_texts() == [], "the window is none of the presets any more"
+        panel.key("2")
+        assert lit.all_inner_texts() == ["0–10"]
         panel.key("t")
         assert panel.painted_from() == pytest.approx(3 * too_much)
         assert panel.trouble == []

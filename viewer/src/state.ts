@@ -52,6 +52,7 @@ export interface State {
   fromSuv: number;
   /** What OHIF shows where the SUV is 1: another number than 1 where it is wrong, 0 where there is no SUV. */
   perSuv: number;
+  /** Upper SUV of the window of the PET, if it is one of the presets; else 0. */
   preset: number;
   opacity: number;
   unsaved: boolean;

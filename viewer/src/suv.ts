@@ -3,9 +3,12 @@ import type { OpenCase } from './case';
 import { type Any, core } from './ohif';
 import { isStoredAsSuv, windowOfTracer } from './series';
 import { texts } from './texts';
+import { PRESETS } from './viewports';
 
 /** Difference between two factors to SUV that is of no account. */
 const SAME_FACTOR = 0.01;
+/** Difference between two ends of windows, in SUV, that nobody sees. */
+const SAME_WINDOW = 0.05;
 
 /** What OHIF multiplies the values of a PET by, where it computes SUV by the header; else it leaves them so. */
 const factorOf = (pet: Any): number | undefined =>
@@ -45,4 +48,16 @@ export function preset({ store, viewports, pet }: OpenCase, upper: number): void
     viewports.preset(pet, upper * perSuv);
     store.set({ preset: upper });
   }
+}
+
+/** Keeps the preset that is lit to the window that the PET has: none, where somebody has dragged it elsewhere. */
+export function watchWindow({ store, viewports }: OpenCase): () => void {
+  return viewports.onWindow(({ lower, upper }) => {
+    const { perSuv, preset } = store.state;
+    const near = (value: number, suv: number) => Math.abs(value / perSuv - suv) < SAME_WINDOW;
+    const lit = PRESETS.find((suv) => near(lower, 0) && near(upper, suv)) ?? 0;
+    if (perSuv && lit !== preset) {
+      store.set({ preset: lit });
+    }
+  });
 }

@@ -1,6 +1,6 @@
 /** What the viewports show: where, in which window, and how much of the PET over the CT. */
 import type { Vector } from './nrrd';
-import type { Any, Ohif } from './ohif';
+import { type Any, core, type Ohif } from './ohif';
 import { MIP, PET_VIEWPORTS, FUSED_VIEWPORTS } from './protocol';
 import type { Reference } from './server';
 import { CLICK_PX, distance, drawSpheres } from './spheres';
@@ -9,6 +9,12 @@ import { CLICK_PX, distance, drawSpheres } from './spheres';
 const REMADE_MS = 200;
 
 export const PRESETS = [5, 10, 15, 30] as const;
+
+/** A window, in what OHIF shows. */
+export interface Range {
+  lower: number;
+  upper: number;
+}
 
 export class Viewports {
   constructor(private readonly ohif: Ohif) {}
@@ -66,6 +72,26 @@ export class Viewports {
       made();
       window.clearTimeout(timer);
     };
+  }
+
+  /** Calls back with the window of the PET, now and whenever somebody changes it. Ends when it is called back. */
+  onWindow(changed: (voiRange: Range) => void): () => void {
+    return this.onEach(
+      (id) => PET_VIEWPORTS.includes(id),
+      (viewport) => {
+        const { element } = viewport;
+        const { VOI_MODIFIED } = core().Enums.Events;
+        const hear = () => {
+          const { voiRange } = viewport.getProperties();
+          if (voiRange) {
+            changed(voiRange);
+          }
+        };
+        hear();
+        element.addEventListener(VOI_MODIFIED, hear);
+        return () => element.removeEventListener(VOI_MODIFIED, hear);
+      },
+    );
   }
 
   /** How much of the PET lies over the CT, 0 to 1. */

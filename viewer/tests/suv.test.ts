@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
-import { preset } from '../src/suv';
+import { preset, watchWindow } from '../src/suv';
 import { texts } from '../src/texts';
+import type { Range } from '../src/viewports';
 import { Server, opened } from './opened';
 
 describe('the SUV brush and the presets', () => {
@@ -46,5 +47,25 @@ describe('the SUV brush and the presets', () => {
       expect(shown).toHaveBeenCalledTimes(perSuv);
       await end();
     }
+  });
+
+  it('are lit where the window is theirs, however it came to be', () => {
+    const { open, store } = opened(new Server(), 2e-4);
+    store.set({ perSuv: 2 });
+    const end = vi.fn();
+    let changed = (_: Range): void => {};
+    vi.spyOn(open.viewports, 'onWindow').mockImplementation((listener) => {
+      changed = listener;
+      return end;
+    });
+    watchWindow(open)();
+    expect(end).toHaveBeenCalledOnce();
+    const lit = ([lower, upper]: [number, number]) => {
+      changed({ lower, upper });
+      return store.state.preset;
+    };
+    expect(([[0, 20], [0, 22], [0.01, 60.02], [4, 60], [0, 10]] as [number, number][]).map(lit)).toEqual([10, 0, 30, 0, 5]);
+    store.set({ perSuv: 0, preset: 0 });
+    expect(lit([0, 10]), 'without SUV there is none').toBe(0);
   });
 });

@@ -72,3 +72,26 @@ it('spheres are drawn again over a PET that OHIF makes anew, in the place of tho
   expect(drawn).toHaveBeenCalledTimes(3);
   drawn.mockRestore();
 });
+
+it('the window of the PET is known from the beginning, also of viewports that OHIF makes anew, until the case is left', () => {
+  vi.stubGlobal('window', { cornerstone: { Enums: { Events: { VOI_MODIFIED: 'voi' } } } });
+  const { shown, viewports, make } = grid();
+  const changed = vi.fn();
+  const [first, second] = PET_VIEWPORTS as [string, string];
+  const show = (id: string, upper?: number) => {
+    make(id, 0);
+    Object.assign(viewports.get(id)!, { getProperties: () => ({ voiRange: upper && { lower: 0, upper } }) });
+  };
+  const drag = (id: string) => viewports.get(id)!.element.dispatchEvent(new Event('voi'));
+  show(first, 5);
+  show('ct-axial', 400);
+  const end = shown.onWindow(changed);
+  expect(changed.mock.calls).toEqual([[{ lower: 0, upper: 5 }]]);
+  ['ct-axial', first].forEach(drag);
+  expect(changed).toHaveBeenCalledTimes(2);
+  end();
+  show(second, 10);
+  [first, second].forEach(drag);
+  expect(changed).toHaveBeenCalledTimes(2);
+  vi.unstubAllGlobals();
+});

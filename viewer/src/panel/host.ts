@@ -12,6 +12,7 @@ import type { Ohif } from '../ohif';
 import { choosePet } from '../series';
 import { listen } from '../shortcuts';
 import { Store } from '../state';
+import { watchWindow } from '../suv';
 import { texts } from '../texts';
 import { Viewports } from '../viewports';
 import { LesionsPanel } from './LesionsPanel';
@@ -83,6 +84,7 @@ export class LesionsHost {
     const casework = new Casework(open, lesions, editor, finder);
     const ends = [
       viewports.keepWindow(pet),
+      watchWindow(open),
       listen(open, editor, casework),
       giveKeysBack(),
       () => open.close(),
