@@ -8,9 +8,9 @@ and run by the deployed application.
 
 The default patients are the simplest there are, a hot ball in a warm box, so that a network learns them in seconds.
 Those of `--patients whole-body` come from the simulator, with FDG, and the first model is the network that ships. It
-outlines lesions as large as they are; the annotators of this site outline what reaches 41 % of a lesion's maximum, as
-many do, and that is what it has to learn from them (an hour or two). Either way the numbers say that the loop works,
-not how well it would work on patients.
+outlines lesions as large as they are; the annotators of this site leave a margin of a voxel around them, as one does
+for radiotherapy, and that is what it has to learn from them (about an hour). Either way the numbers say that the loop
+works, not how well it would work on patients.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ from petlesion.nifti import read_image, read_labels, write_image, write_labels
 from petlesion.nrrd import read_nrrd
 from petlesion.phantom.simulate import SimulateOptions, simulate_cohort
 from petlesion.resample import Interpolation, resample
-from petlesion.segment.components import grow_box
 from petlesion.tracers import TracerName
 from petlesion.training.loop import train
 from petlesion.volume import Volume
@@ -53,8 +52,6 @@ sys.path.insert(0, str(REPOSITORY / "tests" / "support"))
 from training_cases import write_case  # noqa: E402
 
 TRACER = TracerName.F18_FDG
-ISOCONTOUR, REACH = 0.41, 2
-"""Share of a lesion's maximum that annotators of whole bodies outline, and how many voxels beyond its true extent."""
 SHIFT_MM = 30.0
 LABELS, TESTS, BASE = 12, 6, 2
 """Patients: annotated, of the fixed test cohort, and those that the first model has seen."""
@@ -87,17 +84,9 @@ class Log:
         print("  ".join(row), file=sys.stderr, flush=True)
 
 
-def outlined(lesions: Volume, pet: Volume) -> Volume:
-    """Lesions (an integer each) as annotators outline them: what reaches a share of each one's maximum."""
-    result = np.zeros(lesions.grid.shape, dtype=np.uint8)
-    for number, box in enumerate(ndimage.find_objects(lesions.array), start=1):
-        if box is None:
-            continue
-        around = grow_box(box, (REACH, REACH, REACH), lesions.grid.shape)
-        extent, suv = lesions.array[around] == number, pet.array[around]
-        near = ndimage.binary_dilation(extent, CONNECTIVITY, iterations=REACH)
-        result[around] |= near & (suv >= ISOCONTOUR * suv[extent].max())
-    return Volume(result, lesions.grid)
+def outlined(lesions: Volume) -> Volume:
+    """Lesions as the annotators of whole bodies outline them: with a margin of a voxel."""
+    return Volume(ndimage.binary_dilation(lesions.array > 0, CONNECTIVITY).astype(np.uint8), lesions.grid)
 
 
 def write_patients(out: Path, kind: str) -> None:
@@ -121,7 +110,7 @@ def read_patient(folder: Path, kind: str) -> tuple[Volume, Volume, Volume]:
     pet, ct = read_image(folder / "pet.nii.gz"), read_image(folder / "ct.nii.gz")
     if kind == "balls":
         return pet, ct, read_labels(folder / "lesions.nii.gz")
-    return pet, ct, outlined(read_labels(folder / "truth" / "lesions.nii.gz"), pet)
+    return pet, ct, outlined(read_labels(folder / "truth" / "lesions.nii.gz"))
 
 
 def write_study(out: Path, name: str, patient: tuple[Volume, Volume, Volume], patient_id: str) -> None:
