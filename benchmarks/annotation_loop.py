@@ -19,6 +19,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,7 @@ import requests
 from monailabel.client import MONAILabelClient
 from scipy import ndimage
 
+from petlesion.child_processes import ending_with
 from petlesion.console import print_rows
 from petlesion.evaluate.voxels import voxel_scores
 from petlesion.lesions import CONNECTIVITY
@@ -62,6 +64,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "balls": {
         "augmentation": FAST,
         "optimiser": {"learning_rate": 0.02},
+        "kept_share": 0.0,  # of a first model that knows nothing
         "run": {"steps": 90, "validate_every": 30, "batch": 4, "lesion_share": 0.7, "uptake_share": 0.2},
     },
     "whole-body": {"run": {"steps": 600, "validate_every": 100, "batch": 1}},
@@ -187,7 +190,8 @@ def server(out: Path, kind: str) -> Iterator[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MONAI")}
     environment |= {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(REPOSITORY)}
     with (out / "server.log").open("a") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        end = ending_with(os.getpid(), signal.SIGTERM)
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, preexec_fn=end)
     url = f"http://127.0.0.1:{port}"
     try:
         _wait_for(f"{url}/info/", process)

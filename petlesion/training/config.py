@@ -256,6 +256,10 @@ class TrainConfig(_Data):
     init_share
         Share of its weights in those that training starts from, random ones being the rest: see
         `networks.unet.perturbed`. For a model that has learned patients by heart which this training is about as well.
+    kept_share
+        Share of its weights in those of the model that comes out, the trained ones being the rest. Between the two lies
+        a model that knows what few patients teach and forgets less (Wortsman et al., Robust fine-tuning of zero-shot
+        models, CVPR 2022).
     model
         Grid, channels, classes and architecture. `spacing_mm` and `patch` that are left out are planned from the data.
     licence
@@ -268,6 +272,7 @@ class TrainConfig(_Data):
     seed: int = Field(default=0, ge=0, lt=2**32)
     init: Path | None = None
     init_share: Share = 1.0
+    kept_share: Share = 0.0
     model: dict[str, Any] = Field(default_factory=dict)
     split: SplitConfig = SplitConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -284,8 +289,9 @@ class TrainConfig(_Data):
                 f"init and model.{own[0]} exclude each other: the model that training starts from has its own"
             )
         if self.init is None:
-            if self.init_share < 1:
-                raise ValueError("init_share says nothing without init")
+            for name in ("init_share", "kept_share"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} says nothing without init")
             ModelConfig.model_validate(self.model)
         return self
 

@@ -191,6 +191,7 @@ class _Run:
     loss: Loss
     augmentation: Augmentation
     average: AveragedModel | None
+    kept: dict[str, Tensor]
     state: Progressed
     ancestors: list[dict[str, Any]]
 
@@ -203,11 +204,14 @@ class _Run:
         device = choose_device(config.run.device)
         torch.manual_seed(config.seed)
         lineage: list[dict[str, Any]] = []
+        kept: dict[str, Tensor] = {}
         if config.init is None:
             network = build_unet(data.model)
         else:
             parent = load_model(config.init)
             network, lineage = grown(parent.network, parent.config, data.model), ancestors(parent)
+            if config.kept_share > 0:
+                kept = _weights(network)
             if config.init_share < 1:
                 network = perturbed(network, data.model, config.init_share)
         identity = data_sha256([*data.training, *data.validation])
@@ -235,6 +239,7 @@ class _Run:
             loss=build_loss(config.loss, data.model, device),
             augmentation=Augmentation(options, patch, data.model.grid_spacing_mm),
             average=average,
+            kept=kept,
             state=state,
             ancestors=lineage,
         )
@@ -348,7 +353,7 @@ class _Run:
         state.best_score = score if improved else before
         # the loss over a few random patches says too little to choose weights by
         if improved or score == before or run.keep is not Keep.BEST or validation is None:
-            state.best, state.best_step = _weights(self._judged()), state.step
+            state.best, state.best_step = self._judged(), state.step
         row = {"step": state.step, "loss": loss, "learning_rate": rate, **(asdict(validation) if validation else {})}
         state.history.append(row)
         state.network, state.optimiser = _weights(self.network), self.optimiser.state_dict()
@@ -358,9 +363,12 @@ class _Run:
             log(state.step, {name: float(value) for name, value in row.items() if value is not None and name != "step"})
         return validation
 
-    def _judged(self) -> nn.Module:
-        """The network that would become the model now."""
-        return self.average.module if self.average is not None and self.average.n_averaged else self.network
+    def _judged(self) -> dict[str, Tensor]:
+        """Weights of the network that would become the model now."""
+        averaged = self.average is not None and self.average.n_averaged
+        weights = _weights(self.average.module if self.average is not None and averaged else self.network)
+        share = self.config.kept_share
+        return {name: value.lerp(self.kept[name], share) for name, value in weights.items()} if self.kept else weights
 
     def _validate(self) -> Validation | None:
         """Scores of the validation cases, shared among the processes; None without cases."""
@@ -369,7 +377,7 @@ class _Run:
             return None
         # another network with the same weights: DynUNet keeps outputs of its last step, which cannot be copied
         network = build_unet(self.data.model).to(self.device).eval()
-        network.load_state_dict(self._judged().state_dict())
+        network.load_state_dict(self._judged())
         mine = cases[self.group.rank :: self.group.size]
         scores = [validate_case(network, self.data.model, case, self.device) for case in mine]
         return summarise(self.group.gather(scores))

@@ -56,6 +56,9 @@ class RetrainConfig(BaseModel):
         Fewest held-out patients that decide.
     from_scratch
         Start from random weights, of the network that `model` describes.
+    kept_share
+        Share of the weights of the model in service in the new one; see `TrainConfig`. Each round goes half of the way
+        that its labels lead, so that a few of them do not undo what the model knew.
     loss
         Default: that by which the model in service was trained, as its card says, so that its balance between false and
         missed lesions stays.
@@ -76,6 +79,7 @@ class RetrainConfig(BaseModel):
     min_patients: Annotated[int, Field(ge=2)] = MIN_PATIENTS
     from_scratch: bool = False
     model: dict[str, Any] = Field(default_factory=dict)
+    kept_share: Share = 0.5
     seed: int = Field(default=0, ge=0, lt=2**32)
     augmentation: AugmentationConfig = AugmentationConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
@@ -119,6 +123,7 @@ class RetrainConfig(BaseModel):
                 "cohorts": [CohortConfig(folder=cases), *self.cohorts],
                 "seed": self.seed,
                 "init": init,
+                "kept_share": 0.0 if init is None else self.kept_share,
                 "model": self.model if init is None else {},
                 "split": {"validation": 0.0},
                 "augmentation": self.augmentation,

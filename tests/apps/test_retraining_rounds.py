@@ -27,6 +27,7 @@ from petlesion.training.retrain import RetrainStatus, Stage, read_status  # noqa
 OPTIONS: dict[str, Any] = {
     "held_out": 0.5,
     "min_patients": 3,
+    "kept_share": 0.0,
     "optimiser": {"learning_rate": 0.02},
     "run": {"steps": 90, "max_minutes": None, "validate_every": 30, "device": "cpu"},
 }

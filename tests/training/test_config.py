@@ -71,7 +71,8 @@ def test_recipe_ignores_what_does_not_change_the_weights(tmp_path: Path) -> None
         ({"model": {"patch": [10, 16, 16]}}, "no multiple"),
         ({"model": {"classes": ["tumour"]}}, "begin with background"),
         ({"init": "parent"}, "exclude each other"),
-        ({"init_share": 0.7}, "without init"),
+        ({"init_share": 0.7}, "init_share says nothing without init"),
+        ({"kept_share": 0.5}, "kept_share says nothing without init"),
     ],
 )
 def test_refuses_what_makes_no_sense(tmp_path: Path, change: dict[str, object], message: str) -> None:

@@ -215,6 +215,23 @@ def test_fine_tunes_a_published_model_and_names_its_parent(tmp_path: Path) -> No
         train(write_config(second, model={}, split={"validation": 0}, run=run))
 
 
+def test_keeps_a_share_of_the_parent(tmp_path: Path) -> None:
+    write_cases(tmp_path, 4)
+    parent = train(write_config(tmp_path, out="parent"))
+    second = {"init": str(parent), "model": {}, "split": {"validation": 0}}
+
+    def weights(share: float) -> dict[str, torch.Tensor]:
+        folder = train(write_config(tmp_path, out=f"kept-{share}", kept_share=share, **second))
+        return dict(load_model(folder).network.named_parameters())
+
+    own, half, old = weights(0.0), weights(0.5), dict(load_model(parent).network.named_parameters())
+    assert all(not torch.equal(own[name], old[name]) for name in old)
+    for name, value in half.items():
+        torch.testing.assert_close(value, (own[name] + old[name]) / 2, atol=2e-3, rtol=2e-3)  # stored as 16 bits
+    for name, value in weights(1.0).items():
+        assert torch.equal(value, old[name])
+
+
 def test_fine_tunes_with_more_channels_and_another_patch(tmp_path: Path) -> None:
     write_cases(tmp_path / "first", 4)
     base = {"architecture": {"filters": [4, 8, 8]}, "patch": [16, 16, 16]}

@@ -78,6 +78,7 @@ def write_run(folder: Path, models: Path, **changes: object) -> Path:
         "cases": "cases",
         "held_out": SHARE,
         "min_patients": 3,
+        "kept_share": 0.0,
         "optimiser": {"learning_rate": 0.02},
         "run": STEPS,
         "labels_sha256": "a" * 64,
@@ -293,6 +294,8 @@ def test_refuses_what_makes_no_sense(tmp_path: Path, models: Path, capsys: pytes
             parse_retrain_config({"models": "m", "cases": "c", **data}, folder)
     config = parse_retrain_config({"models": "m", "cases": "c", "run": {"batch": 4}}, folder)
     assert (config.run.steps, config.run.batch, config.optimiser.learning_rate) == (1500, 4, 2e-4)
+    parents = (models / "unet", None)
+    assert [config.training(folder, folder, folder, init).kept_share for init in parents] == [0.5, 0.0]
 
 
 def test_starts_from_scratch_where_there_is_no_model(tmp_path: Path) -> None:
