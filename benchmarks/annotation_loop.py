@@ -2,9 +2,9 @@
 
 Run as `OMP_NUM_THREADS=1 python benchmarks/annotation_loop.py [--patients whole-body] [--out FOLDER]`. The annotator
 asks for the next case, looks at the pre-labels of `percist` and `unet`, corrects them to the truth and submits it.
-Retraining starts by itself at 5 and 10 labels. Then two more labels and three again, shifted by 3 cm, are submitted,
-and the gate has to refuse what is learned from them. At the end the model is rolled back, promoted again, exported,
-and run by the deployed application.
+Retraining starts by itself at 5 and 10 labels. During the second round two more are submitted, and then all twelve
+again, shifted by 3 cm: the gate has to refuse what the third round learns from them. At the end the model is rolled
+back, promoted again, exported, and run by the deployed application.
 
 The default patients are the simplest there are, a hot ball in a warm box, so that a network learns them in seconds.
 Those of `--patients whole-body` come from the simulator, with FDG, and the first model is the network that ships. It
@@ -46,6 +46,7 @@ from petlesion.phantom.simulate import SimulateOptions, simulate_cohort
 from petlesion.resample import Interpolation, resample
 from petlesion.tracers import TracerName
 from petlesion.training.loop import train
+from petlesion.training.retrain import RetrainStatus, Stage, read_status
 from petlesion.volume import Volume
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -229,33 +230,31 @@ class Loop:
             self.client.save_label(name, file.name, "", {"label_info": [{"name": "lesion", "idx": 1}]})
         self.log(f"submit {name}, shifted", self.labels)
 
-    def wait_for_round(self, number: int) -> dict[str, Any]:
-        """Wait until a round that started by itself has ended."""
+    def wait_for(self, number: int, *stages: Stage) -> RetrainStatus:
+        """Wait until a round, which starts by itself, has come to a stage; raises if it fails."""
+        folder = self.out / "labels-work" / "retraining" / f"round-{number:04}"
         deadline, shown = time.monotonic() + 3600, ""
         while time.monotonic() < deadline:
-            stats = requests.get(f"{self.client.get_server_url()}/info/", timeout=60).json()["train_stats"]["unet"]
-            task = requests.get(f"{self.client.get_server_url()}/train/", timeout=60)
-            last = task.json().get("details", [""])[-1:] if task.ok else []
-            line = last[0].split(" - ", 1)[-1] if last else ""
+            status = read_status(folder)
+            line = "" if status is None else status.describe()
             if line != shown:
-                print(f"    GET /train/: {line}", file=sys.stderr, flush=True)
+                print(f"    round {number}: {line}", file=sys.stderr, flush=True)
                 shown = line
-            over = task.ok and task.json()["status"] not in ("SUBMITTED", "RUNNING")
-            rounds = len(list((self.out / "labels-work" / "retraining").glob("round-*")))
-            if over and rounds == number and stats.get("stage") in ("published", "refused", "failed"):
-                self._report(stats)
-                return dict(stats)
+            if status is not None and status.stage is Stage.FAILED:
+                raise RuntimeError(f"the round failed: {status.message}")
+            if status is not None and status.stage in stages:
+                return status
             time.sleep(4)
         raise TimeoutError("the round did not end within an hour; see server.log")
 
-    def _report(self, stats: dict[str, Any]) -> None:
-        if stats["stage"] == "failed":
-            raise RuntimeError(f"the round failed: {stats['message']}")
-        registry = Registry(self.out / "models" / "unet")
-        version = registry.version(stats["version"])
+    def wait_for_verdict(self, number: int) -> Stage:
+        """Wait for what the gate says of a round."""
+        status = self.wait_for(number, Stage.PUBLISHED, Stage.REFUSED)
+        version = Registry(self.out / "models" / "unet").version(status.version)
         rows = [row for row in version.gate["comparisons"] if row["group"] == "all" and row["measure"] == "dice"]
         dice = f"{rows[0]['champion']:.3f} → {rows[0]['challenger']:.3f}" if rows else ""
-        self.log(f"retraining {stats['stage']}", self.labels, version.name, dice, stats["message"])
+        self.log(f"retraining {status.stage}", self.labels, version.name, dice, status.message)
+        return status.stage
 
     def _dice(self, model: str, name: str, truth: Path) -> float:
         file, _ = self.client.infer(model, name, {})
@@ -265,21 +264,20 @@ class Loop:
 
 
 def run_loop(out: Path, loop: Loop) -> None:
-    """Twelve labels, two rounds, a poisoned one."""
+    """Twelve labels, two rounds, and one of labels that were all shifted while the second was under way."""
     for _ in range(RETRAIN_AFTER):
         loop.annotate_next()
-    loop.wait_for_round(1)
+    loop.wait_for_verdict(1)
     for _ in range(RETRAIN_AFTER):
         loop.annotate_next()
-    loop.wait_for_round(2)
+    loop.wait_for(2, Stage.TRAIN)
     while loop.labels < LABELS:
         loop.annotate_next()
-    names = sorted(path.name.removesuffix(".nii.gz") for path in (out / "truth").iterdir())
-    for name in names[: RETRAIN_AFTER - (LABELS - 2 * RETRAIN_AFTER)]:
+    for name in sorted(path.name.removesuffix(".nii.gz") for path in (out / "truth").iterdir()):
         loop.submit_shifted(name)
-    stats = loop.wait_for_round(3)
-    if stats["stage"] != "refused":
-        raise AssertionError(f"the poisoned round was {stats['stage']}")
+    loop.wait_for_verdict(2)
+    if loop.wait_for_verdict(3) is not Stage.REFUSED:
+        raise AssertionError("the poisoned round was published")
 
 
 def change_models(out: Path, loop: Loop) -> None:

@@ -128,6 +128,8 @@ def test_an_answer_that_fails_while_others_compute_is_no_measurement(monkeypatch
 def test_annotation_loop_tells_why_a_round_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("monailabel")
     loop = benchmark("annotation_loop", monkeypatch)
-    stats = {"stage": "failed", "message": "no memory", "version": None}
+    folder = tmp_path / "labels-work" / "retraining" / "round-0001"
+    folder.mkdir(parents=True)
+    (folder / "status.json").write_text('{"stage": "failed", "message": "no memory"}')
     with pytest.raises(RuntimeError, match="the round failed: no memory"):
-        loop.Loop(tmp_path, None, loop.Log())._report(stats)
+        loop.Loop(tmp_path, None, loop.Log()).wait_for_verdict(1)
