@@ -11,7 +11,7 @@ const REMADE_MS = 200;
 export const PRESETS = [5, 10, 15, 30] as const;
 
 /** A window, in what OHIF shows. */
-export interface Range {
+export interface VoiRange {
   lower: number;
   upper: number;
 }
@@ -75,7 +75,7 @@ export class Viewports {
   }
 
   /** Calls back with the window of the PET, now and whenever somebody changes it. Ends when it is called back. */
-  onWindow(changed: (voiRange: Range) => void): () => void {
+  onWindow(changed: (voiRange: VoiRange) => void): () => void {
     return this.onEach(
       (id) => PET_VIEWPORTS.includes(id),
       (viewport) => {

@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { preset, watchWindow } from '../src/suv';
 import { texts } from '../src/texts';
-import type { Range } from '../src/viewports';
+import type { VoiRange } from '../src/viewports';
 import { Server, opened } from './opened';
 
 describe('the SUV brush and the presets', () => {
@@ -53,7 +53,7 @@ describe('the SUV brush and the presets', () => {
     const { open, store } = opened(new Server(), 2e-4);
     store.set({ perSuv: 2 });
     const end = vi.fn();
-    let changed = (_: Range): void => {};
+    let changed = (_: VoiRange): void => {};
     vi.spyOn(open.viewports, 'onWindow').mockImplementation((listener) => {
       changed = listener;
       return end;

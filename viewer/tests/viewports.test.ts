@@ -6,7 +6,7 @@ import { Viewports } from '../src/viewports';
 
 /** OHIF's viewports: `make` makes one anew, and says so. */
 function grid() {
-  const viewports = new Map<string, { id: string; element: EventTarget; canvasToWorld: () => Vector }>();
+  const viewports = new Map<string, { id: string; element: EventTarget; canvasToWorld: () => Vector; getProperties: () => object }>();
   const listeners = new Set<(event: { viewportId: string }) => void>();
   const cornerstoneViewportService = {
     EVENTS: { VIEWPORT_DATA_CHANGED: 'changed' },
@@ -16,9 +16,9 @@ function grid() {
       return { unsubscribe: () => listeners.delete(listener) };
     },
   };
-  const make = (id: string, n: number) => {
+  const make = (id: string, n: number, getProperties = () => ({})) => {
     const element = Object.assign(new EventTarget(), { getBoundingClientRect: () => ({ left: 0, top: 0 }) });
-    viewports.set(id, { id, element, canvasToWorld: () => [n, n, n] });
+    viewports.set(id, { id, element, canvasToWorld: () => [n, n, n], getProperties });
     listeners.forEach((listener) => listener({ viewportId: id }));
   };
   const click = (id: string) => {
@@ -73,25 +73,30 @@ it('spheres are drawn again over a PET that OHIF makes anew, in the place of tho
   drawn.mockRestore();
 });
 
-it('the window of the PET is known from the beginning, also of viewports that OHIF makes anew, until the case is left', () => {
+it('the window of the PET is heard, also of viewports that OHIF makes anew, until the case is left', () => {
   vi.stubGlobal('window', { cornerstone: { Enums: { Events: { VOI_MODIFIED: 'voi' } } } });
   const { shown, viewports, make } = grid();
   const changed = vi.fn();
   const [first, second] = PET_VIEWPORTS as [string, string];
-  const show = (id: string, upper?: number) => {
-    make(id, 0);
-    Object.assign(viewports.get(id)!, { getProperties: () => ({ voiRange: upper && { lower: 0, upper } }) });
-  };
+  let upper = 5;
+  const show = (id: string) => make(id, 0, () => ({ voiRange: { lower: 0, upper } }));
   const drag = (id: string) => viewports.get(id)!.element.dispatchEvent(new Event('voi'));
-  show(first, 5);
-  show('ct-axial', 400);
+  const heard = () => changed.mock.calls.map(([range]) => range.upper);
+  show(first);
+  show('ct-axial');
   const end = shown.onWindow(changed);
-  expect(changed.mock.calls).toEqual([[{ lower: 0, upper: 5 }]]);
+  expect(heard(), 'the window that it has').toEqual([5]);
+  upper = 6;
   ['ct-axial', first].forEach(drag);
-  expect(changed).toHaveBeenCalledTimes(2);
+  expect(heard()).toEqual([5, 6]);
+  upper = 7;
+  show(second);
+  upper = 8;
+  drag(second);
+  expect(heard()).toEqual([5, 6, 7, 8]);
   end();
-  show(second, 10);
+  show(first);
   [first, second].forEach(drag);
-  expect(changed).toHaveBeenCalledTimes(2);
+  expect(changed).toHaveBeenCalledTimes(4);
   vi.unstubAllGlobals();
 });
