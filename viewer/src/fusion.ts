@@ -35,8 +35,10 @@ export function keepOpacity(): () => void {
     const images = viewport.getActors().filter(({ referencedId }: Any) => isImage(referencedId));
     const others = images.filter(({ actor }: Any) => actor.getMapper().getSampleDistance?.() !== step);
     for (const { actor } of others) {
+      const properties = actor.getProperty();
       actor.getMapper().setSampleDistance(step);
-      actor.getProperty().setScalarOpacityUnitDistance(0, STEPS * step);
+      properties.setScalarOpacityUnitDistance(0, STEPS * step);
+      properties.getScalarOpacity(0).modified(); // vtk.js draws by the former steps until this function changes
     }
     if (others.length) {
       viewport.render();
