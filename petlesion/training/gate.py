@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from petlesion.errors import UsageError
 from petlesion.evaluate.resampling import RESAMPLES, Interval, patient_interval
@@ -50,6 +51,9 @@ _TITLES: Final = {
 }
 
 
+_Margin = Annotated[float, Field(gt=0)]
+
+
 @dataclass(frozen=True)
 class Margins:
     """How much worse than the model in service is still as good.
@@ -68,11 +72,11 @@ class Margins:
         Margins of volumes are at least this share of the group's mean true volume: 1 mL means little beside 500 mL.
     """
 
-    dice: float = 0.02
-    false_positive_ml: float = 1.0
-    false_negative_ml: float = 0.5
-    ttv_bias_ml: float = 1.0
-    share: float = 0.02
+    dice: _Margin = 0.02
+    false_positive_ml: _Margin = 1.0
+    false_negative_ml: _Margin = 0.5
+    ttv_bias_ml: _Margin = 1.0
+    share: Annotated[float, Field(ge=0)] = 0.02
 
     def of(self, measure: Measure, mean_truth_ml: float) -> float:
         """Margin of a measure in a group of patients."""

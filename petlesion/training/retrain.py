@@ -331,7 +331,7 @@ class _Retraining:
 
         options = NetworkOptions(device=self.config.run.device)
         scores = score_held_out(held_out, champion, challenger, options, progress=progress)
-        decision = judge(scores, min_patients=self.config.min_patients)
+        decision = judge(scores, self.config.margins, min_patients=self.config.min_patients)
         record = {
             **decision.record(),
             "champion": None if found is None else found.identity,

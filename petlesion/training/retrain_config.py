@@ -22,7 +22,7 @@ from petlesion.training.config import (
     TrainConfig,
     read_yaml,
 )
-from petlesion.training.gate import MIN_PATIENTS
+from petlesion.training.gate import MIN_PATIENTS, Margins
 
 _DEFAULTS: Final[dict[str, dict[str, Any]]] = {
     "optimiser": {"learning_rate": 2e-4},
@@ -54,6 +54,8 @@ class RetrainConfig(BaseModel):
         Share of the patients of `cases` that are never trained on; a hash of the patient's id decides which.
     min_patients
         Fewest held-out patients that decide.
+    margins
+        How much worse than the version in service a new one may be.
     from_scratch
         Start from random weights, of the network that `model` describes.
     kept_share
@@ -77,6 +79,7 @@ class RetrainConfig(BaseModel):
     test_cohorts: tuple[CohortConfig, ...] = ()
     held_out: Share = 0.25
     min_patients: Annotated[int, Field(ge=2)] = MIN_PATIENTS
+    margins: Margins = Margins()
     from_scratch: bool = False
     model: dict[str, Any] = Field(default_factory=dict)
     kept_share: Share = 0.5

@@ -89,7 +89,7 @@ def write_run(folder: Path, models: Path, **changes: object) -> Path:
 
 def test_learns_from_labels_judges_by_others_and_publishes(tmp_path: Path, models: Path) -> None:
     write_labelled(tmp_path / "run" / "cases", 10)
-    folder = write_run(tmp_path / "run", models, export=str(tmp_path / "deploy"))
+    folder = write_run(tmp_path / "run", models, export=str(tmp_path / "deploy"), margins={"ttv_bias_ml": 2.5})
     seen: list[RetrainStatus] = []
     status = retrain(folder, watch=seen.append)
     assert status.stage is Stage.PUBLISHED, status.message
@@ -109,6 +109,7 @@ def test_learns_from_labels_judges_by_others_and_publishes(tmp_path: Path, model
     assert card["data"]["validation"] == []
     assert current.gate["champion"]["version"] == 0
     assert current.gate["labels_sha256"] == "a" * 64
+    assert (current.gate["margins"]["ttv_bias_ml"], current.gate["margins"]["dice"]) == (2.5, 0.02)
     assert (tmp_path / "deploy" / "unet" / "model.sha256").read_text().strip() == current.sha256
     assert not (folder / "cache").exists()
 
@@ -287,6 +288,8 @@ def test_refuses_what_makes_no_sense(tmp_path: Path, models: Path, capsys: pytes
     for data, message in (
         ({"helt_out": 1}, "helt_out"),
         ({"min_patients": 1}, "min_patients"),
+        ({"margins": {"dice": 0}}, "margins.dice: Input should be greater than 0"),
+        ({"margins": {"ttv": 1}}, "margins.ttv"),
         ({"model": {"name": "x"}}, "from_scratch"),
         ({"export": "x/../m"}, "the folder of the versions"),
     ):
