@@ -23,13 +23,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -37,6 +36,7 @@ from pathlib import Path
 import numpy as np
 
 import petlesion
+from petlesion.child_processes import worker_pool
 from petlesion.evaluate.cohort import tabulate
 from petlesion.evaluate.comparison import compare
 from petlesion.evaluate.patients import PatientRow, Rules, evaluate_case
@@ -159,7 +159,7 @@ def predict_all(patients: Sequence[Patient], contenders: Sequence[Contender], ou
         replace(each, options=replace(each.options, network=replace(each.options.network, threads=threads)))
         for each in contenders
     ]
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with worker_pool(jobs) as pool:
         waiting = [pool.submit(predict_by_all, patient, shared, out) for patient in patients]
         for done, future in enumerate(as_completed(waiting), start=1):
             future.result()
