@@ -8,11 +8,17 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
 
 from petlesion.errors import ExitCode, PetlesionError
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 INTERVAL_S = 30.0
 """Between two lines about a long step where nobody watches a bar."""
+_UNFOLDED: Final = 10_000
+"""Characters; more than a row of a table has."""
 
 
 class Display:
@@ -119,7 +125,6 @@ def _left(done: int, total: int, elapsed_s: float, seconds_left: float | None) -
 
 def print_table(rows: Sequence[tuple[str, str]], notes: Sequence[str]) -> None:
     """Print name and value a line, then notes, on stdout."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -128,7 +133,7 @@ def print_table(rows: Sequence[tuple[str, str]], notes: Sequence[str]) -> None:
     table.add_column(overflow="fold")  # a path or hash is shown whole
     for name, value in rows:
         table.add_row(Text(name, style="bold"), Text(value))
-    console = Console()
+    console = _stdout()
     console.print(table)
     for note in notes:
         console.print(Text(f"- {note}"))
@@ -136,14 +141,21 @@ def print_table(rows: Sequence[tuple[str, str]], notes: Sequence[str]) -> None:
 
 def print_rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table with a header on stdout."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(*header, box=None, header_style="bold", pad_edge=False)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+    _stdout().print(table)
+
+
+def _stdout() -> Console:
+    """Where tables go; only a terminal has a width that lines are folded to: files and other programs take them whole."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=_UNFOLDED)
 
 
 def quiet_libraries() -> None:

@@ -51,3 +51,17 @@ def test_a_terminal_gets_a_bar_with_the_time_left() -> None:
     assert process.stdout == b"result\n"
     assert "count" in seen
     assert "3/3" in seen
+
+
+def test_rows_of_tables_are_folded_for_a_terminal_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    remark = "a remark that is much longer than forty characters are"
+    console.print_table([("folder", remark)], ["a note"])
+    console.print_rows(("version", "remark"), [("v0001", remark)])
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [f"folder  {remark}", "- a note", "version  remark", f"v0001    {remark}"]
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    console.print_rows(("version", "remark"), [("v0001", remark)])
+    assert len(capsys.readouterr().out.splitlines()) > 2
