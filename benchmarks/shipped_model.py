@@ -10,9 +10,10 @@
 - `folds`: five networks, each fine-tuned without a fifth of the sarcoma patients; `benchmarks/sarcoma.py` judges them.
 - `unet`: the network that ships, fine-tuned by the same recipe with all sarcoma patients.
 
-The weights that ship today came about in three trainings on two cores, the last on one: those of `0602a7a`, which
-shipped before; `--only unet --parent` these by the recipe of `f92481a`, which begins with seven tenths of them; `--only
-unet --parent` the weights of that by this one (docs/results.md has all three).
+The weights that ship today came about in four trainings on two cores, the last two on one: those of `0602a7a`, which
+shipped earlier; `--only unet --parent` these by the recipe of `f92481a`, which begins with seven tenths of them; and
+twice `--only unet --parent` the weights of that by this one, the second time with `--minutes 90` (docs/results.md has
+all four).
 
 Fine-tuning draws a sixth of its patches from the sarcoma patients, half of them mirrored, a third from simulated ones
 with FDG, a quarter with PSMA and a quarter with DOTATATE. The sarcoma patients are crops around a tumour: a network
