@@ -151,7 +151,7 @@ def print_rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _stdout() -> Console:
-    """Where tables go; only a terminal has a width that lines are folded to: files and other programs take them whole."""
+    """Where tables go. Only a terminal has a width to fold lines to: files and other programs take them whole."""
     from rich.console import Console
 
     console = Console()
